@@ -25,13 +25,13 @@ class Shown:
         self.reads: list[int] = []  # how many keys each was of
         self.error: Exception | None = None
         self._store = store
-        self.cache = KeyCache(self, lambda: self.now, self._sleep)  # type: ignore[arg-type]
+        self.cache = KeyCache(self.keys_of_hashes, lambda: self.now, self._sleep)
 
     def keys_of_hashes(self, hashes: Sequence[bytes]) -> list[KeyRow]:
         self.reads.append(len(hashes))
         if self.error is not None:
             raise self.error
-        return self._store.keys_of_hashes(hashes)
+        return [key for key in self._store.keys_of_hashes(hashes) if key.revoked is None]
 
     async def _sleep(self, seconds: float) -> None:
         self.now += seconds

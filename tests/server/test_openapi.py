@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from server.batches import range_of
 from server.description import Description, Operation
-from server.process import BATCH_HEADERS, ServerProcess
+from server.process import BATCH_HEADERS, KEY, ServerProcess
 from steplog import instance
 from steplog.delivery.wire import API
 from steplog.journal.range import encode
@@ -110,8 +110,9 @@ def test_refusals_are_as_described(scene, operation):
     assert state is not None
     method, path = operation.method, operation.path
     query = {"/instance/": "?nonce=x", f"{PROJECT}table/": "?columns=name"}.get(path, "")  # a duration changes
+    own = {"Origin": scene.server.url} if path == "/session/" else {}
     scene.ask(method, path, 400, query, headers={"Host": "elsewhere.example"})
-    scene.ask(method, path, 406, query, headers={"Accept-Encoding": "identity;q=0"})
+    scene.ask(method, path, 406, query, headers={"Accept-Encoding": "identity;q=0"} | own)
     if not operation.is_public:
         scene.ask(method, path, 401, headers={"Authorization": "Api-Key wrong"})
         page = {"Authorization": f"Page-Token {state.page_token}", "Sec-Fetch-Site": "cross-site"}
@@ -119,8 +120,8 @@ def test_refusals_are_as_described(scene, operation):
     if 404 in operation.statuses and not operation.has_body and "batch" not in path:
         scene.ask(method, path, 404, places={"namespace": "nowhere", "run": NO_RUN, "project": "none"})
     if method in ("POST", "PATCH"):
-        scene.ask(method, path, 413, data=TOO_LONG, headers={"Content-Type": "application/json"} | maker(path))
-        scene.ask(method, path, 415, data=b"<a/>", headers={"Content-Type": "text/xml"} | maker(path))
+        scene.ask(method, path, 413, data=TOO_LONG, headers={"Content-Type": "application/json"} | maker(path) | own)
+        scene.ask(method, path, 415, data=b"<a/>", headers={"Content-Type": "text/xml"} | maker(path) | own)
     if 304 in operation.statuses:
         tag = scene.ask(method, path, 200, query).headers["ETag"]
         scene.ask(method, path, 304, query, headers={"If-None-Match": tag})
@@ -148,6 +149,25 @@ def test_the_catalogue_is_as_described(scene):
     for query in ("", "?brief=1", "?slug=x", "?trash=1", "?limit=1", f"?after={scene.places['run']}"):
         ask("GET", RUNS, 200, query)
     ask("GET", RUNS, 400, "?brief=2")
+
+
+def test_sessions_are_as_described(scene):
+    ask, own = scene.ask, {"Origin": scene.server.url}
+    state = instance.read(scene.server.state)
+    assert state is not None
+    for credential, status in (
+        ({"key": "wrong"}, 401),
+        ({}, 400),
+        ({"token": state.page_token}, 200),
+        ({"key": KEY}, 200),
+    ):
+        answer = ask("POST", "/session/", status, json=credential, headers=own)
+    binding = {"Steplog-Binding": answer.json()["binding"]}
+    ask("GET", "/session/", 200)
+    ask("GET", "/session/", 200, headers=binding)
+    ask("DELETE", "/session/", 204, headers=own | binding)
+    for method in ("GET", "POST", "DELETE"):
+        ask(method, "/session/", 403, headers=own | {"Sec-Fetch-Site": "cross-site"})
 
 
 def test_the_life_of_a_run_is_as_described(scene):
@@ -242,21 +262,25 @@ def test_what_is_read_of_many_runs_is_as_described(scene):
 
 def test_without_its_database_it_answers_as_described(description, tmp_path):
     with ServerProcess(tmp_path) as server:
-        scene = Scene(server, description)
+        scene, state = Scene(server, description), instance.read(server.state)
+        assert state is not None
         server.database.rename(tmp_path / "away.db")
         bodies: dict[str, Any] = {
             PROJECTS: {"display_name": "x", "visibility": "TEAM"},
             f"{RUN}generations/": {"began": "2026-02-01T00:00:00Z"},
             f"{RUN}metrics/": {"name": "x", "value": 1},
             f"{PROJECT}curves/": {"runs": [NO_RUN], "names": ["x"]},
+            "/session/": {"key": "of-somebody"},
         }
+        session = {"Steplog-Binding": "x", "Cookie": f"steplog_{state.instance}=x", "Origin": server.url}
         for operation in description.operations():
             path, has_body = operation.path, operation.method in ("POST", "PATCH")
             if path.endswith("batch/"):
                 scene.ask(operation.method, path, 503, data=encode(range_of([("x", 1.0)])), headers=BATCH_HEADERS)
             elif 503 in operation.statuses and path != "/verify-api-key/":
                 body = {"json": bodies.get(path, {})} if has_body else {}
-                scene.ask(operation.method, path, 503, headers=maker(path), **body)
+                headers = session if path == "/session/" else maker(path)
+                scene.ask(operation.method, path, 503, headers=headers, **body)
 
 
 def test_every_answer_that_is_described_was_seen(description):

@@ -217,14 +217,17 @@ def test_a_token_is_of_one_order(runs):
 def test_the_columns_that_there_are_can_be_asked_for(runs):
     path = f"{PATH}columns/"
     assert runs.ask(path).json() == {
-        "fields": ["status", "name", "id", "tag", "group", "job_type", "user", "started", "ended", "duration"],
+        "fields": [
+            *("status", "name", "id", "tag", "group", "job_type", "user", "started", "ended", "duration"),
+            *("lost", "seen", "last_point", "generation", "description", "notes"),
+        ],
         "config": ["config.lr", "config.optim.name"],
         "metrics": ["layer/0", "loss"],
         "kinds": ["numbers", "numbers"],
         "more": False,
     }
     assert runs.ask(path, q="L", limit=1).json() == {
-        "fields": [],
+        "fields": ["lost", "last_point"],
         "config": ["config.lr"],
         "metrics": ["layer/0"],
         "kinds": ["numbers"],

@@ -1,14 +1,16 @@
 """Access control before any route: host check, authentication, security headers.
 
 - The ``Host`` header must be a known name, which stops DNS rebinding.
-- Every API path but the instance proof needs ``Authorization: Api-Key …``.
-- The page reads with ``Page-Token …``: GET and HEAD on namespaces, projects and below, POST where that reads, from the
-  same origin
-  (``Sec-Fetch-Site``, https://www.w3.org/TR/fetch-metadata/, sent by browsers alone).
-- No CORS, no cookies.
+- Every API path but the instance proof and the session needs ``Authorization: Api-Key …``, or a session (``sessions``).
+- A READER's session, and ``Authorization: Page-Token …``, read: GET and HEAD on namespaces, projects and below, POST
+  where that reads.
+- What a browser sends by itself counts from this server's own page alone: with a session or the page's token, a
+  request of another site is refused (``Sec-Fetch-Site``, https://www.w3.org/TR/fetch-metadata/), and with a session so
+  is what is neither GET nor HEAD without an ``Origin`` of this server.
+- No CORS.
 
 The head decides: a refused request's body is not read, and a connection that has shown no credential is closed after
-its answer, unless that was the proof, after which the same connection shows a key.
+its answer, unless that was the proof, or the session, after which the same connection shows a key.
 """
 
 from __future__ import annotations
@@ -23,11 +25,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from steplog.delivery.wire import API
 from steplog.server.keys import Keyring
 from steplog.server.protocol import CLOSE_HEADER, CONNECTION
+from steplog.server.sessions import Sessions, is_own_origin
 from steplog.server.store_types import StoreError
 
 __all__ = ["AccessMiddleware", "AllowedHosts"]
 
 _PROOF_PATH = f"{API}/instance/"
+_SESSION_PATH = f"{API}/session/"
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 _PORT = re.compile(r":[0-9]{1,5}\Z")
 _READ_PATH = re.compile(rf"{API}/(?:namespaces/|[^/]+/projects/.*)", re.DOTALL)
@@ -71,11 +75,12 @@ class AllowedHosts:
 class AccessMiddleware:
     """Forwards a request to the application, or refuses it."""
 
-    def __init__(self, app: ASGIApp, hosts: AllowedHosts, keyring: Keyring, has_page: bool) -> None:
+    def __init__(self, app: ASGIApp, hosts: AllowedHosts, keyring: Keyring, sessions: Sessions | None) -> None:
+        """``sessions``: None of a server without a page."""
         self._app = app
         self._hosts = hosts
         self._keyring = keyring
-        self._has_page = has_page
+        self._sessions = sessions
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -90,8 +95,9 @@ class AccessMiddleware:
         except StoreError as error:
             refusal = JSONResponse({"detail": str(error)}, 503, {"Retry-After": "1"})
         path: str = scope["path"]
-        is_last = refusal is not None or (_is_public(path) and path != _PROOF_PATH)
-        if connection is not None and refusal is None and not _is_public(path):
+        is_last = refusal is not None or (_is_public(path) and path not in (_PROOF_PATH, _SESSION_PATH))
+        has_key = refusal is None and not _is_public(path) and scope["state"].get("session", True) is not None
+        if connection is not None and has_key:
             connection.show_key()
 
         async def send_with_headers(message: Message) -> None:
@@ -111,6 +117,9 @@ class AccessMiddleware:
         path: str = request.scope["path"]  # as routed; request.url.path stops at an escaped "?" or "#"
         if _is_public(path):
             return None
+        if path == _SESSION_PATH and self._sessions is not None:
+            request.state.session = await self._sessions.find(request)
+            return _foreign(request)
         scheme, _, credential = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "api-key" and credential:
             user = await self._keyring.user_of(credential)
@@ -118,19 +127,37 @@ class AccessMiddleware:
                 return _unauthorized("Invalid API key.")
             request.state.user = user
             return None
-        if scheme.lower() == "page-token" and credential and self._has_page:
-            return self._page_refusal(request, path, credential)
-        return _unauthorized("Authentication credentials were not provided.")
+        if scheme.lower() == "page-token" and credential and self._sessions is not None:
+            if not self._keyring.admits_page(credential):
+                return _unauthorized("Invalid page token.")
+            return _more_than_reading(request, path) or _foreign_site(request)
+        session = None if scheme or self._sessions is None else await self._sessions.find(request)
+        if session is None:
+            return _unauthorized("Authentication credentials were not provided.")
+        if session.key is None:
+            return _foreign(request) or _more_than_reading(request, path)
+        request.state.user = session.key.user
+        return _foreign(request)
 
-    def _page_refusal(self, request: Request, path: str, token: str) -> Response | None:
-        if not self._keyring.admits_page(token):
-            return _unauthorized("Invalid page token.")
-        reads = _READ_PATH if request.method in _READ_METHODS else _READ_POST_PATH
-        if request.method not in (*_READ_METHODS, "POST") or not reads.fullmatch(path):
-            return JSONResponse({"detail": "A page token is read-only."}, 403)
-        if request.headers.get("sec-fetch-site") not in _SAME_ORIGIN:
-            return JSONResponse({"detail": "A page token is valid only for this server's own page."}, 403)
+
+def _foreign(request: Request) -> Response | None:
+    """Refuse what a page of another origin asks for in the name of who is signed in."""
+    if request.method not in _READ_METHODS and not is_own_origin(request):
+        return JSONResponse({"detail": "A session is valid only for this server's own page."}, 403)
+    return _foreign_site(request)
+
+
+def _foreign_site(request: Request) -> Response | None:
+    if request.headers.get("sec-fetch-site") in _SAME_ORIGIN:
         return None
+    return JSONResponse({"detail": "Only this server's own page is answered."}, 403)
+
+
+def _more_than_reading(request: Request, path: str) -> Response | None:
+    reads = _READ_PATH if request.method in _READ_METHODS else _READ_POST_PATH
+    if request.method in (*_READ_METHODS, "POST") and reads.fullmatch(path):
+        return None
+    return JSONResponse({"detail": "To change anything takes a key."}, 403)
 
 
 def _is_public(path: str) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -21,12 +21,20 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from steplog.delivery.wire import API
-from steplog.server import routes_catalog, routes_curves, routes_history, routes_metrics, routes_table
+from steplog.server import (
+    routes_catalog,
+    routes_curves,
+    routes_history,
+    routes_metrics,
+    routes_session,
+    routes_table,
+)
 from steplog.server.access import AccessMiddleware, AllowedHosts
 from steplog.server.answers import COMPRESSED_BYTES_MIN, AnswerMiddleware, compressed, tag_of
 from steplog.server.endpoint import ERROR_RESPONSES, AppState
 from steplog.server.keys import Keyring
 from steplog.server.negotiation import accepted
+from steplog.server.sessions import Sessions
 from steplog.server.store import Store
 
 __all__ = ["create_app"]
@@ -66,6 +74,7 @@ def create_app(
         routes[:0] = [Route(f"{_RUN}metrics/batch/", routes_metrics.BatchUpload)]  # first, since it is asked for most
         routes += [
             Route(f"{API}/instance/", routes_catalog.InstanceProof),
+            Route(f"{API}/session/", routes_session.SessionDetail),
             Route(f"{API}/namespaces/", routes_catalog.NamespaceList),
             Route(f"{_RUN}generations/", routes_catalog.GenerationList),
             Route(f"{_RUN}restore/", routes_catalog.RunRestored),
@@ -77,24 +86,25 @@ def create_app(
             *_page_routes(),
         ]
     decoders = ThreadPoolExecutor(_DECODERS, "steplog-decode")
+    sessions = Sessions(store, keyring)
     renderer, compressor = ThreadPoolExecutor(1, "steplog-render"), ThreadPoolExecutor(1, "steplog-compress")
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        with decoders, renderer, compressor:
+        with decoders, renderer, compressor, closing(sessions):
             yield
 
     app = Starlette(
         routes=routes,
         middleware=[
-            Middleware(AccessMiddleware, hosts=hosts, keyring=keyring, has_page=not stock),
+            Middleware(AccessMiddleware, hosts=hosts, keyring=keyring, sessions=None if stock else sessions),
             Middleware(AnswerMiddleware, compressor=compressor),
         ],
         exception_handlers=ERROR_RESPONSES,
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False
-    app.state.steplog = AppState(store, decoders, renderer, secret, open_namespaces, stock)
+    app.state.steplog = AppState(store, sessions, decoders, renderer, secret, open_namespaces, stock)
     return app
 
 

@@ -17,6 +17,7 @@ from starlette.responses import RedirectResponse, Response
 from steplog.delivery.wire import API
 from steplog.errors import FormatError
 from steplog.server.negotiation import is_listed, weak_tag
+from steplog.server.sessions import Sessions
 from steplog.server.store import Store
 from steplog.server.store_types import (
     DeletedError,
@@ -47,6 +48,7 @@ class AppState(NamedTuple):
     """The state of the application."""
 
     store: Store
+    sessions: Sessions
     decoders: Executor  # few threads: bounds the memory of decoding, off the event loop
     renderer: Executor  # one thread: makes long lists, off the event loop
     secret: str  # of the state file, for the instance proof
@@ -82,12 +84,12 @@ class Endpoint(HTTPEndpoint):
 
     @property
     def user(self) -> UserRow:
-        """The owner of the request's key."""
+        """The owner of the request's key, or of the one that its session was begun with."""
         return cast(UserRow, self.scope["state"]["user"])
 
     @property
     def is_page(self) -> bool:
-        """Whether the page asks, which may only read."""
+        """Whether somebody asks who may only read."""
         return "user" not in self.scope["state"]
 
     @property

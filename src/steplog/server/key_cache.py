@@ -1,4 +1,4 @@
-"""Keys as the store has them, for a few seconds each; for the event loop.
+"""Keys, or sessions, as the store has them, for a few seconds each; for the event loop.
 
 1. A key is read when it is shown. For ``_FRESH_S`` it counts as it was read; for as long again it counts while it is
    read anew. So a key that is in use costs a read in ``_FRESH_S`` and waits for none, and one that is revoked opens
@@ -14,12 +14,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-
-from steplog.server.store import Store
-from steplog.server.store_types import KeyRow
+from typing import Generic, Protocol, TypeVar
 
 __all__ = ["KeyCache"]
 
@@ -31,30 +29,38 @@ _WRONG_MAX = 1024
 _HASHES_A_READ = 256
 
 
-class KeyCache:
-    """Looks up the keys that are shown."""
+class _Row(Protocol):
+    @property
+    def hash(self) -> bytes: ...
+
+
+_R = TypeVar("_R", bound=_Row)
+
+
+class KeyCache(Generic[_R]):
+    """Looks up the keys that are shown. ``read`` gives the valid ones of those with some hashes."""
 
     def __init__(
         self,
-        store: Store,
+        read: Callable[[Sequence[bytes]], Sequence[_R]],
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._store = store
+        self._read_valid = read
         self._clock = clock
         self._sleep = sleep
         # Of its own, so that no slow read of the routes holds up who is let in.
         self._executor = ThreadPoolExecutor(1, "steplog-key-reads")
-        self._known: OrderedDict[bytes, tuple[KeyRow, float]] = OrderedDict()  # and when it was read
+        self._known: OrderedDict[bytes, tuple[_R, float]] = OrderedDict()  # and when it was read
         self._wrong: OrderedDict[bytes, float] = OrderedDict()
-        self._asked: dict[bytes, asyncio.Future[KeyRow | None]] = {}
+        self._asked: dict[bytes, asyncio.Future[_R | None]] = {}
         self._reading: asyncio.Task[None] | None = None
 
     def close(self) -> None:
         """End its thread."""
         self._executor.shutdown()
 
-    async def find(self, key_hash: bytes) -> KeyRow | None:
+    async def find(self, key_hash: bytes) -> _R | None:
         """The valid key with this hash. Raises StoreError."""
         now = self._clock()
         found, read_at = self._known.get(key_hash, (None, 0.0))
@@ -67,7 +73,12 @@ class KeyCache:
             return None
         return await asyncio.shield(self._ask(key_hash))
 
-    def _ask(self, key_hash: bytes) -> asyncio.Future[KeyRow | None]:
+    def forget(self, key_hash: bytes) -> None:
+        """Read it anew when it is next shown."""
+        self._known.pop(key_hash, None)
+        self._wrong.pop(key_hash, None)
+
+    def _ask(self, key_hash: bytes) -> asyncio.Future[_R | None]:
         answer = self._asked.get(key_hash)
         if answer is None:
             answer = self._asked[key_hash] = asyncio.get_running_loop().create_future()
@@ -81,11 +92,9 @@ class KeyCache:
             while self._asked:
                 hashes = list(islice(self._asked, _HASHES_A_READ))
                 read_at = self._clock()
-                rows: list[KeyRow] | Exception
+                rows: Sequence[_R] | Exception
                 try:
-                    rows = await asyncio.get_running_loop().run_in_executor(
-                        self._executor, self._store.keys_of_hashes, hashes
-                    )
+                    rows = await asyncio.get_running_loop().run_in_executor(self._executor, self._read_valid, hashes)
                 except Exception as error:  # noqa: BLE001 - for those that wait
                     rows = error
                 if not self._answer(hashes, rows, read_at):
@@ -93,14 +102,14 @@ class KeyCache:
         finally:
             self._reading = None
 
-    def _answer(self, hashes: list[bytes], rows: list[KeyRow] | Exception, read_at: float) -> bool:
+    def _answer(self, hashes: list[bytes], rows: Sequence[_R] | Exception, read_at: float) -> bool:
         """Keep what was read, and tell those that wait; whether all of it were keys."""
         answers = [self._asked.pop(key_hash) for key_hash in hashes]
         if isinstance(rows, Exception):
             for answer in answers:
                 answer.set_exception(rows)
             return False
-        valid = {row.hash: row for row in rows if row.revoked is None}
+        valid = {row.hash: row for row in rows}
         for key_hash, answer in zip(hashes, answers, strict=True):
             row = valid.get(key_hash)
             if row is None:

@@ -19,7 +19,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -36,6 +36,7 @@ __all__ = [
     "hash_key",
     "key_file",
     "new_key",
+    "now",
     "page_token_end",
     "renew_page_token",
 ]
@@ -63,11 +64,14 @@ def hash_key(key: str) -> bytes:
 
 
 def renew_page_token(store: Store, age_max: timedelta | None = None) -> PageToken:
-    """Replace the page's token, if it is older than ``age_max`` where that is given. Raises StoreError."""
+    """Replace the page's token, if it is older than ``age_max`` where that is given; else end its sessions, too.
+
+    Raises StoreError.
+    """
     present = store.page_token()
     if present is not None and age_max is not None and not _is_older(present, age_max):
         return present
-    return store.put_page_token(PageToken(new_key(), _now().isoformat()), present).result()
+    return store.put_page_token(PageToken(new_key(), now().isoformat()), present, age_max is None).result()
 
 
 class Keyring:
@@ -79,9 +83,9 @@ class Keyring:
     def __init__(self, store: Store) -> None:
         """Raises StoreError."""
         self._store = store
-        self._cache = KeyCache(store)
+        self._cache = KeyCache(self._valid)
         self._started: dict[bytes, KeyRow] = {}  # by hash
-        self._page_token = ""
+        self._page_token, self._page_token_end = "", ""
         self._page_hashes: tuple[bytes, ...] = ()
         self._used: dict[int, KeyRow] = {}
         self._noted_in, self._noted = "", set[int]()  # the hour, and the keys whose use in it was noted
@@ -96,15 +100,28 @@ class Keyring:
         """The page's token."""
         return self._page_token
 
+    @property
+    def page_token_end(self) -> str:
+        """When the page's token is replaced."""
+        return self._page_token_end
+
     async def user_of(self, key: str) -> UserRow | None:
         """The user of a valid key. Raises StoreError."""
+        found = await self.find(key)
+        return None if found is None else found.user
+
+    async def find(self, key: str) -> KeyRow | None:
+        """A valid key. Raises StoreError."""
         # A digest as the dictionary's key: how long the search takes says nothing about the key.
         key_hash = hash_key(key)
         found = self._started.get(key_hash) or await self._cache.find(key_hash)
-        if found is None:
-            return None
-        self._used[found.id] = found
-        return found.user
+        if found is not None:
+            self.note_use(found)
+        return found
+
+    def note_use(self, key: KeyRow) -> None:
+        """Note that a key, or a session of it, was used just now."""
+        self._used[key.id] = key
 
     def is_started(self, key: str) -> bool:
         """Whether this is the key that the server was started with, or the one that has replaced it."""
@@ -114,6 +131,9 @@ class Keyring:
         """Whether this is the page's token."""
         offered = hash_key(token)
         return any(hmac.compare_digest(known, offered) for known in self._page_hashes)
+
+    def _valid(self, hashes: Sequence[bytes]) -> list[KeyRow]:
+        return [key for key in self._store.keys_of_hashes(hashes) if key.revoked is None]
 
     def refresh(self, on_change: Callable[[], object] = lambda: None) -> None:
         """Read the database. During ``on_change``, which is called if anything changed, old and new both count.
@@ -129,12 +149,13 @@ class Keyring:
         if (started.keys(), hashes) != (self._started.keys(), self._page_hashes):
             self._started, self._page_hashes = self._started | started, self._page_hashes + hashes
             self._page_token = "" if token is None else token.token
+            self._page_token_end = "" if token is None else page_token_end(token) or ""
             on_change()
         self._started, self._page_hashes = started, hashes
-        self._note_use()
+        self._store_use()
 
-    def _note_use(self) -> None:
-        hour = _now().replace(minute=0, second=0).isoformat()
+    def _store_use(self) -> None:
+        hour = now().replace(minute=0, second=0).isoformat()
         if self._noted_in != hour:
             self._noted_in, self._noted = hour, set()
         used, self._used = self._used, {}
@@ -154,11 +175,12 @@ def page_token_end(token: PageToken) -> str | None:
 
 def _is_older(token: PageToken, age_max: timedelta) -> bool:
     try:
-        age = _now() - datetime.fromisoformat(token.made)
+        age = now() - datetime.fromisoformat(token.made)
     except (ValueError, TypeError):
         return True
     return not -_CLOCK_TOLERANCE <= age <= age_max
 
 
-def _now() -> datetime:
+def now() -> datetime:
+    """The time, to the second."""
     return datetime.now(timezone.utc).replace(microsecond=0)

@@ -20,15 +20,15 @@ __all__ = ["BODY_BYTES_MAX", "BODY_TIMEOUT_S", "media_type", "read_body", "read_
 
 BODY_BYTES_MAX = 2 * 1024 * 1024
 BODY_TIMEOUT_S = 30.0
-_READ_BYTES_MAX = 4 * BODY_BYTES_MAX
+_READ_MORE = 4  # times the bound: a client that is writing may miss the response
 
 
-async def read_body(request: Request) -> bytes:
-    """The body; 413 beyond ``BODY_BYTES_MAX``, 408 after ``BODY_TIMEOUT_S``."""
+async def read_body(request: Request, bytes_max: int = BODY_BYTES_MAX) -> bytes:
+    """The body; 413 beyond ``bytes_max``, 408 after ``BODY_TIMEOUT_S``."""
     limit = _Limit()
     timer = asyncio.get_running_loop().call_later(BODY_TIMEOUT_S, limit.expire)
     try:
-        return await _read(request.receive)
+        return await _read(request.receive, bytes_max)
     except asyncio.CancelledError:
         if not limit.has_expired():
             raise
@@ -55,9 +55,9 @@ class _Limit:
         return sys.version_info < (3, 11) or self._task.uncancel() == 0
 
 
-async def read_json(request: Request) -> dict[str, msgspec.Raw]:
+async def read_json(request: Request, bytes_max: int = BODY_BYTES_MAX) -> dict[str, msgspec.Raw]:
     """The fields of a JSON object, undecoded; else 400 or 415."""
-    body = await read_body(request)
+    body = await read_body(request, bytes_max)
     content_type = media_type(request)
     if not body and not content_type:
         return {}
@@ -77,19 +77,19 @@ def media_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-async def _read(receive: Receive) -> bytes:
+async def _read(receive: Receive, bytes_max: int) -> bytes:
     parts: list[bytes] = []
     size, more = 0, True
-    while more and size <= _READ_BYTES_MAX:
+    while more and size <= _READ_MORE * bytes_max:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise HTTPException(400, "The client disconnected before the end of the body.")
         part: bytes = message.get("body", b"")
         size, more = size + len(part), message.get("more_body", False)
-        if size > BODY_BYTES_MAX:
+        if size > bytes_max:
             parts.clear()
         else:
             parts.append(part)
-    if size > BODY_BYTES_MAX:
-        raise HTTPException(413, f"The body is longer than {BODY_BYTES_MAX} bytes.")
+    if size > bytes_max:
+        raise HTTPException(413, f"The body is longer than {bytes_max} bytes.")
     return b"".join(parts)

@@ -15,7 +15,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from steplog.errors import FilterError
-from steplog.filters import MISSING, RUN_FIELDS, Condition, Field, parse_field, parse_fields, parse_filter
+from steplog.filters import (
+    DEFAULT_FIELDS,
+    MISSING,
+    RUN_FIELDS,
+    Condition,
+    Field,
+    parse_field,
+    parse_fields,
+    parse_filter,
+)
 from steplog.records.dates import utc_text
 from steplog.server.endpoint import Endpoint, JsonResponse
 from steplog.server.negotiation import chosen_type
@@ -114,7 +123,7 @@ def _query(parameters: Mapping[str, str]) -> tuple[TableQuery, _Token]:
     fields.check()
     conditions = conditions_of(parameters.get("where", ""))
     with _reported("columns"):
-        columns = parse_fields(parameters.get("columns") or ",".join(RUN_FIELDS), _COLUMNS_MAX)
+        columns = parse_fields(parameters.get("columns") or ",".join(DEFAULT_FIELDS), _COLUMNS_MAX)
     with _reported("sort"):
         sort, descending = _order(parameters.get("sort", ""))
     order = f"{'-' if descending else ''}{sort or ''}"

@@ -37,6 +37,7 @@ from steplog.server.store_types import (
     RunRow,
     SeriesBucket,
     SeriesSummary,
+    SessionRow,
     TablePage,
     TableQuery,
     UserRow,
@@ -129,8 +130,28 @@ class Store(ABC):
         """The page's token."""
 
     @abstractmethod
-    def put_page_token(self, token: PageToken, present: PageToken | None) -> Future[PageToken]:
-        """Replace the page's token, if it still is ``present``; the one that is there then."""
+    def put_page_token(
+        self, token: PageToken, present: PageToken | None, ends_sessions: bool = False
+    ) -> Future[PageToken]:
+        """Replace the page's token, if it still is ``present``; the one that is there then.
+
+        ``ends_sessions``: end the sessions of all who have signed in with any.
+        """
+
+    @abstractmethod
+    def sessions_of_hashes(self, hashes: Sequence[bytes]) -> list[SessionRow]:
+        """The sessions with these hashes that have neither ended nor expired, nor has their key been revoked."""
+
+    @abstractmethod
+    def begin_session(self, session: SessionRow, token_hash: bytes | None = None) -> Future[None]:
+        """Add a session of a key, or of the page's token whose hash is given; the oldest of very many goes.
+
+        Raises MissingError where the key was revoked, or the token replaced, meanwhile.
+        """
+
+    @abstractmethod
+    def end_session(self, session_hash: bytes) -> Future[None]:
+        """End a session, if there is such a one."""
 
     # Namespaces and projects
 

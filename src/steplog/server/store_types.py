@@ -59,6 +59,7 @@ __all__ = [
     "RunRow",
     "SeriesBucket",
     "SeriesSummary",
+    "SessionRow",
     "StoreBusyError",
     "StoreError",
     "StoreFullError",
@@ -195,6 +196,14 @@ class KeyRow(msgspec.Struct, frozen=True):
     revoked: str | None
 
 
+class SessionRow(msgspec.Struct, frozen=True):
+    """A browser that is signed in, until ``expires``; see ``sessions``."""
+
+    hash: bytes
+    key: KeyRow | None  # None: with the page's token, to read
+    expires: str
+
+
 class PageToken(msgspec.Struct, frozen=True):
     """What the page reads with, and when it was made; "" if nobody knows."""
 
@@ -306,6 +315,7 @@ class HistoryQuery(msgspec.Struct, frozen=True):
     Attributes:
         last: of each metric the last so many that match; None: all.
         skip: of each metric leave out the first so many of these; ``skips``: of the metrics with these names.
+        limit: of each metric no more than so many of what is left; None: all.
         arrivals: only of the first so many points that arrived in the run; None: of all.
     """
 
@@ -317,6 +327,7 @@ class HistoryQuery(msgspec.Struct, frozen=True):
     last: int | None = None
     skip: int = 0
     skips: Mapping[str, int] = {}
+    limit: int | None = None
     arrivals: int | None = None
 
 

@@ -33,6 +33,7 @@ __all__ = ["Limits", "history"]
 
 _SERIES = "SELECT id, name, next_step FROM series WHERE run = ? AND count > 0"
 _CHUNKS = f"SELECT id, {CHUNK_COLUMNS} FROM chunks WHERE id >= ? AND id < ? AND first_arrival < ?"  # noqa: S608
+_UNLIMITED = 2**63
 _OF_STEPS = " AND max_step >= ? AND min_step <= ?"
 
 
@@ -124,6 +125,7 @@ class _Reader:
         self._limits = limits
         self._left: dict[str, int] = {}  # of ``last``, how many of a metric are in the rest of the log
         self._to_skip = dict(query.skips)
+        self._room: dict[str, int] = {}  # of ``limit``, how many of a metric may still come
 
     def parts(self) -> Iterator[tuple[str, Points]]:
         """See ``history``."""
@@ -136,9 +138,12 @@ class _Reader:
             for name, (series_id, pending) in group.items():
                 is_empty = True
                 for points in self._of_series(name, series_id, pending):
-                    if points.kinds:
+                    kept = self._limited(name, points)
+                    if kept.kinds:
                         is_empty = False
-                        yield name, points
+                        yield name, kept
+                    if not self._room_of(name):
+                        break
                 if is_empty:
                     yield name, NO_POINTS
             del names[: len(group)]
@@ -196,7 +201,8 @@ class _Reader:
         is_more = True
         while is_more:
             found: list[Points] = []
-            points_left, text_left = self._limits.slice_points, self._limits.slice_text_bytes
+            points_left = min(self._limits.slice_points, self._room_of(name))
+            text_left = self._limits.slice_text_bytes
             is_more = False
             with self._snapshot() as connection:
                 progress(connection, self._run_id)
@@ -267,6 +273,17 @@ class _Reader:
         self._to_skip[name] = max(0, left - count)
         return points.part(min(left, count), count)
 
+    def _room_of(self, name: str) -> int:
+        """How many of its points may still come."""
+        limit = self._query.limit
+        return _UNLIMITED if limit is None else self._room.get(name, limit)
+
+    def _limited(self, name: str, points: Points) -> Points:
+        """As many of the points as there is room for."""
+        room, count = self._room_of(name), len(points.kinds)
+        self._room[name] = room - min(room, count)
+        return points if count <= room else points.part(0, room)
+
     def _matches_all(self, summary: Chunk) -> bool:
         query = self._query
         low, high = _bounds(query.low, query.high)
@@ -293,7 +310,7 @@ class _Reader:
             left, last = self._left.get(name, 0), self._query.last
             skip = 0 if last is None else min(count, max(0, left - last))
             self._left[name] = left - skip
-            kept = self._skipped(name, points.part(skip, count) if skip else points)
+            kept = self._limited(name, self._skipped(name, points.part(skip, count) if skip else points))
             if kept.kinds or name not in shown:
                 shown.add(name)
                 yield name, kept

@@ -5,6 +5,7 @@
     about        the instance id; the page token and the date it was made
     users        whoever a key belongs to
     keys         SHA-256 of each key, its user, where it is from, and its dates (see keys)
+    sessions     of browsers: the key that each was begun with, NULL: the page's token (see sessions)
     namespaces   organizations, and users' own
     projects     in a namespace, unique by slug; those being deleted are still there (see trash)
     runs         in a project, unique by name and by idempotency key among those not in the trash (see runs)
@@ -63,7 +64,7 @@ from steplog.errors import ConfigurationError
 from steplog.private_files import is_private_file, open_private, read_private
 from steplog.server.sqlite.database_file import check_left_log
 from steplog.server.sqlite.database_lock import DatabaseLock
-from steplog.server.sqlite.upgrades import KEYS, LIFE, LOG, RUNS, UPGRADES, execute_all
+from steplog.server.sqlite.upgrades import KEYS, LIFE, LOG, RUNS, SESSIONS, UPGRADES, execute_all
 from steplog.server.store_types import StoreBusyError, StoreError, StoreFullError
 
 __all__ = [
@@ -78,7 +79,7 @@ __all__ = [
 
 SERIES_SHIFT = 32
 _APPLICATION_ID = 0x7374_706C  # "stpl"
-_SCHEMA_VERSION = 4
+_SCHEMA_VERSION = 5
 _HEADER = struct.Struct(">16s44xI4xI28x")  # magic, user_version at 60, application_id at 68
 _MAGIC = b"SQLite format 3\0"
 _SUFFIXES = ("", "-wal", "-shm", "-journal")
@@ -236,7 +237,7 @@ def _make_tables(connection: sqlite3.Connection) -> None:
         connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
         if new:
-            execute_all(connection, _TABLES + KEYS + RUNS + LOG + LIFE)
+            execute_all(connection, _TABLES + KEYS + SESSIONS + RUNS + LOG + LIFE)
             connection.execute("INSERT INTO about VALUES ('instance', ?)", (uuid.uuid4().hex,))
         for step in () if new else range(version, _SCHEMA_VERSION):
             UPGRADES[step](connection)

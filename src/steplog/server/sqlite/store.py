@@ -26,6 +26,7 @@ from steplog.server.sqlite import (
     removal,
     run_changes,
     runs,
+    sessions,
     slices,
     table_columns,
     table_query,
@@ -49,6 +50,7 @@ from steplog.server.store_types import (
     RunRow,
     SeriesBucket,
     SeriesSummary,
+    SessionRow,
     TablePage,
     TableQuery,
     UserRow,
@@ -127,8 +129,24 @@ class SqliteStore(Store):
     def page_token(self) -> PageToken | None:
         return self.database.read(keys.page_token)
 
-    def put_page_token(self, token: PageToken, present: PageToken | None) -> Future[PageToken]:
-        return self.database.write(keys.put_page_token, token, present)
+    def put_page_token(
+        self, token: PageToken, present: PageToken | None, ends_sessions: bool = False
+    ) -> Future[PageToken]:
+        def put(connection: sqlite3.Connection) -> PageToken:
+            if ends_sessions:
+                sessions.end_readers(connection)
+            return keys.put_page_token(connection, token, present)
+
+        return self.database.write(put)
+
+    def sessions_of_hashes(self, hashes: Sequence[bytes]) -> list[SessionRow]:
+        return self.database.read(sessions.by_hashes, hashes)
+
+    def begin_session(self, session: SessionRow, token_hash: bytes | None = None) -> Future[None]:
+        return self.database.write(sessions.begin, session, token_hash)
+
+    def end_session(self, session_hash: bytes) -> Future[None]:
+        return self.database.write(sessions.end, session_hash)
 
     # Namespaces and projects
 

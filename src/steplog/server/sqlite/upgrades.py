@@ -19,7 +19,7 @@ from steplog.records.points import Points
 from steplog.server.records.chunk import Chunk, decode
 from steplog.server.records.log_row import decode_row
 
-__all__ = ["KEYS", "LIFE", "LOG", "RUNS", "UPGRADES", "execute_all"]
+__all__ = ["KEYS", "LIFE", "LOG", "RUNS", "SESSIONS", "UPGRADES", "execute_all"]
 
 _WAITING = """
 CREATE TABLE waiting (
@@ -75,6 +75,12 @@ CREATE TABLE keys (
     id INTEGER PRIMARY KEY AUTOINCREMENT, user INTEGER NOT NULL REFERENCES users, hash BLOB NOT NULL UNIQUE,
     label TEXT NOT NULL, origin TEXT NOT NULL, created TEXT NOT NULL, last_used TEXT, revoked TEXT
 );
+"""
+SESSIONS = """
+CREATE TABLE sessions (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, hash BLOB NOT NULL UNIQUE, key INTEGER, expires TEXT NOT NULL
+);
+CREATE INDEX sessions_by_key ON sessions (key, id);
 """
 RUNS = """
 CREATE TABLE runs (
@@ -191,6 +197,10 @@ def _to_version_4(connection: sqlite3.Connection) -> None:
         connection.executemany(_INSERT_CONFIG, rows)
 
 
+def _to_version_5(connection: sqlite3.Connection) -> None:
+    execute_all(connection, SESSIONS)
+
+
 def _packed_configs(connection: sqlite3.Connection) -> Iterator[tuple[int, int, bytes]]:
     """Run, time and JSON text of each config, a run's in order of arrival."""
     for run, *row in connection.execute(_CONFIG_CHUNKS):
@@ -213,4 +223,9 @@ def _texts(run: int, points: Points) -> Iterator[tuple[int, int, bytes]]:
             yield run, time_ns, bytes(value)
 
 
-UPGRADES: Mapping[int, Callable[[sqlite3.Connection], None]] = {1: _to_version_2, 2: _to_version_3, 3: _to_version_4}
+UPGRADES: Mapping[int, Callable[[sqlite3.Connection], None]] = {
+    1: _to_version_2,
+    2: _to_version_3,
+    3: _to_version_4,
+    4: _to_version_5,
+}

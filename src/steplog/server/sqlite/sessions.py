@@ -1,0 +1,69 @@
+"""The statements for sessions of browsers; ``steplog.server.sessions`` says what they are.
+
+Functions that write are called inside a transaction.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import sqlite3
+from collections.abc import Sequence
+from datetime import datetime, timezone
+
+from steplog.server.sqlite import keys
+from steplog.server.store_types import MissingError, SessionRow
+
+__all__ = ["begin", "by_hashes", "end", "end_readers"]
+
+_SESSIONS_MAX = 1000  # of one key, and of the page's token
+
+
+def by_hashes(connection: sqlite3.Connection, hashes: Sequence[bytes]) -> list[SessionRow]:
+    """The sessions with these hashes that count."""
+    found, now = [], _now()
+    for session_hash in hashes:
+        row = connection.execute(
+            "SELECT s.hash, s.key, s.expires FROM sessions s LEFT JOIN keys k ON k.id = s.key"
+            " WHERE s.hash = ? AND s.expires > ? AND (s.key IS NULL OR (k.id IS NOT NULL AND k.revoked IS NULL))",
+            (session_hash, now),
+        ).fetchone()
+        if row is not None:
+            key = None if row[1] is None else keys.by_id(connection, row[1])
+            found.append(SessionRow(row[0], key, row[2]))
+    return found
+
+
+def begin(connection: sqlite3.Connection, session: SessionRow, token_hash: bytes | None) -> None:
+    """Add a session, if what it is begun with still counts. Raises MissingError."""
+    if session.key is not None:
+        key_id: int | None = session.key.id
+        if keys.by_id(connection, session.key.id).revoked is not None:
+            raise MissingError("the key was revoked")
+    else:
+        key_id, token = None, keys.page_token(connection)
+        present = b"" if token is None else hashlib.sha256(token.token.encode()).digest()
+        if not hmac.compare_digest(present, token_hash or b"-"):
+            raise MissingError("the page's token was replaced")
+    connection.execute("DELETE FROM sessions WHERE expires <= ?", (_now(),))
+    connection.execute(
+        "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE key IS ? ORDER BY id DESC LIMIT -1 OFFSET ?)",
+        (key_id, _SESSIONS_MAX - 1),
+    )
+    connection.execute(
+        "INSERT INTO sessions (hash, key, expires) VALUES (?, ?, ?)", (session.hash, key_id, session.expires)
+    )
+
+
+def end(connection: sqlite3.Connection, session_hash: bytes) -> None:
+    """End a session."""
+    connection.execute("DELETE FROM sessions WHERE hash = ?", (session_hash,))
+
+
+def end_readers(connection: sqlite3.Connection) -> None:
+    """End all that were begun with a token of the page."""
+    connection.execute("DELETE FROM sessions WHERE key IS NULL")
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).replace(microsecond=0).isoformat()
