@@ -1,7 +1,7 @@
 // A line of the table of runs: a run, or the head of a group.
 
 import { web } from "../data/address.js";
-import { many, number, visible } from "../data/values.js";
+import { many, number, numeric, visible } from "../data/values.js";
 import { html } from "../ui.js";
 import { Cell } from "./runs_cell.js";
 import { fold, idOf, switched } from "./runs_keys.js";
@@ -50,8 +50,9 @@ export function RunRow({ here, runs, line, index, top, fields, active, selection
 }
 
 function LossMark({ lost }) {
-  if (!lost) return null;
-  const text = typeof lost === "number" ? `${many(lost, "value")} lost` : "Values were lost";
+  const count = numeric(lost ?? 0);
+  if (!(count > 0)) return null;
+  const text = Number.isFinite(count) ? `up to ${many(count, "value")} lost` : "an unknown number of values lost";
   return html`<span class="lossmark" role="img" aria-label=${text} title=${text}><${Icon} name="warning" /></span>`;
 }
 
