@@ -39,6 +39,12 @@ RUN = {
     "date_created": "2026-11-01T00:00:01.000000Z",
     "started": "2026-11-01T00:00:00.000000Z",
     "ended": None,
+    "seen": "2026-11-02T23:59:59.000000Z",
+    "last_point": None,
+    "generation": 2,
+    "description": "",
+    "notes": "too much salt",
+    "report": {"dropped": {"memory full": 2, "oldest": 3}, "abandoned": 1, "lost": 4, "rejected": 5},
     "config": {"lr": 0.1, "a.b": 1, "optim": {"name": "adam", "lr": 0.001}, "amp": True, "seed": "7", "warmup": None},
 }
 METRICS = {
@@ -80,6 +86,17 @@ started="2026-11-01T01:00:00+01:00"
 started="2026-10-31 23:00-01:00"
 duration=172800
 duration>3600
+lost=15
+lost>0 and lost<Infinity
+lost!=Infinity
+seen>2026-11-02
+seen~2026-11-02T23
+last_point=null
+last_point!=2026-11-02
+generation=2
+generation>1.5
+notes~salt
+notes!=null
 config.lr=0.1
 config.lr=1e-1
 config."a.b"=1
@@ -114,6 +131,14 @@ group=a
 ended<2030-01-01
 started=2026-11-02
 duration<172800
+lost=null
+lost=Infinity
+lost<15
+seen=2026-11-02
+last_point<2030-01-01
+generation=1
+notes="too much"
+description=null
 config.lr="0.1"
 config.seed=7
 config.amp=1
@@ -151,6 +176,11 @@ REFUSED = [
     ("started>yesterday", 9, "started is compared with a date, such as 2026-11-01"),
     ("started>2026-02-30", 9, "started is compared with a date"),
     ("duration>1h", 10, "duration is compared with a number of seconds"),
+    ("lost>some", 6, "lost is compared with a number"),
+    ("lost=NaN", 6, "lost is compared with a number"),
+    ("generation=Infinity", 12, "generation is compared with a number"),
+    ("seen>7", 6, "seen is compared with a date"),
+    ("notes=7", 7, 'notes is compared with a text: write "7"'),
     ('name="salt', 6, "a string that does not end"),
     ('name="\\ud800"', 6, "not a JSON string"),
     ("config.=1", 1, "a key of the config is empty"),
@@ -218,6 +248,24 @@ def test_the_duration_of_a_run_that_has_ended_does_not_grow():
     run = RUN | {"status": "FAILED", "ended": "2026-11-01T00:01:30.250000Z"}
     assert value_of(parse_field("duration"), run, {}, NOW) == 90.25
     assert value_of(parse_field("duration"), RUN, {}) is MISSING
+
+
+@pytest.mark.parametrize(
+    ("report", "lost"),
+    [
+        (None, "null"),
+        ({}, "null"),
+        ("text", "null"),
+        ({"dropped": {}, "abandoned": 0, "lost": 0, "rejected": 0}, "0"),
+        ({"dropped": {}, "abandoned": 0, "lost": 0, "rejected": 7}, "7"),
+        ({"dropped": {"oldest": 1}, "abandoned": 0, "lost": None, "rejected": 0}, "Infinity"),
+    ],
+)
+def test_what_is_lost_is_what_the_report_says_at_most(report, lost):
+    run = RUN | {"report": report}
+    assert matches(parse_filter(f"lost={lost}"), run, {}, NOW)
+    assert matches(parse_filter("lost>0"), run, {}, NOW) == (lost not in ("null", "0"))
+    assert not matches(parse_filter("lost=3"), run, {}, NOW)
 
 
 def test_a_run_of_a_server_that_knows_less_has_fewer_fields():

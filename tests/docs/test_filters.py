@@ -36,7 +36,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqliteStore]:
     run, metrics = EXAMPLE["run"], EXAMPLE["metrics"]
     user = opened.add_user(run["user"]["username"]).result()
     made, _ = opened.create_run(new_project(opened), user, Creation(name=run["name"])).result()
-    fields = {"tags": json.dumps(run["tags"]), "job_type": run["job_type"], "started": run["started"]}
+    fields = {name: run[name] for name in ("job_type", "started", "description", "notes")}
+    fields |= {name: json.dumps(run[name]) for name in ("tags", "report")}
     opened.edit_run(made, fields).result()
     config = changes_of([("steplog/config", 1, 0, json.dumps(run["config"]).encode())])
     opened.add_metric(made, None, changes=config).result()

@@ -10,7 +10,7 @@ import pytest
 
 from steplog import FilterError
 from steplog.filters import parse_fields
-from steplog.reading.rows import Candidate, chosen, table_of
+from steplog.reading.rows import Candidate, chosen, in_order, table_of
 from steplog.reading.table_query import Row, query_of
 
 NOW = datetime(2026, 11, 3, tzinfo=timezone.utc)
@@ -145,6 +145,8 @@ def test_fields_of_runs_have_their_type_whatever_the_rows_say():
     expected |= {"tag": "texts", "started": "time", "ended": "time", "duration": "f8"}
     assert kinds_of(text, []) == expected
     assert kinds_of(text, [{"ended": None, "id": None}]) == expected
+    others = {"uuid": "text", "seen": "time", "last_point": "time", "lost": "f8", "generation": "i8", "notes": "text"}
+    assert kinds_of("seen,last_point,lost,generation,notes", []) == others
 
 
 def test_values_come_out_as_they_went_in_and_what_is_missing_is_none():
@@ -164,5 +166,13 @@ def test_values_come_out_as_they_went_in_and_what_is_missing_is_none():
 
 def test_what_a_strange_server_says_of_a_run_is_missing_or_a_text():
     rows: list[Row] = [{"uuid": "a", "name": 7, "started": "today", "ended": 5, "duration": "long", "tag": "x"}]
-    (row,) = table_of(parse_fields("name,started,ended,duration,tag"), rows).rows()
-    assert row == {"uuid": "a", "name": "7", "started": None, "ended": None, "duration": None, "tag": None}
+    rows[0] |= {"lost": "many", "generation": "second", "seen": False}
+    (row,) = table_of(parse_fields("name,started,ended,duration,tag,lost,generation,seen"), rows).rows()
+    none = ("started", "ended", "duration", "tag", "lost", "generation", "seen")
+    assert row == {"uuid": "a", "name": "7"} | dict.fromkeys(none)
+
+
+def test_a_number_of_lost_values_that_nobody_knows_is_infinite():
+    rows: list[Row] = [{"uuid": "a", "lost": "Infinity"}, {"uuid": "b", "lost": 3}, {"uuid": "c", "lost": None}]
+    query = query_of(columns="lost", sort="-lost")
+    assert [row["lost"] for row in table_of(query.columns, in_order(rows[::-1], query)).rows()] == [math.inf, 3.0, None]

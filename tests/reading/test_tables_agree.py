@@ -31,7 +31,8 @@ CONFIG = ["config.lr", "config.optim", "config.optim.name", 'config.optim."a.b".
 TOTALS = [
     f"{name}.{total}" for name in ("loss", "train/loss", '"p(a<b)"', "none") for total in ("last", "min", "count")
 ]
-OF_RUNS = ["name", "status", "id", "group", "job_type", "user", "started", "ended", "duration"]
+OF_RUNS = ["name", "status", "id", "group", "description", "notes", "job_type", "user", "started", "ended", "duration"]
+OF_RUNS += ["lost", "seen", "last_point", "generation"]
 TEXTS = ["run-3", "run", "RUNNING", "FAILED", "id-2", "a", "b", "me", ""]
 COMPARED = [0.5, 7, -1, 0.1, "0.1", "5", "a text", "adam", "x", True, False, None, "NaN", "Infinity", 2**53, 1e300, 0]
 COMPARED += [LONG, "x" * 1024]
@@ -48,6 +49,12 @@ def fill(server: ServerProcess, source: random.Random) -> None:
         path = f"/me/projects/mixed/runs/{made.json()['uuid']}/"
         fields: dict[str, Any] = {"tags": source.choice([[], ["a"], ["a", "b"], ["debug-a"]])}
         fields |= {"group": source.choice([None, "a", "b", ""]), "job_type": source.choice([None, "a"])}
+        fields |= {
+            "description": source.choice([None, "a", "b" * 300]),
+            "notes": source.choice([None, "b" * 256 + "x"]),
+        }
+        lost = {"dropped": {"oldest": 3}, "abandoned": 0, "lost": source.choice([0, 4, None]), "rejected": 0}
+        fields |= {"report": lost} if number % 3 == 0 else {}
         fields |= {"started": f"2026-11-01T00:00:0{source.randrange(10)}.250000Z"}
         fields |= {"status": source.choice(["RUNNING", "COMPLETED", "CRASHED", "FAILED"])}
         if fields["status"] != "RUNNING":
@@ -102,15 +109,17 @@ def _told(row: Row) -> dict[str, Any]:
 def a_query(source: random.Random) -> TableQuery:
     def condition() -> list[Any]:
         operator = source.choice(["=", "!=", "<", "<=", ">", ">="])
-        kind = source.randrange(6)
+        kind = source.randrange(7)
         if kind == 0:
-            return [source.choice(OF_RUNS[:6]), source.choice([operator, "~"]), source.choice(TEXTS)]
+            return [source.choice(OF_RUNS[:8]), source.choice([operator, "~"]), source.choice(TEXTS)]
         if kind == 1:
-            return [source.choice(["started", "ended"]), operator, source.choice(DATES)]
+            return [source.choice(["started", "ended", "last_point"]), operator, source.choice(DATES)]
         if kind == 2:
             return ["tag", source.choice(["=", "!=", "~"]), source.choice(["a", "b", "debug", "c"])]
         if kind == 3:
-            return [source.choice(["group", "ended", "id"]), operator, None]
+            return [source.choice(["group", "ended", "id", "lost", "notes"]), operator, None]
+        if kind == 6:
+            return [source.choice(["lost", "generation"]), operator, source.choice([0, 1, 3.0, 7])]
         if kind == 4:
             return [source.choice(CONFIG + TOTALS), "~", source.choice(["a", "", "NaN", "5", "x"])]
         return [source.choice(CONFIG + TOTALS), operator, source.choice(COMPARED)]

@@ -83,7 +83,7 @@ def wanted(model: Model, query: HistoryQuery) -> Model:
             )
         ]
         points = points[-query.last :] if query.last else points
-        found[name] = points[query.skips.get(name, query.skip) :]
+        found[name] = points[query.skips.get(name, query.skip) :][: query.limit]
     return found
 
 
@@ -202,6 +202,28 @@ def test_chunks_of_which_all_is_skipped_are_not_read(read, monkeypatch):
         read_now.clear()
 
 
+def test_a_page_reads_the_chunks_that_it_is_in_alone(read, monkeypatch):
+    for first in range(0, 20_000, 2500):
+        read.append([("a", at + 0.5, at) for at in range(first, first + 2500)])
+        read.pack()
+    ends = list(accumulate(count for (count,) in read.connection.execute("SELECT count FROM chunks ORDER BY id")))
+    read_now: list[int] = []
+
+    def counted(connection: Any, chunk: Any) -> Any:
+        read_now.append(chunk.id)
+        return reading.read_chunk(connection, chunk)
+
+    monkeypatch.setattr(histories, "read_chunk", counted)
+    for skip, limit in ((0, 1), (0, ends[0]), (ends[0], 1), (ends[0] - 1, 2), (ends[1] + 5, 100), (ends[-1] + 1, 9)):
+        found = read.history(HistoryQuery(skip=skip, limit=limit))["a"]
+        assert [point.step for point in found] == list(range(skip, min(20_000, skip + limit)))
+        begins = [0, *ends[:-1]]
+        assert len(read_now) == sum(
+            begin < skip + limit and end > skip for begin, end in zip(begins, ends, strict=True)
+        )
+        read_now.clear()
+
+
 def test_a_run_deleted_meanwhile_breaks_a_read_off(read):
     read.append([(f"m{at % 8}", at + 0.5, at) for at in range(400)])
     read.pack()
@@ -279,6 +301,7 @@ def query_of(source: random.Random, names: Sequence[str], arrivals: int) -> Hist
         source.choice([None, 1, 5, 30, 90]),
         source.choice([0, 0, 1, 13, 70]),
         source.choice([{}, skips]),
+        source.choice([None, None, 1, 7, 40]),
         source.choice([None, source.randint(0, arrivals)]),
     )
 

@@ -86,9 +86,18 @@ def test_columns_have_a_table_of_each_metric(server, filled):
         ("name=acc&name=loss&skip=1&skip=2", [4, 2]),
         ("name=loss&last=2&skip=1", [2]),
         ("from=1&to=8&skip=1", [4]),
+        ("limit=1", [0, 3, 5]),
+        ("limit=99", range(6)),
+        ("name=loss&skip=1&limit=1", [1]),
+        ("name=acc&name=loss&skip=1&skip=0&limit=2", [4, 0, 1]),
+        ("last=2&limit=1", [1, 3, 5]),
+        ("from=1&to=8&limit=1", [1, 3]),
         ("arrivals=3", [0, 1, 3]),
         ("arrivals=3&last=1", [1, 3]),
         ("arrivals=99", range(6)),
+        ("contains=", range(6)),
+        ("contains=NAN", [1]),
+        ("contains=nan&name=note", []),
         ("arrivals=0", []),
     ],
 )
@@ -111,6 +120,11 @@ def test_only_what_is_asked_for_comes(server, filled, query, rows):
         ("name=loss&skip=x", "skip"),
         ("name=loss&skip=1&skip=2", "skip"),
         ("skip=1&skip=2", "skip"),
+        ("limit=0", "limit"),
+        ("cut=0", "cut"),
+        ("cut=1048577", "cut"),
+        ("format=xml", "format"),
+        (f"contains={'a' * 1025}", "contains"),
         ("arrivals=-1", "arrivals"),
         ("from_time=yesterday", "from_time"),
         ("from_time=2026-01-01T00:00:00", "from_time"),
@@ -124,6 +138,32 @@ def test_a_bad_parameter_is_named(server, filled, query, field):
     answer = server.ask("GET", f"{filled}?{query}")
     assert (answer.status_code, list(answer.json())) == (400, [field])
     assert len(answer.json()[field][0]) > 20
+
+
+def test_a_link_names_its_format_since_it_has_no_headers(server, filled):
+    browser = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+    for name, media_type in zip(("json", "columns", "csv", "ndjson"), FORMATS, strict=True):
+        answer = server.ask("GET", f"{filled}?format={name}", headers=browser)
+        assert answer.headers["content-type"].partition(";")[0] == media_type
+        assert answer.content == server.ask("GET", filled, headers={"Accept": media_type}).content
+
+
+def test_a_value_that_is_too_long_is_cut_and_says_how_long_it_is(server, run):
+    texts = ["é" * 30_000, "short", [1] * 10_000, {"a": "x" * 100}, 'q"' * 60, 1.5]
+    records = [("text", value if isinstance(value, float) else json.dumps(value).encode()) for value in texts]
+    assert server.send(run, range_of(records)).status_code == 200
+    asked = f"{run}history/?name=text&cut=100"
+    rows = server.ask("GET", asked).json()
+    assert [row["value"] for row in rows] == [
+        "é" * 100, "short", json.dumps(texts[2])[:100], json.dumps(texts[3])[:100], 'q"' * 50, 1.5,
+    ]  # fmt: skip
+    lines = server.ask("GET", asked, headers={"Accept": "application/x-ndjson"}).content.splitlines()
+    assert [json.loads(line) for line in lines] == rows
+    whole = server.ask("GET", asked.replace("&cut=100", "")).json()
+    assert [row["value"] for row in whole] == texts
+    assert all("bytes" not in row for row in whole)
+    lengths = [len(json.dumps(text)) for text in texts]
+    assert [row.get("bytes") for row in rows] == [length if length > 100 else None for length in lengths]
 
 
 def test_a_broken_answer_goes_on_where_it_was_whatever_has_come_since(server, filled, run):

@@ -26,7 +26,7 @@ from steplog.cli.api import Api, ApiError, as_text
 from steplog.cli.fields import columns_of, complete_columns, complete_filter, conditions_of, order_of, unknown
 from steplog.cli.run_rows import Listed, csv_lines, is_number, json_row, rows_table, shown
 from steplog.cli.table import Table
-from steplog.filters import RUN_FIELDS, Condition, Field
+from steplog.filters import DEFAULT_FIELDS, Condition, Field
 from steplog.reading.table_query import UUID, Row, TableQuery
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ def command(
     if trash and any(field.kind == "metric" for field in (*compared, *columns)):
         raise click.UsageError("--trash has no metrics; take a run out of it first: steplog restore RUN.")
     if as_csv and not columns:
-        columns = (*(Field("run", (name,)) for name in RUN_FIELDS), *beside)
+        columns = (*(Field("run", (name,)) for name in DEFAULT_FIELDS), *beside)
     read = beside if not columns else columns if _NAME in columns else (_NAME, *columns)
     query = TableQuery(conditions, read, sort.sort or _STARTED, sort.descending or sort.sort is None)
     if limit != 0:

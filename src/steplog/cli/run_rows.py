@@ -12,7 +12,7 @@ from rich.text import Text
 
 from steplog.cli import printing, run_times
 from steplog.cli.table import Table
-from steplog.filters import Field
+from steplog.filters import DATE_FIELDS, Field
 from steplog.reading.table_query import UUID, Row
 
 __all__ = ["Listed", "csv_lines", "is_number", "json_row", "rows_table", "shown"]
@@ -56,7 +56,7 @@ def shown(field: Field, value: Any) -> str | Text:
     name = field.path[0]
     if name == "status":
         return printing.status(str(value))
-    if name in ("started", "ended"):
+    if name in DATE_FIELDS:
         return printing.local_time(value)
     if name == "duration" and is_number(value):
         return run_times.span(value)

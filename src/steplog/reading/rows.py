@@ -17,14 +17,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from itertools import islice
 from operator import itemgetter
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 import msgspec
 
-from steplog.filters import MISSING, RUN_FIELDS, Condition, Field, holds, value_of
+from steplog.filters import DATE_FIELDS, MISSING, RUN_FIELDS, Condition, Field, holds, value_of
 from steplog.reading.arrow_table import ArrowColumn, ArrowTable, column_of
 from steplog.reading.table_query import UUID, Row, TableQuery
-from steplog.records.cells import LAST_BYTES_MAX, Cell, cell_of_json, entries, json_value
+from steplog.records.cells import LAST_BYTES_MAX, Cell, cell_of_json, entries, field_cell, json_value
 
 __all__ = [
     "Candidate",
@@ -47,8 +47,9 @@ _MICROSECOND = timedelta(microseconds=1)
 _NAN = b"NaN"
 _TOO_LONG = b""
 _INCOMPARABLE = object()  # equal to nothing, less than nothing
-_RUN_KINDS = {"tag": "texts", "started": "time", "ended": "time", "duration": "f8"}
-_RUN_KINDS = dict.fromkeys(RUN_FIELDS, "text") | _RUN_KINDS
+_RUN_KINDS = dict.fromkeys(RUN_FIELDS, "text") | dict.fromkeys(DATE_FIELDS, "time")
+_RUN_KINDS |= {"tag": "texts", "duration": "f8", "lost": "f8", "generation": "i8"}
+_LOST = Field("run", ("lost",))
 _encode = msgspec.json.Encoder().encode
 
 
@@ -167,7 +168,7 @@ def _value(field: Field, run: Mapping[str, Any], metrics: _Metrics, now: datetim
     """As a server's table has it in JSON."""
     found = value_of(field, run, metrics, now)
     if field.kind == "run":
-        return found
+        return json_value(field_cell(found))
     cell = _json_cell(field, found)
     if cell is None:
         return MISSING
@@ -179,7 +180,7 @@ def _cell(field: Field, run: Mapping[str, Any], metrics: _Metrics, now: datetime
     """What a run is sorted by; None: it has no such value."""
     found = value_of(field, run, metrics, now)
     if field.kind == "run":
-        return None if found is MISSING else found
+        return None if found is MISSING else cast(Cell | None, field_cell(found))
     return _json_cell(field, found)
 
 
@@ -187,7 +188,7 @@ def _cell_of(field: Field, value: Any) -> Cell | None:
     """The same of a value in a row, in which what is too long is null."""
     if value is MISSING or (value is None and field.kind == "run"):
         return None
-    if field.kind == "metric" and isinstance(value, str):
+    if (field.kind == "metric" or field == _LOST) and isinstance(value, str):
         value = _NUMBERS.get(value, value)
     return _NAN if value != value else cell_of_json(value)  # only NaN differs from itself
 
@@ -242,7 +243,12 @@ def _nanoseconds(date: object) -> int | None:
 
 
 def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, (int, float)) else None
+    number = _NUMBERS.get(value) if isinstance(value, str) else value
+    return float(number) if isinstance(number, (int, float)) else None
+
+
+def _integer(value: object) -> int | None:
+    return value if isinstance(value, int) else None
 
 
 def _texts(value: object) -> list[str] | None:
@@ -253,5 +259,6 @@ _OF_KIND: Mapping[str, Callable[[object], Any]] = {
     "text": str,
     "time": _nanoseconds,
     "f8": _number,
+    "i8": _integer,
     "texts": _texts,
 }

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from steplog.errors import FilterError
-from steplog.filters import RUN_FIELDS, Condition, Field, filter_of, parse_field, parse_fields, parse_filter
+from steplog.filters import DEFAULT_FIELDS, Condition, Field, filter_of, parse_field, parse_fields, parse_filter
 
 __all__ = ["COLUMNS_MAX", "UUID", "Row", "TableQuery", "query_of"]
 
@@ -79,7 +79,7 @@ def _order_of(text: str) -> tuple[Field, bool]:
 def _columns_of(columns: str | Iterable[str] | None) -> tuple[Field, ...]:
     """Each field once. Raises FilterError."""
     if columns is None:
-        return tuple(Field("run", (name,)) for name in RUN_FIELDS)
+        return tuple(Field("run", (name,)) for name in DEFAULT_FIELDS)
     fields: list[Field] = []
     if isinstance(columns, str):
         fields += parse_fields(columns, COLUMNS_MAX)

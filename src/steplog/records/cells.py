@@ -27,17 +27,20 @@ from steplog.filters import Field
 __all__ = [
     "CELL_BYTES_MAX",
     "ENTRIES_MAX",
+    "FIELD_CHARACTERS_MAX",
     "LAST_BYTES_MAX",
     "Cell",
     "cell_of",
     "cell_of_json",
     "entries",
     "entry_name",
+    "field_cell",
     "json_value",
 ]
 
 CELL_BYTES_MAX = 1024
 ENTRIES_MAX = 1000
+FIELD_CHARACTERS_MAX = 256  # of a field of a run, of which only the description and the notes may have more
 LAST_BYTES_MAX = 256  # of JSON text, the last value of a metric
 
 Cell = int | float | str | bytes
@@ -56,6 +59,11 @@ def cell_of(last: int | float | str | None) -> Cell:
     value = _decoded(last)
     # As everywhere in JSON, these texts are numbers.
     return _NOT_FINITE[value] if isinstance(value, str) and value in _NOT_FINITE else cell_of_json(value)
+
+
+def field_cell(found: Any) -> Any:
+    """What is shown of a field of a run, and what it is sorted by: the beginning of a long text."""
+    return found[:FIELD_CHARACTERS_MAX] if isinstance(found, str) else found
 
 
 def json_value(cell: Cell | None) -> Any:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from starlette.requests import Request
 from starlette.responses import Response
 
 from steplog.journal import slot
 from steplog.server.endpoint import Endpoint, JsonResponse
 from steplog.server.negotiation import chosen_type
-from steplog.server.records.history_formats import FORMATS, gathered
+from steplog.server.records.history_formats import CUT_FORMATS, FORMATS, Parts, gathered
 from steplog.server.store_types import HistoryQuery
 from steplog.server.streaming import streamed
 from steplog.server.validation import Fields
@@ -17,6 +19,9 @@ __all__ = ["ARRIVALS", "History"]
 
 ARRIVALS = "Steplog-Arrivals"
 _COUNT_MAX = 2**53
+_CUT_MAX = 2**20
+_TEXT_CHARACTERS_MAX = 1024
+_NAMED = dict(zip(("json", "columns", "csv", "ndjson"), FORMATS, strict=True))
 
 
 class History(Endpoint):
@@ -36,18 +41,35 @@ class History(Endpoint):
             fields.integer("last", 1, _COUNT_MAX),
             skip,
             skips,
+            fields.integer("limit", 1, _COUNT_MAX),
             fields.integer("arrivals", 0, _COUNT_MAX),
+            _contained(fields, request.query_params.get("contains")),
         )
+        cut = fields.integer("cut", 1, _CUT_MAX)
+        named = fields.choice("format", list(_NAMED))
         fields.check()
-        media_type = chosen_type(", ".join(request.headers.getlist("accept")), list(FORMATS))
+        accept = ", ".join(request.headers.getlist("accept"))
+        media_type = chosen_type(accept, list(FORMATS)) if named is None else _NAMED[named]
         if media_type is None:
             offered = ", ".join(FORMATS)
             return JsonResponse({"detail": f"Could not satisfy the request Accept header. Offered: {offered}."}, 406)
         run, tag = await self.run_and_tag(request, media_type)
         parts = await self.read(self.store.history, run, query)
-        answer = await streamed(request, gathered(FORMATS[media_type](parts)), media_type)
+        answer = await streamed(request, gathered(_pieces(parts, media_type, cut)), media_type)
         answer.headers.update(tag | {ARRIVALS: str(parts.arrivals)})
         return answer
+
+
+def _pieces(parts: Parts, media_type: str, cut: int | None) -> Iterator[bytes]:
+    """The answer; values are cut in the formats where they can be."""
+    if cut is None or media_type not in CUT_FORMATS:
+        return FORMATS[media_type](parts)
+    return CUT_FORMATS[media_type](parts, cut)
+
+
+def _contained(fields: Fields, given: str | None) -> str | None:
+    """The text to look for; nothing where it is empty."""
+    return fields.text("contains", characters_max=_TEXT_CHARACTERS_MAX) if given else None
 
 
 def _skips(fields: Fields, names: list[str], told: list[str]) -> tuple[int, dict[str, int]]:

@@ -245,9 +245,10 @@ class ProjectActivity(msgspec.Struct, frozen=True):
 
 
 class RunId(msgspec.Struct, frozen=True):
-    """A run's number, which it keeps; it may have been deleted."""
+    """A run's number, and its project's, which it keeps; it may have been deleted."""
 
     id: int
+    project_id: int
 
 
 class RunRow(msgspec.Struct, frozen=True):
@@ -324,7 +325,9 @@ class HistoryQuery(msgspec.Struct, frozen=True):
     Attributes:
         last: of each metric the last so many that match; None: all.
         skip: of each metric leave out the first so many of these; ``skips``: of the metrics with these names.
+        limit: of each metric no more than so many of what is left; None: all.
         arrivals: only of the first so many points that arrived in the run; None: of all.
+        contains: only points with this text in their value (``text_search``); None: all.
     """
 
     names: Sequence[str] | None = None
@@ -335,7 +338,9 @@ class HistoryQuery(msgspec.Struct, frozen=True):
     last: int | None = None
     skip: int = 0
     skips: Mapping[str, int] = {}
+    limit: int | None = None
     arrivals: int | None = None
+    contains: str | None = None
 
 
 class SeriesSummary(msgspec.Struct, frozen=True):
@@ -400,6 +405,11 @@ class TableQuery(msgspec.Struct, frozen=True):
     descending: bool = False
     after: TableCursor | None = None
     counted: bool = False
+
+    @property
+    def fields(self) -> list[Field]:
+        """All that the answer is made of."""
+        return [*self.columns, *(each.field for each in self.conditions), *([] if self.sort is None else [self.sort])]
 
 
 class TableRow(msgspec.Struct):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import accumulate
 from types import MappingProxyType
 from typing import Any
@@ -25,7 +26,7 @@ from steplog.records.finite import finite
 from steplog.records.points import Points
 from steplog.server.records.columns import array_of
 
-__all__ = ["FORMATS", "Parts", "gathered"]
+__all__ = ["CUT_FORMATS", "FORMATS", "Parts", "gathered"]
 
 _TABLE_POINTS = 65_536  # of columns; fewer where their texts have _TABLE_TEXT_BYTES
 _TABLE_TEXT_BYTES = 1024 * 1024
@@ -41,6 +42,7 @@ class _Row(msgspec.Struct):
     step: int
     time: str
     value: Any
+    bytes: int | msgspec.UnsetType = msgspec.UNSET  # of the JSON text of a value that was cut
 
 
 def _as_columns(parts: Parts) -> Iterator[bytes]:
@@ -101,18 +103,18 @@ def _joined(name: str, parts: Sequence[Sequence[int]]) -> Column:
     return Column(name, "i8", sum(column.count for column in columns), b"".join([column.content for column in columns]))
 
 
-def _as_json(parts: Parts) -> Iterator[bytes]:
+def _as_json(parts: Parts, cut: int | None = None) -> Iterator[bytes]:
     """A list of objects."""
     opening = b"["
-    for rows in _rows(parts):
+    for rows in _rows(parts, cut):
         yield opening + _encoder.encode(rows)[1:-1]
         opening = b","
     yield b"]" if opening == b"," else b"[]"
 
 
-def _as_lines(parts: Parts) -> Iterator[bytes]:
+def _as_lines(parts: Parts, cut: int | None = None) -> Iterator[bytes]:
     """A JSON object a line."""
-    for rows in _rows(parts):
+    for rows in _rows(parts, cut):
         yield _encoder.encode_lines(rows)
 
 
@@ -135,6 +137,11 @@ FORMATS: Mapping[str, Callable[[Parts], Iterator[bytes]]] = MappingProxyType(
     }
 )
 
+# Of these, values may be cut: the second argument is how many bytes of its JSON text a value may have.
+CUT_FORMATS: Mapping[str, Callable[[Parts, int], Iterator[bytes]]] = MappingProxyType(
+    {"application/json": _as_json, "application/x-ndjson": _as_lines}
+)
+
 
 def gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """The same bytes in pieces that are not small."""
@@ -150,11 +157,25 @@ def gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
         yield b"".join(held)
 
 
-def _rows(parts: Parts) -> Iterator[list[_Row]]:
+def _rows(parts: Parts, cut: int | None) -> Iterator[list[_Row]]:
     for name, points in parts:
         if points.kinds:
             entries = zip(points.steps, points.times, points.values(), strict=True)
-            yield [_Row(name, step, exact_date_of(time), finite(value)) for step, time, value in entries]
+            yield [_row(name, step, exact_date_of(time), value, cut) for step, time, value in entries]
+
+
+def _row(name: str, step: int, time: str, value: Any, cut: int | None) -> _Row:
+    if cut is None or not isinstance(value, msgspec.Raw) or len(bytes(value)) <= cut:
+        return _Row(name, step, time, finite(value))
+    return _Row(name, step, time, _beginning(bytes(value), cut), len(bytes(value)))
+
+
+def _beginning(text: bytes, cut: int) -> str:
+    """The first characters of a text, or of the JSON text of another value."""
+    if text.startswith(b'"'):
+        with suppress(msgspec.MsgspecError):  # half a surrogate pair
+            return msgspec.json.decode(text, type=str)[:cut]
+    return text[:cut].decode(errors="ignore")
 
 
 def _text(value: Any) -> bytes:

@@ -22,6 +22,7 @@ from steplog.records.by_name import points_by_name
 from steplog.records.numbering import assign
 from steplog.records.points import NO_POINTS, Points, concatenate
 from steplog.server.records.chunk import Chunk
+from steplog.server.records.text_search import having
 from steplog.server.sqlite.block_reading import Blocks
 from steplog.server.sqlite.reading import CHUNK_COLUMNS, StoredChunk, log_rows, progress, read_chunk, summary_of
 from steplog.server.sqlite.schema import series_bounds
@@ -33,6 +34,7 @@ __all__ = ["Limits", "history"]
 
 _SERIES = "SELECT id, name, next_step FROM series WHERE run = ? AND count > 0"
 _CHUNKS = f"SELECT id, {CHUNK_COLUMNS} FROM chunks WHERE id >= ? AND id < ? AND first_arrival < ?"  # noqa: S608
+_UNLIMITED = 2**63
 _OF_STEPS = " AND max_step >= ? AND min_step <= ?"
 
 
@@ -124,6 +126,7 @@ class _Reader:
         self._limits = limits
         self._left: dict[str, int] = {}  # of ``last``, how many of a metric are in the rest of the log
         self._to_skip = dict(query.skips)
+        self._room: dict[str, int] = {}  # of ``limit``, how many of a metric may still come
 
     def parts(self) -> Iterator[tuple[str, Points]]:
         """See ``history``."""
@@ -136,9 +139,12 @@ class _Reader:
             for name, (series_id, pending) in group.items():
                 is_empty = True
                 for points in self._of_series(name, series_id, pending):
-                    if points.kinds:
+                    kept = self._limited(name, points)
+                    if kept.kinds:
                         is_empty = False
-                        yield name, points
+                        yield name, kept
+                    if not self._room_of(name):
+                        break
                 if is_empty:
                     yield name, NO_POINTS
             del names[: len(group)]
@@ -196,7 +202,8 @@ class _Reader:
         is_more = True
         while is_more:
             found: list[Points] = []
-            points_left, text_left = self._limits.slice_points, self._limits.slice_text_bytes
+            points_left = min(self._limits.slice_points, self._room_of(name))
+            text_left = self._limits.slice_text_bytes
             is_more = False
             with self._snapshot() as connection:
                 progress(connection, self._run_id)
@@ -210,10 +217,11 @@ class _Reader:
                         is_more = number == self._limits.slice_chunks
                         if self._skips_all(name, chunk, end):
                             continue
-                        points = self._skipped(name, self._read(connection, chunk, end))
+                        read, text_bytes = self._read(connection, chunk, end)
+                        points = self._skipped(name, read)
                         found.append(points)
                         points_left -= len(points.kinds)
-                        text_left -= len(points.payloads)
+                        text_left -= text_bytes
                         is_more = is_more or points_left <= 0 or text_left <= 0
                         if is_more:
                             break
@@ -235,7 +243,7 @@ class _Reader:
                     for number, (chunk_id, *summary) in enumerate(rows, 1):
                         chunk = StoredChunk(chunk_id, summary_of(summary))
                         is_whole = self._is_whole(chunk.summary, end)
-                        wanted -= chunk.summary.count if is_whole else len(self._read(connection, chunk, end).kinds)
+                        wanted -= chunk.summary.count if is_whole else len(self._read(connection, chunk, end)[0].kinds)
                         if wanted <= 0:
                             return chunk_id, -wanted
                         high, is_more = chunk_id, number == self._limits.slice_chunks
@@ -267,14 +275,28 @@ class _Reader:
         self._to_skip[name] = max(0, left - count)
         return points.part(min(left, count), count)
 
+    def _room_of(self, name: str) -> int:
+        """How many of its points may still come."""
+        limit = self._query.limit
+        return _UNLIMITED if limit is None else self._room.get(name, limit)
+
+    def _limited(self, name: str, points: Points) -> Points:
+        """As many of the points as there is room for."""
+        room, count = self._room_of(name), len(points.kinds)
+        self._room[name] = room - min(room, count)
+        return points if count <= room else points.part(0, room)
+
     def _matches_all(self, summary: Chunk) -> bool:
         query = self._query
         low, high = _bounds(query.low, query.high)
-        return query.from_ns is None and query.to_ns is None and low <= summary.min_step and summary.max_step <= high
+        is_any = query.from_ns is None and query.to_ns is None and query.contains is None
+        return is_any and low <= summary.min_step and summary.max_step <= high
 
-    def _read(self, connection: sqlite3.Connection, chunk: StoredChunk, end: int) -> Points:
+    def _read(self, connection: sqlite3.Connection, chunk: StoredChunk, end: int) -> tuple[Points, int]:
+        """Its points that match, and how much text was read for them."""
         points = between(read_chunk(connection, chunk), 0, end)
-        return points if self._matches_all(chunk.summary) else _matching(points, self._query)
+        matching = points if self._matches_all(chunk.summary) else _matching(points, self._query)
+        return matching, len(points.payloads)
 
     def _rest(self) -> Iterator[tuple[str, Points]]:
         """What matches in the rest of the log, by slices."""
@@ -293,7 +315,7 @@ class _Reader:
             left, last = self._left.get(name, 0), self._query.last
             skip = 0 if last is None else min(count, max(0, left - last))
             self._left[name] = left - skip
-            kept = self._skipped(name, points.part(skip, count) if skip else points)
+            kept = self._limited(name, self._skipped(name, points.part(skip, count) if skip else points))
             if kept.kinds or name not in shown:
                 shown.add(name)
                 yield name, kept
@@ -318,7 +340,7 @@ def _bounds(low: int | None, high: int | None) -> tuple[int, int]:
 
 
 def _matching(points: Points, query: HistoryQuery) -> Points:
-    """The points with a step and a time in the bounds."""
+    """The points with a step and a time in the bounds, and the text."""
     for column, low, high in (("steps", query.low, query.high), ("times", query.from_ns, query.to_ns)):
         numbers = getattr(points, column)
         if (low is None and high is None) or not points.kinds:
@@ -326,7 +348,7 @@ def _matching(points: Points, query: HistoryQuery) -> Points:
         least, most = _bounds(low, high)
         if min(numbers) < least or max(numbers) > most:
             points = points.select([least <= number <= most for number in numbers])
-    return points
+    return points if query.contains is None or not points.kinds else having(points, query.contains)
 
 
 def _last(points: Points, wanted: int) -> Points:

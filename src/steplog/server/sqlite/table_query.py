@@ -14,6 +14,7 @@ value; among equals the newest first. A page begins after the value and the numb
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
@@ -22,7 +23,15 @@ from typing import Any, NamedTuple
 import msgspec
 
 from steplog.filters import Condition, Field, Value
-from steplog.records.cells import LAST_BYTES_MAX, Cell, cell_of, entry_name, json_value
+from steplog.records.cells import (
+    FIELD_CHARACTERS_MAX,
+    LAST_BYTES_MAX,
+    Cell,
+    cell_of,
+    entry_name,
+    field_cell,
+    json_value,
+)
 from steplog.server.sqlite.reading import RunReader, SeriesReader
 from steplog.server.sqlite.table import LAST_OF_SERIES, Unfilled, register, unfilled
 from steplog.server.sqlite.table_columns import unpacked
@@ -41,6 +50,12 @@ _TOTALS = {"last": "{0}last", "min": "{0}low", "max": "{0}high", "count": "+{0}c
 _STARTED = "coalesce(r.started, r.date_created)"
 _ENDED = "CASE r.status WHEN 'RUNNING' THEN ? ELSE r.ended END"
 _MICROSECONDS = "(strftime('%s', substr({0}, 1, 19)) * 1000000 + substr({0}, 21, 6))"
+_REPORTED = "json_extract(r.report, '$.{0}')".format
+_LOST = (
+    f"CASE WHEN r.report IS NOT NULL THEN {_REPORTED('abandoned')} + {_REPORTED('rejected')}"
+    " + coalesce((SELECT sum(value) FROM json_each(r.report, '$.dropped')), 0)"
+    f" + coalesce({_REPORTED('lost')}, 9e999) END"
+)
 _RUN_FIELDS = {
     "status": "r.status",
     "name": "r.name",
@@ -52,7 +67,14 @@ _RUN_FIELDS = {
     "started": _STARTED,
     "ended": "r.ended",
     "duration": f"({_MICROSECONDS.format(_ENDED)} - {_MICROSECONDS.format(_STARTED)}) / 1e6",
+    "lost": _LOST,
+    "seen": "(SELECT seen FROM progress WHERE run = r.id)",
+    "last_point": "(SELECT last_point FROM progress WHERE run = r.id)",
+    "generation": "r.generation",
+    "description": "r.description",
+    "notes": "r.notes",
 }
+_LONG = {name: f"substr(r.{name}, 1, {FIELD_CHARACTERS_MAX})" for name in ("description", "notes")}  # to sort by
 _NOT_FINITE = ("NaN", "Infinity", "-Infinity")
 
 
@@ -143,6 +165,7 @@ def _with_value(scope: _Scope, query: TableQuery, sort: Field, limit: int) -> _S
     """Kind, value and number of the runs that have a value to sort by."""
     if sort.kind == "run":
         where, value = _conditions(scope, query.conditions, "r.id"), _run_field(scope, sort)
+        value = value._replace(text=_LONG.get(sort.path[0], value.text))
         # The value is computed once a run: a query with a limit is not taken apart.
         inner = f"SELECT r.id AS run, {value.text} AS v FROM runs r WHERE {_IS_THERE}{where.text} LIMIT -1"
         rows = _Sql(inner, (*value.values, scope.project, *where.values))
@@ -238,6 +261,7 @@ def _on_run(scope: _Scope, name: str, operator: str, value: Value) -> _Sql:
         return _Sql("0") if text is None else _Sql(text, found.values)
     if operator == "~":
         return _Sql(f"instr({found.text}, ?) > 0", (*found.values, value))
+    value = math.inf if name == "lost" and isinstance(value, str) else value
     return _Sql(f"{found.text} {'IS NOT' if operator == '!=' else operator} ?", (*found.values, value))
 
 
@@ -332,7 +356,7 @@ def _parts(runs: Sequence[int]) -> Iterator[tuple[Sequence[int], str]]:
 def _field_value(field: Field, cell: Any) -> Any:
     if field.path == ("tag",):
         return msgspec.Raw(b"[]" if cell is None else cell.encode())
-    return cell
+    return json_value(field_cell(cell))
 
 
 def _tails(scope: _Scope, runs: Sequence[int], names: set[str]) -> Iterator[tuple[int, RunReader]]:

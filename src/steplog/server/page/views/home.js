@@ -50,7 +50,7 @@ export function Home() {
         </thead>
         <tbody>${found.slice(0, shown.value).map(row)}</tbody>
       </table>
-      <p class="muted" role="status">${found.length ? "" : `None of ${many(all.length, "project")} has these words.`}</p>
+      <p class="muted" role="status">${found.length ? "" : `None of ${many(all.length, "project")} is called so.`}</p>
       ${more > 0 && html`<${Button} onClick=${() => (shown.value += SHOWN)}>Show more of ${number(more)}<//>`}
     </section>
   `;

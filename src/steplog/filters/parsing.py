@@ -1,124 +1,40 @@
-"""Which runs are meant: conditions on their fields, config and metrics. Pure.
-
-::
-
-    filter     condition ("and" condition)*
-    condition  field operator value
-    field      status | name | id | tag | group | job_type | user | started | ended | duration
-               config.PATH                 loss: config.lr, config.optim.lr, config."a.b"
-               METRIC.last|min|max|count   split at the last dot: train/loss.last, "p(a<b)".max
-    operator   = != < <= > >= ~            "~": contains
-    value      number | true | false | null | JSON string | [A-Za-z0-9_.:-]+
-
-In a field, what is outside ``[A-Za-z0-9_./-]`` is a JSON string. A filter is also a JSON array of triples
-``[field, operator, value]``.
-
-- Types are never coerced: numbers compare with numbers, texts with texts (by code point); true, false and null are
-  equal to themselves alone. A value of another type matches only ``!=``.
-- What is missing matches only ``!=``. A field that the run's JSON has as null is null.
-- ``tag``: some tag is (``=``), none is (``!=``), some tag contains (``~``).
-- ``started`` and ``ended`` are dates in UTC; a day is its start. ``duration`` is in seconds, of a run that goes on
-  until now.
-- A metric's NaN and infinities are numbers, written as the texts NaN, Infinity and -Infinity. NaN is equal to itself.
-
-Reading is linear in the length of the text.
-"""
+"""The conditions that a text says, in time linear in its length. Pure."""
 
 from __future__ import annotations
 
 import json
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta, timezone
-from enum import Enum
-from typing import Any, NamedTuple
+from collections.abc import Sequence
 
 from steplog.errors import FilterError
-
-__all__ = [
-    "AGGREGATES",
-    "CHARACTERS_MAX",
-    "CONDITIONS_MAX",
-    "MISSING",
-    "OPERATORS",
-    "RUN_FIELDS",
-    "Condition",
-    "Field",
-    "Value",
-    "filter_of",
-    "holds",
-    "matches",
-    "parse_field",
-    "parse_fields",
-    "parse_filter",
-    "value_of",
-]
-
-RUN_FIELDS = ("status", "name", "id", "tag", "group", "job_type", "user", "started", "ended", "duration")
-AGGREGATES = ("last", "min", "max", "count")
-OPERATORS = ("=", "!=", "<", "<=", ">", ">=", "~")
-CHARACTERS_MAX = 64 * 1024
-CONDITIONS_MAX = 100
-
-Value = int | float | str | bool | None
-
-_DATES = ("started", "ended")
-_INT64_END = 2**63
-_WORDS: Mapping[str, Value] = {"true": True, "false": False, "null": None}
-_NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
-_SPACE = re.compile(r"[ \t\r\n]*")
-_BARE = re.compile(r"[A-Za-z0-9_./-]+")
-_SEGMENT = re.compile(r"[A-Za-z0-9_/-]+")
-_QUOTED = re.compile(r'"(?:[^"\\\x00-\x1f]|\\.)*"')
-_OPERATOR = re.compile(r"!=|<=|>=|=|<|>|~")
-_NUMBER = re.compile(r"-?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]+)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?(?![A-Za-z0-9_.:+-])")
-_PLAIN = re.compile(r"[A-Za-z0-9_.:-]+")
-_DATE = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)(?:[Tt ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,6})\d*)?)?(?:([Zz])|([+-])(\d\d):?(\d\d))?)?",
-    re.ASCII,
+from steplog.filters.dates import date_text
+from steplog.filters.fields import (
+    AGGREGATES,
+    BARE,
+    CHARACTERS_MAX,
+    CONDITIONS_MAX,
+    DATE_FIELDS,
+    NUMBER,
+    NUMBER_FIELDS,
+    OPERATORS,
+    PLAIN,
+    RUN_FIELDS,
+    WORDS,
+    Condition,
+    Field,
+    Value,
+    quoted,
+    value_text,
 )
 
+__all__ = ["filter_of", "parse_field", "parse_fields", "parse_filter"]
 
-class _Missing(Enum):
-    MISSING = "missing"
-
-
-MISSING = _Missing.MISSING
-
-
-class Field(NamedTuple):
-    """What is compared, sorted by, or shown.
-
-    Attributes:
-        kind: "run", "config" or "metric".
-        path: the field's name; the keys from the top of the config; or the metric's name and one of AGGREGATES.
-    """
-
-    kind: str
-    path: tuple[str, ...]
-
-    def __str__(self) -> str:
-        """As ``parse_field`` reads it."""
-        if self.kind == "run":
-            return self.path[0]
-        if self.kind == "config":
-            return ".".join(("config", *map(_segment, self.path)))
-        name, aggregate = self.path
-        bare = _BARE.fullmatch(name) and not name.startswith(("config.", "-")) and name != "config"
-        return f"{name if bare else _quoted(name)}.{aggregate}"
-
-
-class Condition(NamedTuple):
-    """A field compared with a value."""
-
-    field: Field
-    operator: str
-    value: Value
-
-    def __str__(self) -> str:
-        """As ``parse_filter`` reads it."""
-        return f"{self.field}{self.operator}{_value_text(self.value)}"
+_UNITS = {"duration": " of seconds"}
+_INT64_END = 2**63
+_SPACE = re.compile(r"[ \t\r\n]*")
+_QUOTED = re.compile(r'"(?:[^"\\\x00-\x1f]|\\.)*"')
+_OPERATOR = re.compile(r"!=|<=|>=|=|<|>|~")
 
 
 def parse_filter(text: str) -> tuple[Condition, ...]:
@@ -177,104 +93,6 @@ def parse_fields(text: str, at_most: int = CONDITIONS_MAX) -> tuple[Field, ...]:
     return tuple(found)
 
 
-def value_of(
-    field: Field, run: Mapping[str, Any], metrics: Mapping[str, Mapping[str, Any]], now: datetime | None = None
-) -> Any:
-    """A run's value of a field; MISSING if there is none.
-
-    Args:
-        field: what is asked for.
-        run: the run as the API has it in JSON.
-        metrics: by name, as the API has a row of ``series/``.
-        now: until when a run that goes on has lasted; None: its duration is missing.
-    """
-    if field.kind == "metric":
-        name, aggregate = field.path
-        found = metrics.get(name, {}).get(aggregate)
-        if found is None and (aggregate != "last" or name not in metrics):
-            return MISSING
-        return _NOT_FINITE.get(found, found) if isinstance(found, str) else found
-    if field.kind == "config":
-        value: Any = run.get("config")
-        for key in field.path:
-            if not isinstance(value, Mapping) or key not in value:
-                return MISSING
-            value = value[key]
-        return value
-    derived = _OF_RUN.get(field.path[0])
-    return run.get(field.path[0]) if derived is None else derived(run, now)
-
-
-def matches(
-    conditions: Sequence[Condition],
-    run: Mapping[str, Any],
-    metrics: Mapping[str, Mapping[str, Any]],
-    now: datetime | None = None,
-) -> bool:
-    """Whether a run meets all conditions; see ``value_of``."""
-    return all(holds(condition, value_of(condition.field, run, metrics, now)) for condition in conditions)
-
-
-def holds(condition: Condition, found: Any) -> bool:
-    """Whether a value, as of ``value_of``, meets a condition."""
-    field, operator, wanted = condition
-    if field.kind == "metric" and isinstance(wanted, str) and operator != "~":
-        wanted = _NOT_FINITE.get(wanted, wanted)
-    if operator == "!=":
-        return not holds(condition._replace(operator="="), found)
-    if field == _TAG:
-        return any(wanted == tag if operator == "=" else str(wanted) in tag for tag in found)
-    if operator == "=":
-        return _is_equal(found, wanted)
-    numbers = _is_number(found) and _is_number(wanted)
-    texts = isinstance(found, str) and isinstance(wanted, str)
-    return ((numbers and operator != "~") or texts) and _COMPARE[operator](found, wanted)
-
-
-def _is_equal(found: Any, wanted: Value) -> bool:
-    if _is_number(found) and _is_number(wanted):
-        return found == wanted or (found != found and wanted != wanted)  # only NaN differs from itself
-    return type(found) is type(wanted) and bool(found == wanted)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-_COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
-    "<": lambda found, wanted: found < wanted,
-    "<=": lambda found, wanted: found <= wanted,
-    ">": lambda found, wanted: found > wanted,
-    ">=": lambda found, wanted: found >= wanted,
-    "~": lambda found, wanted: wanted in found,
-}
-_TAG = Field("run", ("tag",))
-
-
-def _started(run: Mapping[str, Any], _now: datetime | None = None) -> str | None:
-    return _date_text(run.get("started") or run.get("date_created"))
-
-
-def _duration(run: Mapping[str, Any], now: datetime | None) -> Any:
-    started = _moment(run.get("started") or run.get("date_created"))
-    ended = now if run.get("status") == "RUNNING" else _moment(run.get("ended"))
-    return MISSING if started is None or ended is None else (ended - started) / timedelta(seconds=1)
-
-
-def _username(run: Mapping[str, Any], _now: datetime | None) -> Any:
-    user = run.get("user")
-    return user.get("username") if isinstance(user, Mapping) else None
-
-
-_OF_RUN: Mapping[str, Callable[[Mapping[str, Any], datetime | None], Any]] = {
-    "tag": lambda run, _: run.get("tags") or [],
-    "user": _username,
-    "started": _started,
-    "ended": lambda run, _: _date_text(run.get("ended")),
-    "duration": _duration,
-}
-
-
 class _Reader:
     """Takes one part of a text after the other."""
 
@@ -294,7 +112,7 @@ class _Reader:
 
     def take_and(self) -> None:
         """The word between two conditions."""
-        at, word = self._at, self._match(_PLAIN)
+        at, word = self._at, self._match(PLAIN)
         if word != "and":
             known = f"{word} is not known here" if word in ("or", "not") else f"found {self._shown(at)}"
             raise FilterError(f'expected "and" between conditions; {known}', at + 1)
@@ -323,7 +141,7 @@ class _Reader:
         at = self._at
         parts: list[tuple[str, bool]] = []  # the text, and whether it was in quotes
         while True:
-            if (bare := self._match(_BARE)) is not None:
+            if (bare := self._match(BARE)) is not None:
                 parts.append((bare, False))
             elif self._text.startswith('"', self._at):
                 parts.append((self._string(), True))
@@ -337,13 +155,13 @@ class _Reader:
         at = self._at
         if self._text.startswith('"', at):
             return self._string()
-        number = self._match(_NUMBER)
+        number = self._match(NUMBER)
         if number is not None:
             return _number(number, at + 1)
-        plain = self._match(_PLAIN)
+        plain = self._match(PLAIN)
         if plain is None:
             raise FilterError(f"expected a value; found {self._shown(at)}", at + 1)
-        return _WORDS.get(plain, plain)
+        return WORDS.get(plain, plain)
 
     def _string(self) -> str:
         at = self._at
@@ -402,16 +220,17 @@ def _config_path(parts: Sequence[tuple[str, bool]], column: int) -> tuple[str, .
 def _condition(field: Field, operator: str, value: Value, column: int | None) -> Condition:
     """A condition that can hold for some run; dates as the server has them. Raises FilterError."""
     name = field.path[0] if field.kind == "run" else ""
-    example = "" if value is None or isinstance(value, str) else f": write {_quoted(_value_text(value))}"
+    example = "" if value is None or isinstance(value, str) else f": write {quoted(value_text(value))}"
     if operator == "~" and not isinstance(value, str):
         raise FilterError(f"~ takes a text{example}", column)
     if name == "tag" and operator not in ("=", "!=", "~"):
         raise FilterError("tag takes =, != and ~", column)
-    if name == "duration":
-        if value is not None and not _is_number(value):
-            raise FilterError("duration is compared with a number of seconds", column)
-    elif name in _DATES and operator != "~":
-        text = _date_text(value)
+    if name in NUMBER_FIELDS:
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if value is not None and not is_number and not (name == "lost" and value == "Infinity"):
+            raise FilterError(f"{name} is compared with a number{_UNITS.get(name, '')}", column)
+    elif name in DATE_FIELDS and operator != "~":
+        text = date_text(value)
         if text is None and value is not None:
             raise FilterError(f"{name} is compared with a date, such as 2026-11-01 or 2026-11-01T12:00:00Z", column)
         return Condition(field, operator, text)
@@ -463,38 +282,3 @@ def _storable(text: str) -> str:
     """The text. Raises ValueError for half a surrogate pair."""
     text.encode()
     return text
-
-
-def _segment(key: str) -> str:
-    return key if _SEGMENT.fullmatch(key) else _quoted(key)
-
-
-def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
-
-
-def _value_text(value: Value) -> str:
-    if isinstance(value, str):
-        plain = _PLAIN.fullmatch(value) and value not in _WORDS and not _NUMBER.match(value)
-        return value if plain else _quoted(value)
-    return json.dumps(value)
-
-
-def _date_text(value: object) -> str | None:
-    """A date as the server has it, in UTC to the microsecond; None if it is none."""
-    moment = _moment(value)
-    return None if moment is None else moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-def _moment(value: object) -> datetime | None:
-    match = _DATE.fullmatch(value) if isinstance(value, str) else None
-    if match is None:
-        return None
-    year, month, day, hour, minute, second = (int(part or 0) for part in match.groups()[:6])
-    fraction, _, sign, hours, minutes = match.groups()[6:]
-    try:
-        moment = datetime(year, month, day, hour, minute, second, int((fraction or "").ljust(6, "0")), timezone.utc)
-        offset = timedelta(hours=int(hours or 0), minutes=int(minutes or 0))
-        return moment + offset if sign == "-" else moment - offset
-    except (ValueError, OverflowError):
-        return None
