@@ -45,7 +45,7 @@ __all__ = [
 
 _ADDITIONS = {
     "batch": 1,
-    "features": ["report", "generations", "resume", "run", "trash", "table", "history", "curves"],
+    "features": ["report", "generations", "resume", "run", "trash", "table", "history", "curves", "views"],
 }  # what a client may use; not a stock server's
 _VISIBILITIES = ("RESTRICTED", "TEAM", "PUBLIC", "OPEN")
 _STATUSES = ("RUNNING", "COMPLETED", "CRASHED", "FAILED")
