@@ -14,7 +14,7 @@ import pytest
 
 from server.batches import BEGAN_NS, range_of
 from server.logged import LoggedRun
-from steplog.server.records.curve_query import CurveAnswer, CurveQuery, Signer
+from steplog.server.records.curve_query import CurveAnswer, CurveQuery, Signer, digest_of
 from steplog.server.sqlite.curves import curve, curves
 from steplog.server.sqlite.packing import pack_run
 from steplog.server.sqlite.reading import snapshot_of
@@ -36,12 +36,17 @@ def ask(logged: LoggedRun, query: CurveQuery) -> CurveAnswer:
     return curves(partial(snapshot_of, logged.connection), logged.project, query)
 
 
+def text_of(value: Any) -> str:
+    """A bool is 0 or 1."""
+    return repr(int(value) if isinstance(value, bool) else value)
+
+
 def rows_of(answer: CurveAnswer) -> dict[tuple[str, str], dict[int, Row]]:
     """By run, name and bucket."""
     found: dict[tuple[str, str], dict[int, Row]] = {}
     for number, place, *row in zip(*answer.columns.values(), strict=True):
         run, name = answer.series[number]
-        found.setdefault((answer.runs[run], answer.names[name]), {})[place] = tuple(map(repr, row))
+        found.setdefault((answer.runs[run], answer.names[name]), {})[place] = tuple(map(text_of, row))
     return found
 
 
@@ -57,11 +62,37 @@ class Client:
 
     def poll(self, logged: LoggedRun) -> CurveAnswer:
         since = None if self.token is None else self.signer.read("question", self.token)
-        answer = ask(logged, msgspec.structs.replace(self.query, since=since))
-        self.token = self.signer.token("question", answer.answered)
+        answer = ask(logged, msgspec.structs.replace(self.query, since=() if since is None else (since,)))
+        # Of a run that is gone the grid may be wider than what is left needs.
+        self.token = None if answer.missing else self.signer.token("question", answer.answered)
         if answer.is_reset:
             self.rows = {}
             self.resets += 1
+        for number in answer.whole:
+            run, name = answer.series[number]
+            self.rows.pop((answer.runs[run], answer.names[name]), None)
+        for run, name in [*self.rows]:
+            if run in answer.missing:
+                del self.rows[run, name]
+        for series, buckets in rows_of(answer).items():
+            self.rows.setdefault(series, {}).update(buckets)
+        return answer
+
+
+class Panel:
+    """Asks for some runs and metrics at a time, with the tokens of all that it was answered."""
+
+    def __init__(self, query: CurveQuery) -> None:
+        self.query = query
+        self.answers: list[CurveAnswer] = []
+        self.widths: dict[str, int] = {}
+        self.rows: dict[tuple[str, str], dict[int, Row]] = {}
+
+    def poll(self, logged: LoggedRun, runs: Sequence[str], names: Sequence[str]) -> CurveAnswer:
+        since = [answer.answered for answer in self.answers]
+        answer = ask(logged, msgspec.structs.replace(self.query, runs=runs, names=names, since=since))
+        self.answers = [*self.answers[-5:], answer]
+        self.widths.update(zip(answer.names, answer.widths, strict=True))
         for number in answer.whole:
             run, name = answer.series[number]
             self.rows.pop((answer.runs[run], answer.names[name]), None)
@@ -121,8 +152,11 @@ def poll_at_random(logged: LoggedRun, seed: int, polls: int, x: str) -> tuple[in
         patches += not answer.is_reset
         sent += len(answer.columns["place"])
         fresh = ask(logged, client.query)
-        assert fresh.width == answer.width, f"seed {seed}"
-        assert {key: rows for key, rows in client.rows.items() if rows} == rows_of(fresh), f"seed {seed}"
+        widths = dict(zip(fresh.names, fresh.widths, strict=True))
+        if not answer.missing:
+            told = zip(answer.names, answer.widths, strict=True)
+            assert all(widths.get(name, width) == width for name, width in told), f"seed {seed}"
+            assert {key: rows for key, rows in client.rows.items() if rows} == rows_of(fresh), f"seed {seed}"
     logged.connection.execute("UPDATE runs SET deleted = NULL")
     return patches, sent
 
@@ -140,6 +174,74 @@ def test_clients_that_patch_have_what_full_answers_have(logged, x):
         logged.id = logged.add_run(f"first {seed}")
         patches += poll_at_random(logged, seed, 40, x)[0]
     assert patches > 400
+
+
+def ask_for_some_at_random(logged: LoggedRun, seed: int, polls: int) -> int:
+    """Runs that go on, and polls of some of them and of their metrics; how many answers were less than all."""
+    source = random.Random(seed)
+    runs = [logged.id, *(logged.add_run(f"run {seed} {number}") for number in range(3))]
+    uuids = [f"{number}" for number in runs]
+    logged.connection.executemany("UPDATE runs SET uuid = ? WHERE id = ?", zip(uuids, runs, strict=True))
+    panel = Panel(CurveQuery((), (), "step", *source.choice([(None, None), (30, 700)]), source.choice([7, 50])))
+    written, fewer = [0] * len(runs), 0
+    for _ in range(polls):
+        which = source.randrange(len(runs))
+        logged.id = runs[which]
+        steps = range(written[which], written[which] + source.choice([1, 30, 300]))
+        records = [(name, value_for(source), step // ("abc".index(name) + 1)) for step in steps for name in "abc"]
+        logged.append(range_of(records, began_ns=BEGAN_NS + written[which]))
+        written[which] = steps.stop
+        if source.random() < 0.3:
+            pack_run(logged.connection, source.choice(runs))
+        some = source.sample(uuids, source.randint(1, len(uuids)))
+        names = source.sample("abc", source.randint(1, 3))
+        answer = panel.poll(logged, some, names)
+        fewer += 0 < len(answer.columns["place"]) < sum(len(panel.rows.get((u, n), ())) for u in some for n in names)
+        grids = {digest_of(name): grid for name, grid in zip(names, answer.answered.names, strict=True)}
+        for name in names:
+            grid = grids[digest_of(name)]
+            assert 1 << grid.shift == panel.widths.get(name, 1), f"seed {seed}"
+            since = (msgspec.structs.replace(answer.answered, names=[grid], runs={}),)  # the grid, and no curves
+            fresh = ask(logged, msgspec.structs.replace(panel.query, runs=some, names=(name,), since=since))
+            held = {key: rows for key, rows in panel.rows.items() if key[0] in some and key[1] == name and rows}
+            assert held == rows_of(fresh), f"seed {seed}"
+    return fewer
+
+
+def test_a_client_that_asks_for_some_curves_at_a_time_has_what_a_full_answer_has(logged):
+    assert ask_for_some_at_random(logged, 1, 30) > 5
+
+
+@pytest.mark.slow
+def test_clients_that_ask_for_some_curves_at_a_time_have_what_full_answers_have(logged):
+    fewer = 0
+    for seed in range(2, 62):
+        logged.id = logged.add_run(f"first {seed}")
+        fewer += ask_for_some_at_random(logged, seed, 40)
+    assert fewer > 400
+
+
+def test_each_metric_has_a_grid_of_its_own(logged):
+    logged.append(range_of([("loss", 0.5, step) for step in range(0, 1_000_000, 1000)]))
+    logged.append(range_of([("accuracy", 0.5, epoch) for epoch in range(100)], 1000))
+    answer = ask(logged, CurveQuery(("run",), ("loss", "accuracy", "none"), buckets=100))
+    assert (answer.names, answer.widths) == (["loss", "accuracy"], [16384, 1])
+    assert [len(rows) for rows in rows_of(answer).values()] == [61, 100]
+
+
+def test_what_a_token_does_not_cover_is_answered_whole_on_the_same_grid(logged):
+    logged.append(range_of([("loss", 0.5, step) for step in range(1000)]))
+    first = ask(logged, CurveQuery(("run",), ("loss",), buckets=100))
+    logged.id = logged.add_run("other")
+    logged.append(range_of([("loss", 0.5, step) for step in range(10)]))
+    both = CurveQuery(("run", "other"), ("loss",), buckets=100, since=(first.answered,))
+    answer = ask(logged, both)
+    assert (answer.runs, answer.widths, answer.whole, answer.columns["place"]) == (["other"], [16], [0], [0])
+    alone = ask(logged, CurveQuery(("other",), ("loss",), buckets=100, since=(answer.answered,)))
+    assert (alone.series, alone.answered.names) == ([], answer.answered.names)
+    logged.append(range_of([("loss", 0.5, 5000)], 10))
+    wider = ask(logged, msgspec.structs.replace(both, since=(first.answered, alone.answered)))
+    assert (wider.is_reset, wider.runs, wider.widths, len(wider.whole)) == (False, ["run", "other"], [64], 2)
 
 
 def test_nothing_is_answered_of_runs_in_which_nothing_has_arrived(logged):
@@ -160,7 +262,7 @@ def test_runs_share_a_grid_and_what_is_not_there_is_said(logged):
     logged.id = logged.add_run("other")
     logged.append(range_of([("loss", 0.5, step) for step in range(3000, 3100)]))
     answer = ask(logged, CurveQuery(("run", "gone", "other", "run"), ("loss", "acc"), buckets=100))
-    assert (answer.width, answer.missing) == (32, ["gone"])
+    assert (answer.widths, answer.missing) == ([32, 1], ["gone"])
     assert [(answer.runs[run], answer.names[name]) for run, name in answer.series] == [
         ("run", "loss"),
         ("run", "acc"),
@@ -168,7 +270,7 @@ def test_runs_share_a_grid_and_what_is_not_there_is_said(logged):
     ]
     assert sum(answer.columns["count"]) == 1101
     narrow = ask(logged, CurveQuery(("run", "other"), ("loss",), low=10, high=40, buckets=4))
-    assert (narrow.width, narrow.columns["place"]) == (16, [0, 1, 2])
+    assert (narrow.widths, narrow.columns["place"]) == ([16], [0, 1, 2])
     assert sum(narrow.columns["count"]) == 48, "whole buckets, from the one with 10 to the one with 40"
     assert ask(logged, CurveQuery(("run",), ("loss",), low=5000)).columns["place"] == []
 
@@ -181,7 +283,7 @@ def test_many_series_are_read_from_several_snapshots(logged):
         logged.append(range_of([(name, 0.5, 3) for name in names]))
     answer = ask(logged, CurveQuery(uuids, names, buckets=10))
     assert len(answer.series) == 30 * 200
-    again = ask(logged, CurveQuery(uuids, names, buckets=10, since=answer.answered))
+    again = ask(logged, CurveQuery(uuids, names, buckets=10, since=(answer.answered,)))
     assert (again.is_reset, again.series) == (False, [])
     with pytest.raises(TooManyBucketsError, match="at most 83 buckets"):
         ask(logged, CurveQuery(uuids, names, buckets=100))
@@ -282,7 +384,7 @@ def test_what_arrives_while_many_runs_are_read_widens_the_grid_of_the_next_answe
 
     query = CurveQuery(uuids * 4, names, buckets=10)
     answer = curves(snapshot, logged.project, query)
-    assert (len(looked), answer.width) == (4, 1)
-    assert answer.answered.high == 10_000
-    after = ask(logged, msgspec.structs.replace(query, since=answer.answered))
-    assert (after.is_reset, after.width) == (True, 1024)
+    assert (len(looked), answer.widths) == (4, [1])
+    assert answer.answered.names[0].high == 10_000
+    after = ask(logged, msgspec.structs.replace(query, since=(answer.answered,)))
+    assert (after.is_reset, after.widths, len(after.whole)) == (False, [1024], len(after.series))

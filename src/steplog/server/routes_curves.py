@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 
 import msgspec
@@ -15,7 +15,15 @@ from steplog.records.dates import utc_text
 from steplog.server.endpoint import Endpoint, JsonResponse
 from steplog.server.negotiation import chosen_type
 from steplog.server.records.curve_formats import MEDIA_TYPES, as_columns, as_json
-from steplog.server.records.curve_query import BUCKETS_MAX, CURVES_MAX, NAMES_MAX, RUNS_MAX, CurveQuery, Signer
+from steplog.server.records.curve_query import (
+    BUCKETS_MAX,
+    CURVES_MAX,
+    NAMES_MAX,
+    RUNS_MAX,
+    TOKENS_MAX,
+    CurveQuery,
+    Signer,
+)
 from steplog.server.request_body import read_json
 from steplog.server.routes_table import conditions_of
 from steplog.server.store_types import ProjectRow, TableQuery
@@ -45,7 +53,7 @@ class Curves(Endpoint):
         low = fields.integer("from", slot.NO_STEP + 1, slot.STEP_MAX)
         high = fields.integer("to", slot.NO_STEP + 1, slot.STEP_MAX)
         buckets = fields.integer("buckets", 1, BUCKETS_MAX) or _BUCKETS_DEFAULT
-        since = fields.text("since", characters_max=_TOKEN_CHARACTERS_MAX)
+        since = self._tokens(raw, fields)
         fields.check()
         conditions = None if where is None else conditions_of(where)
         media_type = chosen_type(", ".join(request.headers.getlist("accept")), MEDIA_TYPES)
@@ -57,24 +65,34 @@ class Curves(Endpoint):
         body = await self.read(self._answer, project, query, where, conditions, since, media_type)
         return Response(body, media_type=media_type, headers={"Vary": "Accept"})
 
+    @staticmethod
+    def _tokens(raw: Mapping[str, msgspec.Raw], fields: Fields) -> list[str]:
+        """The ``since`` of a request: a text or a list of texts."""
+        if bytes(raw.get("since", b"")).startswith(b"["):
+            return fields.texts("since", TOKENS_MAX)
+        since = fields.text("since", characters_max=_TOKEN_CHARACTERS_MAX)
+        return [] if since is None else [since]
+
     def _answer(
         self,
         project: ProjectRow,
         query: CurveQuery,
         where: str | None,
         conditions: Sequence[Condition] | None,
-        since: str | None,
+        since: Sequence[str],
         media_type: str,
     ) -> bytes:
         signer = Signer(self.store.instance, self.state.secret)
-        question = [project.uuid, where, msgspec.to_builtins(query)]
+        question = [project.uuid, where, query.x, query.low, query.high, query.buckets]
         if conditions is not None:
-            query = msgspec.structs.replace(query, runs=self._matching(project, conditions))
+            query = msgspec.structs.replace(query, runs=self._matching(project, conditions), is_all=True)
         if len(query.runs) * len(query.names) > CURVES_MAX:
             asked = f"{len(query.runs)} runs and {len(query.names)} names"
             raise ValidationError({"names": [f"These are {asked}; ask for at most {CURVES_MAX} curves."]})
-        answered = signer.read(question, since) if since is not None else None
-        answer = self.store.curves(project, msgspec.structs.replace(query, since=answered))
+        answered = [found for token in since if (found := signer.read(question, token)) is not None]
+        if len(answered) == len(since):
+            query = msgspec.structs.replace(query, since=answered)
+        answer = self.store.curves(project, query)
         encode = as_json if media_type == MEDIA_TYPES[0] else as_columns
         return encode(answer, query.x, signer.token(question, answer.answered))
 

@@ -248,8 +248,19 @@ class Store(ABC):
         """The runs of a project that meet conditions, in an order, with some of their fields, config and metrics."""
 
     @abstractmethod
+    def table_version(self, project: ProjectRow, query: TableQuery) -> str | None:
+        """What is another one once ``table`` answers otherwise; letters, digits and dashes. None: that is any time.
+
+        Ask for it before the table, which may be newer then.
+        """
+
+    @abstractmethod
     def column_names(self, project: ProjectRow, part: str, limit: int) -> ColumnNames:
         """The metrics and config entries of a project's runs with ``part`` in their names, each up to ``limit``."""
+
+    @abstractmethod
+    def column_names_version(self, project: ProjectRow) -> str:
+        """What is another one once ``column_names`` answers otherwise, as ``table_version``."""
 
     # Deleted runs
 

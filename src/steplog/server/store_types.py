@@ -236,9 +236,10 @@ class ProjectRow(msgspec.Struct, frozen=True):
 
 
 class RunId(msgspec.Struct, frozen=True):
-    """A run's number, which it keeps; it may have been deleted."""
+    """A run's number, and its project's, which it keeps; it may have been deleted."""
 
     id: int
+    project_id: int
 
 
 class RunRow(msgspec.Struct, frozen=True):
@@ -317,6 +318,7 @@ class HistoryQuery(msgspec.Struct, frozen=True):
         skip: of each metric leave out the first so many of these; ``skips``: of the metrics with these names.
         limit: of each metric no more than so many of what is left; None: all.
         arrivals: only of the first so many points that arrived in the run; None: of all.
+        contains: only points with this text in their value (``text_search``); None: all.
     """
 
     names: Sequence[str] | None = None
@@ -329,6 +331,7 @@ class HistoryQuery(msgspec.Struct, frozen=True):
     skips: Mapping[str, int] = {}
     limit: int | None = None
     arrivals: int | None = None
+    contains: str | None = None
 
 
 class SeriesSummary(msgspec.Struct, frozen=True):
@@ -393,6 +396,11 @@ class TableQuery(msgspec.Struct, frozen=True):
     descending: bool = False
     after: TableCursor | None = None
     counted: bool = False
+
+    @property
+    def fields(self) -> list[Field]:
+        """All that the answer is made of."""
+        return [*self.columns, *(each.field for each in self.conditions), *([] if self.sort is None else [self.sort])]
 
 
 class TableRow(msgspec.Struct):

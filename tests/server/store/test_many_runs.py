@@ -157,10 +157,10 @@ def test_curves_of_many_runs_share_a_grid_and_a_poll_gets_what_has_changed(store
         counts[series] += count
     assert counts == {(run, name): count for run in uuids[:2] for name, count in (("a", 300), ("b", 100))}
     assert (answer.is_reset, answer.missing) == (True, [])
-    again = store.curves(project, CurveQuery(uuids, ["a", "b", "none"], buckets=100, since=answer.answered))
+    again = store.curves(project, CurveQuery(uuids, ["a", "b", "none"], buckets=100, since=(answer.answered,)))
     assert (again.is_reset, list(again.columns["series"])) == (False, [])
     add(store, runs[1], range_of([("a", 7.0, 299)], writer="late"))
-    later = store.curves(project, CurveQuery(uuids, ["a", "b", "none"], buckets=100, since=again.answered))
+    later = store.curves(project, CurveQuery(uuids, ["a", "b", "none"], buckets=100, since=(again.answered,)))
     assert not later.is_reset
     assert set(named(later)) == {(uuids[1], "a")}
     assert later.columns["last"][-1] == 7.0

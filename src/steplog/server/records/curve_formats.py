@@ -34,6 +34,7 @@ _FLOAT32_MAX = struct.unpack("<f", b"\xff\xff\x7f\x7f")[0]
 _PRECISION = 2**-24  # of float32, relative
 _LEAST = 2**-150  # and absolute
 _PARTS = 4096
+_FINENESS = 256
 
 
 def as_json(answer: CurveAnswer, x: str, token: str) -> bytes:
@@ -59,9 +60,10 @@ def as_json(answer: CurveAnswer, x: str, token: str) -> bytes:
 
 
 def as_columns(answer: CurveAnswer, x: str, token: str) -> bytes:
-    """The header and the columns: series, bucket, step, min, max, last, count, nan, inf, -inf, approximate."""
+    """The header and the columns: series, bucket, at, step, min, max, last, count, nan, inf, -inf, approximate."""
     given = answer.columns
     columns = [numbers("series", "u4", given["series"]), _integers("bucket", given["place"])]
+    columns.append(numbers("at", "f4", _parts_of_buckets(answer) if x != "step" else ()))
     columns.append(_integers("step", given["step"]))
     kind = "f4" if _fits_float32(given) else "f8"
     columns += [numbers(_NAMES.get(name, name), kind, given[name]) for name in _VALUES]
@@ -72,16 +74,27 @@ def as_columns(answer: CurveAnswer, x: str, token: str) -> bytes:
 
 def _header(answer: CurveAnswer, x: str, token: str) -> dict[str, Any]:
     return {
-        "width": answer.width,
         "x": x,
         "reset": answer.is_reset,
         "runs": answer.runs,
         "names": answer.names,
+        "widths": answer.widths,
         "series": answer.series,
         "whole": answer.whole,
         "missing": answer.missing,
         "since": token,
     }
+
+
+def _parts_of_buckets(answer: CurveAnswer) -> list[float]:
+    """How far in its bucket the latest point of each is, as a part of its width: a multiple of a 256th."""
+    of_series = [(answer.origins[run], answer.widths[name]) for run, name in answer.series]
+    rows = zip(answer.columns["series"], answer.columns["place"], answer.columns["time"], strict=True)
+    parts = []
+    for series, place, time in rows:
+        origin, width = of_series[series]
+        parts.append(min(_FINENESS - 1, max(0, (time - origin - place * width) * _FINENESS // width)) / _FINENESS)
+    return parts
 
 
 def _integers(name: str, values: Sequence[int]) -> Column:

@@ -3,12 +3,15 @@
 An answer to ``since`` has *whole* buckets, those in which a point has arrived since. A client that puts them in the
 place of its own has what a full answer would have:
 
-1. Points in the log and in blocks are placed one by one. So a bucket without a new one changes only where points go to
+1. Each metric has a grid of its own, as wide as its curves need, so that one of a hundred epochs is not drawn on the
+   grid of one of a million steps.
+2. Points in the log and in blocks are placed one by one. So a bucket without a new one changes only where points go to
    chunks.
-2. These have then a chunk whose last point arrived after the ones packed before, ``RunState.packed``. Such a series is
+3. These have then a chunk whose last point arrived after the ones packed before, ``RunState.packed``. Such a series is
    answered *whole*.
-3. Everything is answered anew (``is_reset``) where the grid or ``points_max`` changes, a run is gone, or chunks of an
-   older version were summarized.
+4. So are all of a metric whose grid changes. With ``since`` one never becomes narrower.
+5. Everything is answered anew (``is_reset``) where chunks of an older version were summarized, or one of all runs is
+   gone.
 """
 
 from __future__ import annotations
@@ -17,16 +20,23 @@ import math
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any
-
-import msgspec
 
 from steplog.records.dates import date_of
 from steplog.records.points import Points
 from steplog.server.records.chunk import POINTS_MAX, Chunk, decode
-from steplog.server.records.curve_query import BUCKETS_MAX, Answered, CurveAnswer, CurveQuery, RunState
+from steplog.server.records.curve_query import (
+    BUCKETS_MAX,
+    Answered,
+    CurveAnswer,
+    CurveQuery,
+    GridState,
+    RunState,
+    digest_of,
+    known_of,
+)
 from steplog.server.records.grid import Axis, Bucket, Curve, width_for
 from steplog.server.sqlite.layout import Grid, Layout
 from steplog.server.sqlite.reading import RunReader, SeriesReader
@@ -37,6 +47,7 @@ from steplog.server.store_types import SeriesBucket, TooManyBucketsError
 __all__ = ["Snapshot", "curve", "curves"]
 
 _POINTS_MAX = 1 << 19  # decoded for all curves of a request, where summaries would do
+_POINTS_MORE = 8  # times that many are decoded where runs have been added since a metric was first answered
 _SERIES_A_SNAPSHOT = 2000
 _AXIS_END = 2**64
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -56,18 +67,13 @@ def curves(snapshot: Snapshot, project_id: int, query: CurveQuery) -> CurveAnswe
     answer = _Answer(project_id, query)
     if len(groups) == 1:
         with snapshot() as connection:
-            found = answer.look(connection, groups[0])
-            if not answer.is_whole(_extents(found)):
-                answer = _Answer(project_id, msgspec.structs.replace(query, since=None))
-                found = answer.look(connection, groups[0])
-                answer.is_whole(_extents(found))
+            while not answer.fix(found := answer.look(connection, groups[0])):
+                pass
             answer.add(found)
         return answer.answer()
-    if not answer.is_whole(_looked(snapshot, answer, groups)):
-        answer = _Answer(project_id, msgspec.structs.replace(query, since=None))
-        answer.is_whole(_looked(snapshot, answer, groups))
-    answer.states.clear()
-    answer.missing.clear()
+    while not answer.fix(_looked(snapshot, answer, groups)):
+        pass
+    answer.forget()
     for group in groups:
         with snapshot() as connection:
             answer.add(answer.look(connection, group))
@@ -83,25 +89,37 @@ class _Series:
 
 @dataclass(slots=True)
 class _Run:
-    """A run that is new or has changed since; ``before``: its state then."""
+    """A run of which metrics are new or may have changed."""
 
     uuid: str
     id: int
     axis: Axis
-    before: RunState | None
     series: list[_Series] = field(default_factory=list)
 
 
-def _looked(snapshot: Snapshot, answer: _Answer, groups: Sequence[Sequence[str]]) -> list[tuple[int, int] | None]:
-    extents = []
+@dataclass(slots=True)
+class _Grid:
+    """Of a metric; ``high < low``: there is nothing on it."""
+
+    width: int
+    points_max: int
+    low: int
+    high: int
+
+    def reach(self, extent: tuple[int, int]) -> None:
+        """Note where points are."""
+        is_first = self.low > self.high
+        self.low = extent[0] if is_first else min(self.low, extent[0])
+        self.high = extent[1] if is_first else max(self.high, extent[1])
+
+
+def _looked(snapshot: Snapshot, answer: _Answer, groups: Sequence[Sequence[str]]) -> list[_Run]:
+    """Where the curves of all runs are; what they are read from is another snapshot's."""
+    runs = []
     for group in groups:
         with snapshot() as connection:
-            extents += _extents(answer.look(connection, group))
-    return extents
-
-
-def _extents(runs: Sequence[_Run]) -> list[tuple[int, int] | None]:
-    return [series.extent for run in runs for series in run.series]
+            runs += answer.look(connection, group)
+    return runs
 
 
 class _Answer:
@@ -110,85 +128,123 @@ class _Answer:
     def __init__(self, project_id: int, query: CurveQuery) -> None:
         self._project = project_id
         self._query = query
-        self._since = query.since
+        self._known = known_of(query.names, query.since)
+        self._is_reset = not query.since
         self._summarized = 0
-        self._low, self._high, self._width = 0, -1, 1
         curves = max(1, len(query.runs) * len(query.names))
         self._points_max = 1 << max(0, (_POINTS_MAX // curves).bit_length() - 1)
+        self._grids: dict[str, _Grid] = {}
         self._runs: dict[str, int] = {}
+        self._origins: list[int] = []
         self._names: dict[str, int] = {}
         self._series: list[tuple[int, int]] = []
         self._whole: list[int] = []
         self._columns: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
-        self.states: dict[int, RunState] = {}
-        self.missing: list[str] = []
+        self._states: dict[int, RunState] = {}
+        self._missing: list[str] = []
+
+    def forget(self) -> None:
+        """Take back which runs there are."""
+        self._states.clear()
+        self._missing.clear()
 
     def look(self, connection: sqlite3.Connection, uuids: Sequence[str]) -> list[_Run]:
-        """The runs that have changed, with their series and where these are on the axis."""
+        """The runs of which metrics have changed, with their series and where these are on the axis."""
         self._summarized = summarized(connection)
         found = []
         for uuid in dict.fromkeys(uuids):
             row = connection.execute(_STATE, (self._project, uuid)).fetchone()
             if row is None:
-                self.missing.append(uuid)
+                self._missing.append(uuid)
                 continue
             run_id, arrivals, packed, sealed, began = row
             axis = Axis(self._query.x != "step", _nanoseconds(began) if self._query.x == "relative" else 0)
-            self.states[run_id] = state = RunState(arrivals, packed, sealed, axis.origin)
-            before = self._since.runs.get(run_id) if self._since else None
-            if before != state:
-                run = _Run(uuid, run_id, axis, before)
-                run.series = list(self._series_of(connection, run))
+            self._states[run_id] = state = RunState(arrivals, packed, sealed, axis.origin)
+            names = [name for name in self._query.names if self._before(run_id, name) != state]
+            if names:
+                run = _Run(uuid, run_id, axis)
+                run.series = list(self._series_of(connection, run, names))
                 found.append(run)
         return found
 
-    def is_whole(self, looked: Sequence[tuple[int, int] | None]) -> bool:
-        """Fix the grid for the series that were looked at; whether an answer of them is complete."""
-        extents = [extent for extent in looked if extent is not None]
-        if len(extents) * self._query.buckets > BUCKETS_MAX:
-            raise TooManyBucketsError(len(extents), BUCKETS_MAX)
-        since = self._since
-        if since is not None and since.low <= since.high:
-            extents.append((since.low, since.high))
-        if extents:
-            self._low, self._high = min(low for low, _ in extents), max(high for _, high in extents)
-            self._width = width_for(self._low, self._high, self._query.buckets)
-        if since is None:
+    def _before(self, run_id: int, name: str) -> RunState | None:
+        """The state of a run as of an answer that had its curve of a metric."""
+        known = self._known.get(name)
+        return known.runs.get(run_id) if known is not None else None
+
+    def fix(self, looked: Sequence[_Run]) -> bool:
+        """Fix the grids of what was looked at; False if what had not changed is to be looked at, too."""
+        if self._has_gone():
+            self._known.clear()
+            self._is_reset = True
+            self.forget()
+            return False
+        extents: dict[str, list[tuple[int, int]]] = {name: [] for name in self._query.names}
+        for run in looked:
+            for series in run.series:
+                if series.extent is not None:
+                    extents[series.reader.name].append(series.extent)
+        count = sum(map(len, extents.values()))
+        if count * self._query.buckets > BUCKETS_MAX:
+            raise TooManyBucketsError(count, BUCKETS_MAX)
+        is_known = True
+        for name in self._query.names:
+            known = self._known.get(name)
+            points_max = self._points_max if known is None else known.points_max
+            self._grids[name] = grid = _Grid(1, points_max, 0, -1)
+            for extent in [*extents[name], *([known.extent] if known is not None and known.extent else [])]:
+                grid.reach(extent)
+            if grid.low <= grid.high:
+                grid.width = width_for(grid.low, grid.high, self._query.buckets)
+            if known is not None and (known.width != grid.width or points_max > self._points_max * _POINTS_MORE):
+                del self._known[name]
+                is_known = False
+        if not is_known:
+            self.forget()
+        return is_known
+
+    def _has_gone(self) -> bool:
+        """Whether what was answered before cannot be patched."""
+        since = self._query.since
+        if self._is_reset:
+            return False
+        if any(answered.summarized != self._summarized for answered in since):
             return True
-        same = (since.width, since.points_max, since.summarized) == (self._width, self._points_max, self._summarized)
-        return same and since.runs.keys() <= self.states.keys()
+        return self._query.is_all and any(not answered.runs.keys() <= self._states.keys() for answered in since)
 
     def add(self, runs: Sequence[_Run]) -> None:
-        """Add the curves of runs, which may have gone on since the grid was fixed."""
-        grid = self._grid()
-        for low, high in filter(None, _extents(runs)):
-            is_first = self._low > self._high
-            self._low = low if is_first else min(self._low, low)
-            self._high = high if is_first else max(self._high, high)
+        """Add the curves of runs, which may have gone on since the grids were fixed."""
         for run in runs:
             for series in run.series:
-                places = self._touched(run, series)
+                fixed = self._grids[series.reader.name]
+                if series.extent is not None:
+                    fixed.reach(series.extent)
+                places = self._touched(run, series, fixed.width)
                 if places is None or places:
-                    self._add(run, series, grid._replace(axis=run.axis), places)
+                    self._add(run, series, self._grid(fixed)._replace(axis=run.axis), places)
 
     def answer(self) -> CurveAnswer:
         """The answer."""
-        answered = Answered(self._width, self._points_max, self._low, self._high, self._summarized, self.states)
+        grids = [
+            GridState(digest_of(name), width.bit_length() - 1, points_max, low // width, high // width)
+            for name, (width, points_max, low, high) in ((name, astuple(grid)) for name, grid in self._grids.items())
+        ]
         return CurveAnswer(
-            self._width,
-            self._since is None,
+            self._is_reset,
             list(self._runs),
+            self._origins,
             list(self._names),
+            [self._grids[name].width for name in self._names],
             self._series,
             self._whole,
-            self.missing,
+            self._missing,
             self._columns,
-            answered,
+            Answered(self._summarized, grids, self._states),
         )
 
-    def _series_of(self, connection: sqlite3.Connection, run: _Run) -> Iterator[_Series]:
-        reader = RunReader(connection, run.id, self._query.names)
-        for name in self._query.names:
+    def _series_of(self, connection: sqlite3.Connection, run: _Run, names: Sequence[str]) -> Iterator[_Series]:
+        reader = RunReader(connection, run.id, names)
+        for name in names:
             found = reader.series(name)
             if found is not None:
                 layout = Layout(connection, found)
@@ -201,12 +257,12 @@ class _Answer:
         high = extent[1] if self._query.high is None else min(extent[1], self._query.high)
         return (low, high) if low <= high else None
 
-    def _grid(self) -> Grid:
-        """Whole buckets, from the one with ``low`` to the one with ``high``."""
-        low, high, width = self._query.low, self._query.high, self._width
+    def _grid(self, fixed: _Grid) -> Grid:
+        """Whole buckets, from the one with the query's ``low`` to the one with its ``high``."""
+        low, high, width = self._query.low, self._query.high, fixed.width
         low = -_AXIS_END if low is None else low // width * width
         high = _AXIS_END if high is None else (high // width + 1) * width - 1
-        return Grid(Axis(), width, low, high, self._points_max)
+        return Grid(Axis(), width, low, high, fixed.points_max)
 
     def _add(self, run: _Run, series: _Series, grid: Grid, places: set[int] | None) -> None:
         within = grid.low, grid.high
@@ -215,7 +271,7 @@ class _Answer:
         curve = Curve(grid.width, grid.axis, max(within[0], grid.low), min(within[1], grid.high))
         series.layout.place(curve, grid, within)
         columns = curve.columns()
-        if not columns and (places is not None or self._since is None):
+        if not columns and (places is not None or self._is_reset):
             return
         if places is not None and columns:
             kept = [place in places for place in columns[0]]
@@ -223,16 +279,19 @@ class _Answer:
                 columns = [tuple(value for value, keep in zip(column, kept, strict=True) if keep) for column in columns]
         number = len(self._series)
         name = self._names.setdefault(series.reader.name, len(self._names))
-        self._series.append((self._runs.setdefault(run.uuid, len(self._runs)), name))
-        if places is None and self._since is not None:
+        if run.uuid not in self._runs:
+            self._runs[run.uuid] = len(self._runs)
+            self._origins.append(run.axis.origin)
+        self._series.append((self._runs[run.uuid], name))
+        if places is None and not self._is_reset:
             self._whole.append(number)
         if columns:
             for field_name, column in zip(_COLUMNS, [[number] * len(columns[0]), *columns], strict=True):
                 self._columns[field_name].extend(column)
 
-    def _touched(self, run: _Run, series: _Series) -> set[int] | None:
+    def _touched(self, run: _Run, series: _Series, width: int) -> set[int] | None:
         """The buckets in which a point has arrived since; None: what else there is has changed, too."""
-        before, now, axis = run.before, self.states[run.id], run.axis
+        before, now, axis = self._before(run.id, series.reader.name), self._states[run.id], run.axis
         if before is None or (before.sealed, before.origin) != (now.sealed, now.origin):
             return None
         if now.arrivals < before.arrivals or series.layout.last_arrival() >= before.packed:
@@ -241,7 +300,7 @@ class _Answer:
         for points in (series.reader.pending, series.reader.tail):
             xs = points.times if axis.is_time else points.steps
             places.update(
-                (x - axis.origin if axis.is_time else x) // self._width
+                (x - axis.origin if axis.is_time else x) // width
                 for x, arrival in zip(xs, points.arrivals, strict=True)
                 if arrival >= before.arrivals
             )

@@ -1,6 +1,7 @@
-// Requests to the API, by the session's cookie, and their errors.
+// Requests to the API in the name of the session, and their errors.
 
-import { pageToken } from "./session.js";
+import { query } from "./address.js";
+import { keptSession } from "./binding.js";
 import { hear } from "./time.js";
 
 const TIMEOUT_MS = 20_000;
@@ -20,19 +21,25 @@ export class Missing extends Error {}
 /** Nobody is signed in. */
 export class Refused extends Error {}
 
-/** Whoever is signed in may not do this. */
+/** Whoever is signed in may not do this: it takes a key. */
 export class Forbidden extends Error {}
 
 /** The server says what is wrong with the request. */
 export class Wrong extends Error {}
 
+/** The address of what a link leads to, such as a download: a link sends no headers. */
+export function linked(path) {
+  const { binding = "" } = keptSession() ?? {};
+  return `${path}${path.includes("?") ? "&" : "?"}${query({ binding }).slice(1)}`;
+}
+
 /** GET a path of the API as JSON. Integers beyond 2^53 are BigInt, where the browser supports it. */
 export const read = (path) => ask("GET", path);
 
-/** GET a path as JSON: `{tag, body}`; null if it is still what had the tag `known`. */
+/** GET a path as JSON: `{tag, body}`; `body` is null if it is still what had the tag `known`, of which `tag` is newer. */
 export async function readChanged(path, known = null) {
   const response = await answer("GET", path, undefined, "application/json", { known });
-  return response.status === 304 ? null : { tag: response.headers.get("etag"), body: await content(response) };
+  return { tag: response.headers.get("etag"), body: response.status === 304 ? null : await content(response) };
 }
 
 /** Send a request; returns what it is answered with as JSON, null without content. */
@@ -63,7 +70,7 @@ export async function answer(method, path, body, accept, { signal, known } = {})
       method,
       headers: {
         Accept: accept,
-        Authorization: `Page-Token ${pageToken()}`,
+        "Steplog-Binding": keptSession()?.binding ?? "",
         ...(body === undefined ? {} : { "Content-Type": "application/json" }),
         ...(known ? { "If-None-Match": known } : {}),
       },

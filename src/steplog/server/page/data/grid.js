@@ -39,7 +39,7 @@ export class Grid {
     for (const [at, first, end] of stretches(columns.series)) {
       const [uuid, name] = [about.runs[about.series[at][0]], about.names[about.series[at][1]]];
       const curves = this.metrics.get(name);
-      const part = curveOf(columns, first, end, about.x, about.width);
+      const part = curveOf(columns, first, end, about.x, about.widths[about.series[at][1]]);
       const before = curves.get(uuid);
       curves.set(uuid, before?.width === part.width ? patched(before, part) : part);
       changed.add(name);
@@ -81,7 +81,7 @@ function curveOf(columns, first, end, kind, width) {
   const curve = { width };
   for (const name of ["bucket", "step", "last", "min", "max", "count"]) curve[name] = part(name);
   for (const [name, column] of Object.entries(SPARSE)) curve[name] = columns[column].length ? part(column) : null;
-  curve.x = kind === "step" ? numbersOf(curve.step) : middles(curve.bucket, width);
+  curve.x = kind === "step" ? numbersOf(curve.step) : secondsOf(curve.bucket, part("at"), width);
   return finished(curve);
 }
 
@@ -93,7 +93,11 @@ function finished(curve) {
 }
 
 const numbersOf = (column) => (column instanceof BigInt64Array ? Float64Array.from(column, Number) : column);
-const middles = (bucket, width) => Float64Array.from(bucket, (place) => ((Number(place) + 0.5) * width) / NANOSECONDS);
+
+/** Where in its bucket the latest point of each is, `at` as a part of the width. */
+function secondsOf(bucket, at, width) {
+  return Float64Array.from(bucket, (place, index) => ((Number(place) + at[index]) * width) / NANOSECONDS);
+}
 
 /** A curve with the buckets of another one in the place of its own. */
 export function patched(curve, patch) {

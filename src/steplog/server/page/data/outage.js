@@ -1,7 +1,8 @@
 // One schedule of retries for all requests of the page: while the server is away, one at a time asks again, and when
 // that is answered, all go on.
 
-import { Away } from "./api.js";
+import { Away, Refused } from "./api.js";
+import { signedInAgain } from "./binding.js";
 import { standing } from "./connection.js";
 
 const FIRST_S = 1;
@@ -15,7 +16,10 @@ let isFree = false; // the next request is the one that tries
 addEventListener("online", tryNow);
 document.addEventListener("visibilitychange", tryNow);
 
-/** Make a request, again until the server answers, and while the page is visible; throws anything but Away. */
+/**
+ * Make a request, again until the server answers somebody who is signed in, and while the page is visible. Throws
+ * anything but Away and Refused.
+ */
 export async function reach(request, signal = undefined) {
   for (;;) {
     await seen(signal);
@@ -31,7 +35,8 @@ export async function reach(request, signal = undefined) {
       }
       if (!signal?.aborted) answered();
       else if (away_s && timer === null) next();
-      throw error;
+      if (!(error instanceof Refused) || signal?.aborted) throw error;
+      await signedInAgain(signal);
     }
   }
 }

@@ -1,9 +1,8 @@
 // A run that is open: what the server says of it, through a new name, the trash, a restoration, its end.
 
-import { computed, signal } from "../ui.js";
+import { batch, computed, signal } from "../ui.js";
 import { api, query } from "./address.js";
-import { Missing, read } from "./api.js";
-import { standing } from "./connection.js";
+import { Missing, read, Refused } from "./api.js";
 import { lasting, startOf } from "./life.js";
 import { poll } from "./poll.js";
 import { json, numeric } from "./values.js";
@@ -22,35 +21,37 @@ export const isSystem = (name) => name.startsWith("system/");
 /** Whether a part of an address can only be a uuid. */
 export const isUuid = (text) => UUID.test(text);
 
-class Stopped extends Error {}
-
 export class OpenRun {
   constructor(here) {
     this.here = here;
     this.run = signal(null); // without config and provenance
     this.large = signal({ config: {}, config_omitted: 0, provenance: null });
-    this.series = signal([]); // of all metrics
+    this.series = signal([]); // of all metrics, once there is a run
     /** "sought", "there", "trashed", "deleted" or "missing". What was shown stays. */
     this.fate = signal("sought");
     this.trashed = signal(null); // the run as the trash has it
     this.older = signal(0); // how many older runs the address leads to as well
-    /** The caller's metrics, `{name, numeric}`; the same list until one comes. */
-    this.names = kept(() => this.series.value.filter(({ name }) => !isReserved(name)).map(named));
-    this.stopped = false;
+    /** The caller's metrics, `{name, numeric, others}`; the same list until one comes. Null until they are known. */
+    this.names = kept(() => this.run.value && this.series.value.filter(({ name }) => !isReserved(name)).map(named));
+    this.ends = new AbortController();
+    this.how = { signal: this.ends.signal, wake: new EventTarget() };
   }
 
   /** Keep it up to date, until it is gone or the returned function is called. */
   follow() {
     this.#follow().catch((error) => {
-      if (!(error instanceof Stopped)) throw error;
+      if (!this.ends.signal.aborted && !(error instanceof Refused)) throw error;
     });
-    return () => (this.stopped = true);
+    return () => this.ends.abort();
   }
+
+  /** Ask at once: something was changed here. */
+  refresh = () => this.how.wake.dispatchEvent(new Event("poll"));
 
   async #follow() {
     for (;;) {
       try {
-        await poll(() => this.#ask(), standing);
+        await poll(() => this.#ask(), this.how);
       } catch (error) {
         if (!(error instanceof Missing)) throw error;
         this.found = null;
@@ -62,7 +63,6 @@ export class OpenRun {
   }
 
   async #ask() {
-    this.#check();
     if (!this.found) {
       this.found = await this.#find();
       this.readAt = undefined;
@@ -73,13 +73,14 @@ export class OpenRun {
       read(api.series(this.here, this.found.uuid)),
     ]);
     await this.#readLarge(address, brief, series);
-    this.#check();
     const now = JSON.stringify([lasting(brief), series.map(({ count }) => count)]);
     const changed = now !== this.before;
     this.before = now;
-    this.run.value = brief;
-    if (changed) this.series.value = series;
-    this.fate.value = "there";
+    batch(() => {
+      this.run.value = brief;
+      if (changed) this.series.value = series;
+      this.fate.value = "there";
+    });
     return { changed, ...(brief.status === "RUNNING" ? ALIVE : ENDED) };
   }
 
@@ -117,7 +118,6 @@ export class OpenRun {
     let was = false;
     const wanted = this.run.value?.uuid ?? this.here.run;
     const ask = async () => {
-      this.#check();
       const trash = await this.#trash({});
       const known = trash.find(({ uuid, id }) => uuid === wanted || (id && id === wanted));
       const trashed = known ?? (this.run.value ? undefined : (await this.#trash({ slug: wanted })).at(-1));
@@ -128,7 +128,7 @@ export class OpenRun {
       return { changed: false, ...TRASHED };
     };
     try {
-      await poll(ask, standing);
+      await poll(ask, this.how);
     } catch (error) {
       if (!(error instanceof Missing)) throw error;
     }
@@ -137,10 +137,6 @@ export class OpenRun {
 
   #trash(fields) {
     return read(api.runs(this.here) + query({ trash: 1, brief: 1, ...fields }));
-  }
-
-  #check() {
-    if (this.stopped) throw new Stopped();
   }
 }
 

@@ -1,22 +1,121 @@
 // Who is signed in. The address that the terminal prints signs in to read; a key signs in to edit.
 
-import { signal } from "../ui.js";
+import { batch, computed, signal } from "../ui.js";
+import { api } from "./address.js";
+import { Refused, Wrong, ask, read } from "./api.js";
+import { keepSession, keptSession, lapsed, onOtherTab } from "./binding.js";
+import { reach } from "./outage.js";
 
-/** `{user, role}`, or null while nobody is signed in. */
+const FRAGMENT = /^#token=([A-Za-z0-9_-]+)$/;
+const PASTED = /#token=([A-Za-z0-9_-]+)\s*$/;
+
+/** `{user, role, expires}`, or null while nobody is signed in. `user` is null of a READER. */
 export const session = signal(null);
 
-let token = sessionStorage.getItem("steplog-token") ?? "";
+/** Whether who is signed in may change something. */
+export const canEdit = computed(() => session.value?.role === "OWNER");
 
-/** The page's token. */
-export const pageToken = () => token;
+/** Whether the address that was opened has a token that is valid no more. */
+export const oldAddress = signal(false);
+
+/** Whether somebody is asked for a key, since what they do takes one. */
+export const keyWanted = signal(false);
+
+/** What was asked for takes a key, and none was given. */
+export class Cancelled extends Error {}
+
+let asked = null; // {promise, resolve, reject} of `needKey`
 
 /** Find out who is signed in; signs in by the address's token, which leaves the address bar at once. */
-export async function beginSession() {
-  const given = /^#token=([A-Za-z0-9_-]+)$/.exec(location.hash);
-  if (given) {
-    token = given[1];
-    sessionStorage.setItem("steplog-token", token);
-    history.replaceState(null, "", location.pathname + location.search);
+export async function begin() {
+  onOtherTab(follow);
+  const token = takeToken();
+  if (!token && keptSession()) {
+    session.value = who(keptSession()); // as far as is known here: the page need not wait for the server
+    reach(() => read(api.session())).then(hear);
+    return;
   }
-  session.value = token ? { user: null, role: "READER" } : null;
+  hear(await reach(() => exchanged(token)));
 }
+
+/** Sign in by a key, or by the address that the terminal prints. Throws Refused, Wrong, Away. */
+export async function signIn(text) {
+  const given = text.trim();
+  const token = PASTED.exec(given)?.[1];
+  if (!token && /^\w+:\/\//.test(given)) throw new Wrong("This address has no token at its end.");
+  hear(await ask("POST", api.session(), token ? { token } : { key: given }));
+}
+
+/** Sign out, in all tabs. Throws Away. */
+export async function signOut() {
+  await ask("DELETE", api.session());
+  keepSession(null);
+  location.reload();
+}
+
+/** Resolves once who is signed in may edit: asks for a key if need be. Rejects with Cancelled. */
+export function needKey() {
+  if (canEdit.value) return Promise.resolve();
+  if (!asked) {
+    asked = {};
+    asked.promise = new Promise((resolve, reject) => Object.assign(asked, { resolve, reject }));
+    keyWanted.value = true;
+  }
+  return asked.promise;
+}
+
+/** No key is given. */
+export const cancelKey = () => answerAsked("reject", new Cancelled());
+
+/** The server has refused the key's session: somebody is asked again. */
+export function keyRefused() {
+  session.value = session.value && { ...session.value, role: "READER", user: null };
+  return needKey();
+}
+
+async function exchanged(token) {
+  if (token) {
+    try {
+      return await ask("POST", api.session(), { token });
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error;
+      oldAddress.value = true;
+    }
+  }
+  return read(api.session());
+}
+
+function takeToken() {
+  const token = FRAGMENT.exec(location.hash)?.[1];
+  if (token) history.replaceState(null, "", location.pathname + location.search);
+  return token;
+}
+
+/** Take what the server says of who is signed in. */
+function hear({ binding = keptSession()?.binding, ...told }) {
+  batch(() => {
+    if (told.role === null) {
+      keepSession(null);
+      lapsed.value = session.value !== null;
+    } else {
+      keepSession({ binding, ...told });
+      session.value = who(told);
+      lapsed.value = false;
+    }
+  });
+  if (canEdit.value) answerAsked("resolve");
+}
+
+/** Go on as another tab does. */
+function follow(kept) {
+  if (!kept) return session.value && location.reload();
+  return reach(() => read(api.session())).then(hear);
+}
+
+function answerAsked(how, value) {
+  keyWanted.value = false;
+  asked?.[how](value);
+  asked = null;
+}
+
+const who = ({ user, role, expires }) => ({ user, role, expires });

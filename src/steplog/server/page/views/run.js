@@ -14,6 +14,7 @@ import { RunActions } from "./run_actions.js";
 import { ConfigPanel, ExceptionPanel, ProvenancePanel } from "./run_panels.js";
 import { RunFacts } from "./run_facts.js";
 import { Fate } from "./run_fate.js";
+import { Samples } from "./samples.js";
 
 export function RunPage({ here, view }) {
   const open = useMemo(() => new OpenRun(here), []);
@@ -21,6 +22,7 @@ export function RunPage({ here, view }) {
   useEffect(() => open.follow(), []);
   const run = open.run.value;
   useCalled(here, run?.name, open);
+  const panel = view.tab.value === "samples" ? Samples : ChartsPanel;
   if (!run) return html`<${Fate} open=${open} />`;
   return html`
     <div class="run">
@@ -30,7 +32,7 @@ export function RunPage({ here, view }) {
         <${ConfigPanel} large=${open.large} />
         <${ProvenancePanel} large=${open.large} />
       </aside>
-      <div class="metrics"><${ChartsPanel} here=${here} view=${view} runs=${runs} names=${open.names} /></div>
+      <div class="metrics"><${panel} here=${here} view=${view} runs=${runs} names=${open.names} /></div>
     </div>
   `;
 }
@@ -63,19 +65,19 @@ function Losses({ open }) {
   const lines = lossLines(report, counted.reduce((total, { count }) => total + count, 0));
   if (unreadable) lines.push(`${many(unreadable, "stored record")} cannot be read: damaged on the server's disk`);
   if (!lines.length) return null;
-  return html`
-    <section class="losses" aria-label="What is missing">${lines.map((line) => html`<p key=${line}>${line}</p>`)}</section>
-  `;
+  const said = lines.map((line) => html`<p key=${line}>${line}</p>`);
+  return html`<section class="losses" aria-label="What is missing">${said}</section>`;
 }
 
 /** The exception, while it is what ended the run. */
 function Exception({ open }) {
   const run = open.run.value;
-  const found = open.series.value.find(({ name, last_time: date }) => name === "steplog/exception" && isCause(run, date));
-  return found ? html`<${ExceptionPanel} key=${found.count} value=${found.last} />` : null;
+  const found = open.series.value.find(({ name }) => name === "steplog/exception");
+  if (!found || !isCause(run, found.last_time)) return null;
+  return html`<${ExceptionPanel} key=${found.count} value=${found.last} />`;
 }
 
-/** Title the document. An address with the slug of an earlier name leads nowhere any more: it becomes that of the uuid. */
+/** Title the document. An address with the slug of an earlier name leads nowhere any more; it gets the uuid. */
 function useCalled(here, name, open) {
   const first = useMemo(() => ({ name: undefined }), []);
   useEffect(() => {

@@ -3,7 +3,8 @@
 import { api, query, web } from "../data/address.js";
 import { visible } from "../data/values.js";
 import { html } from "../ui.js";
-import { CopyButton } from "./parts/copy_button.js";
+import { Copy } from "./parts/copy.js";
+import { Icon } from "./parts/icon.js";
 
 export function RunActions({ open }) {
   const { uuid, name } = open.run.value;
@@ -11,16 +12,18 @@ export function RunActions({ open }) {
   const history = api.history(here, uuid) + query({ format: "csv" });
   return html`
     <div class="actions" role="group" aria-label="Actions">
-      <a class="button" href=${web.project(here) + query({ with: uuid })}>Compare</a>
-      <${CopyButton} text=${() => inPython(here, uuid)}>Open in Python<//>
-      <a class="button" href=${history} download=${`${plain(name)}.csv`}>CSV</a>
+      <a class="button" href=${web.project(here) + query({ with: uuid })}><${Icon} name="runs" />Compare</a>
+      <${Copy} kind="" label="Open in Python" text=${inPython(here, uuid)} done="Copied a program that opens this run.">
+        Open in Python
+      <//>
+      <a class="button" href=${history} download=${`${plain(name)}.csv`}><${Icon} name="download" />CSV</a>
     </div>
   `;
 }
 
 /** A program that opens the run. */
 function inPython({ namespace, project }, uuid) {
-  return `import steplog\n\nrun = steplog.open(${JSON.stringify(`${namespace}/${project}/${uuid}`)})\nprint(run.summary)\n`;
+  return `import steplog\n\nrun = steplog.open("${namespace}/${project}/${uuid}")\nprint(run.summary)\n`;
 }
 
 /** A name of a file. */

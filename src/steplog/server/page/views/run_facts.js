@@ -26,13 +26,17 @@ export function RunFacts({ open }) {
   return html`
     <section class="panel" aria-label="Facts">
       <dl class="facts">
-        ${Object.entries(facts).map(([label, value]) => value && html`<div key=${label}><dt>${label}</dt><dd>${value}</dd></div>`)}
+        ${Object.entries(facts).map(fact)}
       </dl>
       <${Tags} here=${here} tags=${run.tags ?? []} />
       ${run.description && html`<p class="description">${lines(run.description)}</p>`}
       ${run.notes && html`<section class="notes"><h2>Notes</h2><p tabindex="0">${lines(run.notes)}</p></section>`}
     </section>
   `;
+}
+
+function fact([label, value]) {
+  return value && html`<div key=${label}><dt>${label}</dt><dd>${value}</dd></div>`;
 }
 
 function Duration({ run }) {

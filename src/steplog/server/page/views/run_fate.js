@@ -11,7 +11,8 @@ export function Fate({ open }) {
   const known = open.run.value !== null;
   const told = { trashed: Trashed, deleted: Deleted, missing: Unknown }[fate];
   const words = told && html`<${told} open=${open} />`;
-  const title = !known && fate !== "sought" && html`<h1><bdi>${visible(open.trashed.value?.name ?? open.here.run)}</bdi></h1>`;
+  const name = visible(open.trashed.value?.name ?? open.here.run);
+  const title = !known && fate !== "sought" && html`<h1><bdi>${name}</bdi></h1>`;
   return html`${title}<div class="fate" role="status">${words}</div>`;
 }
 
@@ -19,7 +20,7 @@ function Trashed({ open }) {
   const trashed = open.trashed.value;
   return html`
     <p>This run was moved to the trash <${Moment} iso=${trashed.deleted} />. It stays there for a day.</p>
-    <${RestoreRun} here=${open.here} run=${trashed} />
+    <${RestoreRun} here=${open.here} run=${trashed} onRestored=${open.refresh} />
   `;
 }
 

@@ -2,13 +2,17 @@
 
 import { cut, json, many, visible } from "../data/values.js";
 import { html, useMemo, useSignal } from "../ui.js";
-import { CopyButton } from "./parts/copy_button.js";
+import { Copy } from "./parts/copy.js";
+import { Icon } from "./parts/icon.js";
+import { SearchField } from "./parts/search_field.js";
 
 const SEARCHED = 8; // a config of so many values is not searched
 const ROWS_MAX = 1000;
 const LINE_MAX = 60; // characters; what is longer has lines of its own, JSON indented
 const COMMIT = 12; // characters of a hash
-const PLACE = { host: "Host", user: "User", pid: "Process", python: "Python", command: "Command", git: "Git", job: "Job" };
+const PLACE = {
+  host: "Host", user: "User", pid: "Process", python: "Python", command: "Command", git: "Git", job: "Job",
+};
 const ROOM = "(min-width: 600px)";
 
 /** The config: a row an entry, nested ones by their path. */
@@ -20,15 +24,16 @@ export function ConfigPanel({ large }) {
   const wanted = words.value.toLowerCase().split(/\s+/).filter(Boolean);
   const found = wanted.length ? rows.filter(([, , text]) => wanted.every((word) => text.includes(word))) : rows;
   const beyond = omitted ? `, without ${many(omitted, "key")} beyond the limit` : "";
-  const count = found.length === rows.length ? many(rows.length, "value") : `${found.length} of ${many(rows.length, "value")}`;
+  const of = found.length === rows.length ? "" : `${found.length} of `;
+  const short = of + many(rows.length, "value") + beyond;
   return html`
-    <${Panel} kind="config" title="Config" short=${count + beyond} open=${matchMedia(ROOM).matches}>
+    <${Panel} kind="config" title="Config" short=${short} open=${matchMedia(ROOM).matches}>
       <div class="tools">
         ${rows.length >= SEARCHED && html`
-          <input type="search" aria-label="Search the config" placeholder="Search" value=${words.value}
-            onInput=${(event) => (words.value = event.target.value)} />
+          <${SearchField} label="Search the config" placeholder="Search" value=${words.value}
+            onInput=${(text) => (words.value = text)} />
         `}
-        <${CopyButton} text=${() => json(config, 2)}>Copy as JSON<//>
+        <${Copy} text=${() => json(config, 2)} label="Copy the config as JSON" />
       </div>
       <${Rows} rows=${found} />
     <//>
@@ -58,10 +63,12 @@ export function ExceptionPanel({ value }) {
   const short = visible(last.trim().replace(/\s*\n\s*/g, " ")).slice(0, 300);
   return html`
     <details class="panel exception" open>
-      <summary><h2>Exception</h2> <bdi>${short}</bdi></summary>
+      <summary><${Icon} name="chevron" /><h2>Exception</h2><bdi>${short}</bdi></summary>
       ${body && body.trim() !== last && html`
-        <${CopyButton} text=${() => body}>Copy<//>
-        <pre tabindex="0">${cut(visible(body, { lines: true }))}</pre>
+        <div class="traceback">
+          <pre tabindex="0" aria-label="Traceback">${cut(visible(body, { lines: true }))}</pre>
+          <${Copy} text=${body} label="Copy the traceback" />
+        </div>
       `}
     </details>
   `;
@@ -71,7 +78,7 @@ function Panel({ kind, title, short, open = false, children }) {
   const start = useMemo(() => open, []);
   return html`
     <details class="panel ${kind}" open=${start}>
-      <summary><h2>${title}</h2> <bdi class="muted">${visible(short)}</bdi></summary>
+      <summary><${Icon} name="chevron" /><h2>${title}</h2><bdi class="muted cut">${visible(short)}</bdi></summary>
       ${children}
     </details>
   `;
@@ -79,8 +86,9 @@ function Panel({ kind, title, short, open = false, children }) {
 
 function Rows({ rows }) {
   const more = rows.length - ROWS_MAX;
+  const row = ([path, leaf]) => html`<${Row} key=${path.join("\0")} path=${path} leaf=${leaf} />`;
   return html`
-    <dl>${rows.slice(0, ROWS_MAX).map(([path, leaf]) => html`<${Row} key=${path.join("\0")} path=${path} leaf=${leaf} />`)}</dl>
+    <dl>${rows.slice(0, ROWS_MAX).map(row)}</dl>
     ${more > 0 && html`<p class="muted">and ${many(more, "more value")}</p>`}
   `;
 }
@@ -90,12 +98,12 @@ function Row({ path, leaf }) {
   const parents = path.slice(0, -1).map((name) => `${visible(name)}.`).join("");
   const text = typeof leaf === "string" ? leaf : json(leaf);
   const block = text.length > LINE_MAX || text.includes("\n");
+  const lines = () => cut(visible(typeof leaf === "string" ? leaf : json(leaf, 2), { lines: true }));
   const shown = block
-    ? html`<dd class="block"><pre tabindex="0">${cut(visible(typeof leaf === "string" ? leaf : json(leaf, 2), { lines: true }))}</pre></dd>`
+    ? html`<dd class="block"><pre tabindex="0">${lines()}</pre></dd>`
     : html`<dd><bdi>${visible(text)}</bdi></dd>`;
-  return html`
-    <div><dt><bdi>${parents && html`<span class="muted">${parents}</span>`}${visible(path.at(-1))}</bdi></dt>${shown}</div>
-  `;
+  const term = html`<bdi>${parents && html`<span class="muted">${parents}</span>`}${visible(path.at(-1))}</bdi>`;
+  return html`<div><dt>${term}</dt>${shown}</div>`;
 }
 
 /** What a search of the config goes through: path and value. */

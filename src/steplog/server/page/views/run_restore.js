@@ -3,16 +3,18 @@
 import { api } from "../data/address.js";
 import { ask } from "../data/api.js";
 import { html, useSignal } from "../ui.js";
+import { Button } from "./parts/button.js";
 
-export function RestoreRun({ here, run }) {
+/** `onRestored` is called once it is back. */
+export function RestoreRun({ here, run, onRestored }) {
   const said = useSignal("");
   const restore = async () => {
     try {
       await ask("POST", api.restored(here, run.uuid), {});
-      document.dispatchEvent(new Event("visibilitychange")); // polls at once
+      onRestored();
     } catch {
-      said.value = "It was not restored: the server did not answer.";
+      said.value = "It was not restored.";
     }
   };
-  return html`<button onClick=${restore}>Restore</button>${said.value && html`<p>${said.value}</p>`}`;
+  return html`<${Button} icon="undo" onClick=${restore}>Restore<//>${said.value && html`<p>${said.value}</p>`}`;
 }
