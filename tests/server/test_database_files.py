@@ -81,7 +81,7 @@ def test_an_older_database_is_upgraded_in_place_with_all_that_is_in_it(older, tm
         for run in (first, second):
             parts = store.history(run, HistoryQuery())
             assert sum(len(points.kinds) for _, points in parts) == store.point_count(run)
-        assert older.read_bytes()[60:64] == (5).to_bytes(4, "big")  # what an older server looks at before it opens it
+        assert older.read_bytes()[60:64] == (6).to_bytes(4, "big")  # what an older server looks at before it opens it
         store.close()
     SqliteStore(tmp_path / "new.db").close()
     assert tables(older) == tables(tmp_path / "new.db")
@@ -160,13 +160,18 @@ def test_the_configs_of_an_older_database_are_merged_in_order_of_arrival(tmp_pat
     store.close()
 
 
-def test_a_database_of_before_the_sessions_is_upgraded(tmp_path):
+@pytest.mark.parametrize("version", [4, 5])
+def test_a_database_of_before_the_sessions_or_the_views_is_upgraded(tmp_path, version):
     path = tmp_path / "older.db"
     SqliteStore(path).close()
     new = tables(path)
     connection = sqlite3.connect(path)
-    connection.execute("DROP TABLE sessions")
-    connection.execute("PRAGMA user_version = 4")
+    connection.execute("DROP TABLE views")
+    connection.execute("ALTER TABLE projects DROP COLUMN packs")
+    if version == 4:
+        connection.execute("DROP TABLE sessions")
+        connection.execute("DROP INDEX runs_running")
+    connection.execute(f"PRAGMA user_version = {version}")
     connection.close()
     SqliteStore(path).close()
     assert tables(path) == new
@@ -209,7 +214,7 @@ def make_foreign(path: Path) -> None:
 def make_newer(path: Path) -> None:
     SqliteStore(path).close()
     connection = sqlite3.connect(path)
-    connection.execute("PRAGMA user_version = 6")
+    connection.execute("PRAGMA user_version = 7")
     connection.close()
 
 
@@ -223,7 +228,7 @@ FILES = {
     "short": (lambda path: path.write_bytes(b"SQLite format 3\0"), "is not a database"),
     "image": (lambda path: path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(9999)), "is not a database"),
     "foreign": (make_foreign, "of another program"),
-    "newer": (make_newer, "schema version 6"),
+    "newer": (make_newer, "schema version 7"),
     "cut": (make_cut, "cannot be used"),
     "directory": (lambda path: path.mkdir(), "cannot be used"),
 }

@@ -95,6 +95,9 @@ def test_columns_have_a_table_of_each_metric(server, filled):
         ("arrivals=3", [0, 1, 3]),
         ("arrivals=3&last=1", [1, 3]),
         ("arrivals=99", range(6)),
+        ("contains=", range(6)),
+        ("contains=NAN", [1]),
+        ("contains=nan&name=note", []),
         ("arrivals=0", []),
     ],
 )
@@ -121,6 +124,7 @@ def test_only_what_is_asked_for_comes(server, filled, query, rows):
         ("cut=0", "cut"),
         ("cut=1048577", "cut"),
         ("format=xml", "format"),
+        (f"contains={'a' * 1025}", "contains"),
         ("arrivals=-1", "arrivals"),
         ("from_time=yesterday", "from_time"),
         ("from_time=2026-01-01T00:00:00", "from_time"),

@@ -42,6 +42,10 @@ class Runs:
         headers = {} if accept is None else {"Accept": accept}
         return self.server.ask("GET", path, params=parameters, headers=headers)
 
+    def again(self, tag: str, path: str = PATH, **parameters: Any) -> requests.Response:
+        """The same for a client that has an answer with this tag."""
+        return self.server.ask("GET", path, params=parameters, headers={"If-None-Match": tag})
+
     def names(self, **parameters: Any) -> list[str]:
         answer = self.ask(**{"columns": "name"} | parameters)
         assert answer.status_code == 200, answer.text
@@ -240,3 +244,48 @@ def test_the_columns_that_there_are_can_be_asked_for(runs):
 def test_an_unknown_project_has_no_table(runs):
     for path in ("/team/projects/none/table/", "/team/projects/none/table/columns/", "/none/projects/tables/table/"):
         assert runs.ask(path).status_code == 404
+
+
+def test_a_page_that_has_not_changed_is_neither_made_nor_sent_again(runs):
+    parameters = {"columns": "name,loss.last", "sort": "loss.last", "limit": 2, "count": 1}
+    first = runs.ask(**parameters)
+    version, dot, digest = first.headers["ETag"].removeprefix('W/"').removesuffix('"').rpartition(".")
+    assert version
+    assert (dot, len(digest)) == (".", 24)
+    # What it would say is not looked at where the version is known.
+    for known in (f"{version}.{digest}", f"{version}.0"):
+        again = runs.again(f'W/"{known}"', **parameters)
+        assert (again.status_code, again.content) == (304, b"")
+        assert again.headers["ETag"] == f'W/"{known}"'
+        assert set(again.headers["Vary"].split(", ")) == {"Accept", "Accept-Encoding"}
+    as_columns = runs.ask(accept=MEDIA_TYPE, **parameters)
+    assert runs.again(as_columns.headers["ETag"], **parameters).status_code == 200
+    assert runs.again('"', **parameters).status_code == 200
+
+
+def test_a_change_that_does_not_show_is_not_sent(runs):
+    parameters = {"columns": "name", "where": "name=run-2"}
+    first = runs.ask(**parameters)
+    path = f"/team/projects/tables/runs/{runs.uuids['run-0']}/"
+    assert runs.server.ask("PATCH", path, json={"notes": "not shown"}).status_code == 200
+    second = runs.again(first.headers["ETag"], **parameters)
+    assert second.status_code == 304
+    assert second.headers["ETag"] != first.headers["ETag"]
+    assert second.headers["ETag"].rpartition(".")[2] == first.headers["ETag"].rpartition(".")[2]
+    assert runs.server.ask("PATCH", path, json={"notes": "shown"}).status_code == 200
+    notes = {"columns": "name,notes", "where": "name=run-0"}
+    shown = runs.ask(**notes)
+    assert shown.json()["rows"][0]["notes"] == "shown"
+    assert runs.server.ask("PATCH", path, json={"notes": None}).status_code == 200
+    assert runs.again(shown.headers["ETag"], **notes).json()["rows"][0]["notes"] is None
+
+
+def test_the_names_of_columns_are_made_again_only_where_something_arrived(runs):
+    path = f"{PATH}columns/"
+    first = runs.ask(path)
+    assert runs.again(first.headers["ETag"], path).status_code == 304
+    run = f"/team/projects/tables/runs/{runs.uuids['run-3']}/metrics/"
+    assert runs.server.ask("POST", run, json={"name": "late", "value": "a text"}).status_code == 201
+    second = runs.again(first.headers["ETag"], path)
+    assert second.status_code == 200
+    assert dict(zip(second.json()["metrics"], second.json()["kinds"], strict=True))["late"] == "others"

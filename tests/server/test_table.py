@@ -371,6 +371,21 @@ def test_a_table_does_not_depend_on_what_is_packed(tmp_path, seed):
     store.close()
 
 
+def test_packing_changes_the_version_of_tables_of_metrics_alone(tmp_path):
+    """Of many runs that go on, a filter knows what is packed: another table once more is."""
+    store = SqliteStore(tmp_path / "a.db")
+    project = new_project(store, "packs")
+    run = new_run(store, project)
+    add(store, run, range_of([("loss", 0.5)]))
+    queries = [TableQuery((), parse_fields(columns), 10, NOW_TEXT) for columns in ("loss.last", "name,config.lr")]
+    before = [store.table_version(project, query) for query in queries]
+    with closing(connect(tmp_path / "a.db")) as packer:
+        pack_run(packer, run.id)
+    after = [store.table_version(project, query) for query in queries]
+    assert (before[0] != after[0], before[1]) == (True, after[1])
+    store.close()
+
+
 def test_a_deleted_project_leaves_none_of_its_columns_to_the_next(tmp_path):
     store = SqliteStore(tmp_path / "a.db")
     project = new_project(store, "old")

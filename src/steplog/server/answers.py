@@ -27,7 +27,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from steplog.server.negotiation import Accepted, accepted, is_known, weak_tag
 
-__all__ = ["COMPRESSED_BYTES_MIN", "AnswerMiddleware", "compressed", "tag_of"]
+__all__ = ["COMPRESSED_BYTES_MIN", "AnswerMiddleware", "compressed", "digest_of", "tag_of"]
 
 _T = TypeVar("_T")
 
@@ -144,7 +144,12 @@ def compressed(body: bytes, coding: str) -> bytes:
 
 def tag_of(body: bytes | memoryview) -> str:
     """The tag of an answer with this body."""
-    return weak_tag(hashlib.blake2b(body, digest_size=12, usedforsecurity=False).hexdigest())
+    return weak_tag(digest_of(body))
+
+
+def digest_of(body: bytes | memoryview) -> str:
+    """What is the same of the same bytes."""
+    return hashlib.blake2b(body, digest_size=12, usedforsecurity=False).hexdigest()
 
 
 def _slices(body: bytes, more: bool) -> Iterator[tuple[memoryview, bool]]:

@@ -16,7 +16,8 @@ from starlette.responses import RedirectResponse, Response
 
 from steplog.delivery.wire import API
 from steplog.errors import FormatError
-from steplog.server.negotiation import is_listed, weak_tag
+from steplog.server.answers import digest_of
+from steplog.server.negotiation import is_listed, listed, weak_tag
 from steplog.server.sessions import Sessions
 from steplog.server.store import Store
 from steplog.server.store_types import (
@@ -36,7 +37,7 @@ from steplog.server.store_types import (
 )
 from steplog.server.validation import ValidationError
 
-__all__ = ["ERROR_RESPONSES", "AppState", "Endpoint", "JsonResponse"]
+__all__ = ["ERROR_RESPONSES", "AppState", "Endpoint", "JsonResponse", "NotModifiedError", "VersionTag"]
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -66,7 +67,35 @@ class JsonResponse(Response):
         return msgspec.json.encode(content)
 
 
-class _NotModifiedError(Exception):
+class VersionTag:
+    """The tag of an answer that costs much to make: a version that is known before, and a digest that is known after.
+
+    A client that has either has the answer: where the version tells, it is not made; where another one makes the same
+    answer, it is not sent.
+    """
+
+    def __init__(self, version: str | None, request: Request, headers: Mapping[str, str]) -> None:
+        """``version`` None: it cannot be known. ``headers``: others of the answer."""
+        self._version = version
+        self._headers = headers
+        self._known = [tag.rpartition(".") for tag in listed(request.headers.get("if-none-match"))]
+        for known, _, digest in self._known if version is not None else ():
+            if known == version and digest:
+                raise NotModifiedError(self._with(digest))
+
+    def headers_of(self, body: bytes) -> dict[str, str]:
+        """The headers of an answer. Raises NotModifiedError."""
+        digest = digest_of(body)
+        headers = self._with(digest)
+        if any(digest == known for _, _, known in self._known):
+            raise NotModifiedError(headers)
+        return headers
+
+    def _with(self, digest: str) -> dict[str, str]:
+        return {**self._headers, "ETag": weak_tag(f"{self._version or ''}.{digest}")}
+
+
+class NotModifiedError(Exception):
     """The client has the answer that would have these headers."""
 
     def __init__(self, headers: dict[str, str]) -> None:
@@ -125,7 +154,7 @@ class Endpoint(HTTPEndpoint):
         else:
             headers = {"ETag": weak_tag(f"{version}-{media_type}"), "Vary": "Accept"}
         if is_listed(headers["ETag"], request.headers.get("if-none-match")):
-            raise _NotModifiedError(headers)
+            raise NotModifiedError(headers)
         return run, headers
 
     async def json_list(
@@ -145,8 +174,12 @@ class Endpoint(HTTPEndpoint):
 
     async def project(self) -> ProjectRow:
         """The project of the path, or 404."""
+        return await self.read(self.read_project)
+
+    def read_project(self) -> ProjectRow:
+        """The same, which blocks."""
         path = self.scope["path_params"]
-        project = await self.read(self.store.project, path["namespace"], path["project"])
+        project = self.store.project(path["namespace"], path["project"])
         if project is None:
             raise HTTPException(404)
         return project
@@ -189,14 +222,14 @@ def _error(
     return respond
 
 
-async def _not_modified(_request: Request, error: _NotModifiedError) -> Response:
+async def _not_modified(_request: Request, error: NotModifiedError) -> Response:
     vary = ", ".join([*filter(None, [error.headers.get("Vary")]), "Accept-Encoding"])
     return Response(status_code=304, headers=error.headers | {"Vary": vary})
 
 
 ERROR_RESPONSES: dict[Any, Any] = {
     HTTPException: _http_error,
-    _NotModifiedError: _not_modified,
+    NotModifiedError: _not_modified,
     MissingError: _error(404, lambda _: {"detail": "Not found."}),
     UnknownRunError: _error(404),
     UnknownMetricError: _error(404),

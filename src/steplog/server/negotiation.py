@@ -15,7 +15,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-__all__ = ["Accepted", "accepted", "chosen_type", "is_known", "is_listed", "weak_tag"]
+__all__ = ["Accepted", "accepted", "chosen_type", "is_known", "is_listed", "listed", "weak_tag"]
 
 _CHARACTERS_MAX = 4096
 _CODINGS = ("gzip", "deflate")  # by preference
@@ -93,9 +93,14 @@ def is_known(tag: str, if_none_match: str | None) -> bool:
 
 def is_listed(tag: str, if_none_match: str | None) -> bool:
     """The same where it is not known yet whether there is an answer, which ``*`` asks for."""
+    return tag.removeprefix("W/")[1:-1] in listed(if_none_match)
+
+
+def listed(if_none_match: str | None) -> list[str]:
+    """What the tags of an ``If-None-Match`` say, without their quotes."""
     if if_none_match is None or len(if_none_match) > _CHARACTERS_MAX:
-        return False
-    return tag.removeprefix("W/") in _TAG.findall(if_none_match)
+        return []
+    return [tag[1:-1] for tag in _TAG.findall(if_none_match)]
 
 
 def weak_tag(digest: str) -> str:

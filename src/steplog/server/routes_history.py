@@ -20,6 +20,7 @@ __all__ = ["ARRIVALS", "History"]
 ARRIVALS = "Steplog-Arrivals"
 _COUNT_MAX = 2**53
 _CUT_MAX = 2**20
+_TEXT_CHARACTERS_MAX = 1024
 _NAMED = dict(zip(("json", "columns", "csv", "ndjson"), FORMATS, strict=True))
 
 
@@ -42,6 +43,7 @@ class History(Endpoint):
             skips,
             fields.integer("limit", 1, _COUNT_MAX),
             fields.integer("arrivals", 0, _COUNT_MAX),
+            _contained(fields, request.query_params.get("contains")),
         )
         cut = fields.integer("cut", 1, _CUT_MAX)
         named = fields.choice("format", list(_NAMED))
@@ -63,6 +65,11 @@ def _pieces(parts: Parts, media_type: str, cut: int | None) -> Iterator[bytes]:
     if cut is None or media_type not in CUT_FORMATS:
         return FORMATS[media_type](parts)
     return CUT_FORMATS[media_type](parts, cut)
+
+
+def _contained(fields: Fields, given: str | None) -> str | None:
+    """The text to look for; nothing where it is empty."""
+    return fields.text("contains", characters_max=_TEXT_CHARACTERS_MAX) if given else None
 
 
 def _skips(fields: Fields, names: list[str], told: list[str]) -> tuple[int, dict[str, int]]:

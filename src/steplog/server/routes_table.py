@@ -26,10 +26,10 @@ from steplog.filters import (
     parse_filter,
 )
 from steplog.records.dates import utc_text
-from steplog.server.endpoint import Endpoint, JsonResponse
+from steplog.server.endpoint import Endpoint, JsonResponse, VersionTag
 from steplog.server.negotiation import chosen_type
 from steplog.server.records.table_formats import FORMATS
-from steplog.server.store_types import ProjectRow, TableCursor, TableQuery
+from steplog.server.store_types import TableCursor, TableQuery
 from steplog.server.validation import Fields, ValidationError
 
 __all__ = ["ColumnList", "RunTable", "conditions_of"]
@@ -42,6 +42,8 @@ _NAMES_DEFAULT = 1000
 _NAMES_MAX = 10_000
 _NAME_CHARACTERS_MAX = 256
 _TAG = Field("run", ("tag",))
+_DURATION = Field("run", ("duration",))
+_ANY_TIME = "1970-01-01T00:00:00.000000Z"
 _Number = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | float
 
 
@@ -66,24 +68,27 @@ class RunTable(Endpoint):
         if media_type is None:
             offered = ", ".join(FORMATS)
             return JsonResponse({"detail": f"Could not satisfy the request Accept header. Offered: {offered}."}, 406)
-        project = await self.project()
-        body, after = await self.read(self._answer, project, query, token, media_type)
-        headers = {"Vary": "Accept"}
-        if after is not None:
-            headers["Link"] = f'<?{urlencode(dict(parameters) | {"after": after})}>; rel="next"'
+        body, headers = await self.read(self._answer, request, query, token, media_type)
         return Response(body, media_type=media_type, headers=headers)
 
     def _answer(
-        self, project: ProjectRow, query: TableQuery, token: _Token, media_type: str
-    ) -> tuple[bytes, str | None]:
-        """The page, and the token of the next one."""
+        self, request: Request, query: TableQuery, token: _Token, media_type: str
+    ) -> tuple[bytes, dict[str, str]]:
+        """The page, and its headers."""
+        project = self.read_project()
+        version = self.store.table_version(project, query)
+        tag = VersionTag(version and f"{version}-{media_type}", request, {"Vary": "Accept"})
         page = self.store.table(project, query)
         after = None if page.end is None else _encoded(msgspec.structs.replace(token, **page.end._asdict()))
         about: dict[str, Any] = {"next": after}
         if page.count is not None:
             about["count"] = page.count
         rows = [(row.uuid, [row.cells.get(column, MISSING) for column in query.columns]) for row in page.rows]
-        return FORMATS[media_type]([str(column) for column in query.columns], rows, about), after
+        body = FORMATS[media_type]([str(column) for column in query.columns], rows, about)
+        headers = tag.headers_of(body)
+        if after is not None:
+            headers["Link"] = f'<?{urlencode(dict(request.query_params) | {"after": after})}>; rel="next"'
+        return body, headers
 
 
 class ColumnList(Endpoint):
@@ -97,8 +102,14 @@ class ColumnList(Endpoint):
         if len(part) > _NAME_CHARACTERS_MAX:
             fields.add_error("q", f"Ensure this field has no more than {_NAME_CHARACTERS_MAX} characters.")
         fields.check()
-        found = await self.read(self.store.column_names, await self.project(), part, limit)
-        return JsonResponse(
+        body, headers = await self.read(self._answer, request, part, limit)
+        return Response(body, media_type=JsonResponse.media_type, headers=headers)
+
+    def _answer(self, request: Request, part: str, limit: int) -> tuple[bytes, dict[str, str]]:
+        project = self.read_project()
+        tag = VersionTag(self.store.column_names_version(project), request, {})
+        found = self.store.column_names(project, part, limit)
+        body = msgspec.json.encode(
             {
                 "fields": [name for name in RUN_FIELDS if part.lower() in name],
                 "config": [f"config.{name}" for name in found.config],
@@ -107,6 +118,7 @@ class ColumnList(Endpoint):
                 "more": found.more,
             }
         )
+        return body, tag.headers_of(body)
 
 
 def conditions_of(where: str) -> tuple[Condition, ...]:
@@ -127,7 +139,9 @@ def _query(parameters: Mapping[str, str]) -> tuple[TableQuery, _Token]:
     with _reported("sort"):
         sort, descending = _order(parameters.get("sort", ""))
     order = f"{'-' if descending else ''}{sort or ''}"
-    token, after = _Token(order, 0, None, 0, utc_text(datetime.now(timezone.utc))), None
+    used = [*columns, *(each.field for each in conditions), sort]
+    # The same answer at any time, unless it depends on it.
+    token, after = _Token(order, 0, None, 0, _now_text() if _DURATION in used else _ANY_TIME), None
     if "after" in parameters:
         token = _decoded(parameters["after"])
         if token.sort != order:
@@ -155,6 +169,10 @@ def _order(text: str) -> tuple[Field | None, bool]:
     if field == _TAG:
         raise FilterError("a run may have several tags, and runs cannot be sorted by them", 1 + descending)
     return field, descending
+
+
+def _now_text() -> str:
+    return utc_text(datetime.now(timezone.utc))
 
 
 def _encoded(token: _Token) -> str:

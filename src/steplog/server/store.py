@@ -31,6 +31,7 @@ from steplog.server.store_types import (
     MetricPoint,
     NamespaceRow,
     PageToken,
+    ProjectActivity,
     ProjectRow,
     RunConfig,
     RunId,
@@ -41,6 +42,7 @@ from steplog.server.store_types import (
     TablePage,
     TableQuery,
     UserRow,
+    ViewRow,
 )
 
 __all__ = ["History", "Store"]
@@ -172,6 +174,10 @@ class Store(ABC):
         """The projects of a namespace, oldest first."""
 
     @abstractmethod
+    def activity(self, namespace: NamespaceRow) -> dict[int, ProjectActivity]:
+        """What goes on in each project of a namespace, by ``ProjectRow.id``."""
+
+    @abstractmethod
     def project(self, namespace: str, slug: str) -> ProjectRow | None:
         """The project with these slugs."""
 
@@ -182,6 +188,22 @@ class Store(ABC):
     @abstractmethod
     def delete_project(self, project: ProjectRow) -> Future[None]:
         """Delete a project, its runs and those in its trash for good; ``reap`` removes their points."""
+
+    @abstractmethod
+    def views(self, project: ProjectRow) -> list[ViewRow]:
+        """The saved views of a project, oldest first."""
+
+    @abstractmethod
+    def add_view(self, project: ProjectRow, user: UserRow, name: str, address: str) -> Future[ViewRow]:
+        """Save a view. Raises MissingError, TakenError if the project has the name, TooManyViewsError."""
+
+    @abstractmethod
+    def edit_view(self, project: ProjectRow, uuid: str, name: str | None, address: str | None) -> Future[ViewRow]:
+        """Set what is given of a view. Raises MissingError, TakenError."""
+
+    @abstractmethod
+    def delete_view(self, project: ProjectRow, uuid: str) -> Future[None]:
+        """Delete a view. Raises MissingError."""
 
     # Runs
 
@@ -248,8 +270,19 @@ class Store(ABC):
         """The runs of a project that meet conditions, in an order, with some of their fields, config and metrics."""
 
     @abstractmethod
+    def table_version(self, project: ProjectRow, query: TableQuery) -> str | None:
+        """What is another one once ``table`` answers otherwise; letters, digits and dashes. None: that is any time.
+
+        Ask for it before the table, which may be newer then.
+        """
+
+    @abstractmethod
     def column_names(self, project: ProjectRow, part: str, limit: int) -> ColumnNames:
         """The metrics and config entries of a project's runs with ``part`` in their names, each up to ``limit``."""
+
+    @abstractmethod
+    def column_names_version(self, project: ProjectRow) -> str:
+        """What is another one once ``column_names`` answers otherwise, as ``table_version``."""
 
     # Deleted runs
 

@@ -11,6 +11,7 @@
     ├── TakenError
     ├── GapError
     ├── RevokedKeyError
+    ├── TooManyViewsError
     ├── TooManyBucketsError
     └── StoreError
         ├── StoreFullError
@@ -51,6 +52,7 @@ __all__ = [
     "MissingError",
     "NamespaceRow",
     "PageToken",
+    "ProjectActivity",
     "ProjectRow",
     "RefusedError",
     "RevokedKeyError",
@@ -71,9 +73,11 @@ __all__ = [
     "TableRow",
     "TakenError",
     "TooManyBucketsError",
+    "TooManyViewsError",
     "UnknownMetricError",
     "UnknownRunError",
     "UserRow",
+    "ViewRow",
 ]
 
 
@@ -116,7 +120,11 @@ class DeletedError(RefusedError):
 
 
 class TakenError(RefusedError):
-    """The namespace has a project with this slug."""
+    """The namespace has a project with this slug, or the project a view of this name."""
+
+
+class TooManyViewsError(RefusedError):
+    """The project has as many views as it may."""
 
 
 class GapError(RefusedError):
@@ -235,10 +243,19 @@ class ProjectRow(msgspec.Struct, frozen=True):
     last_run_date: str | None
 
 
+class ProjectActivity(msgspec.Struct, frozen=True):
+    """What goes on in a project, as far as it is not in the trash."""
+
+    runs: int
+    running: int
+    seen: str | None  # when a client of its newest run, or of one that goes on, was last heard of
+
+
 class RunId(msgspec.Struct, frozen=True):
-    """A run's number, which it keeps; it may have been deleted."""
+    """A run's number, and its project's, which it keeps; it may have been deleted."""
 
     id: int
+    project_id: int
 
 
 class RunRow(msgspec.Struct, frozen=True):
@@ -282,6 +299,19 @@ class RunRow(msgspec.Struct, frozen=True):
         return (self.idempotency_key or "")[len(ID_PREFIX) :] if chosen else None
 
 
+class ViewRow(msgspec.Struct, frozen=True):
+    """A saved view of a project's page; ``address``: the query of the page's address."""
+
+    uuid: str
+    name: str
+    address: str
+    user_uuid: str
+    username: str
+    user_slug: str
+    date_created: str
+    date_updated: str
+
+
 class Creation(msgspec.Struct, frozen=True):
     """What a request to create a run says; ``began``: when the process did, ISO 8601."""
 
@@ -317,6 +347,7 @@ class HistoryQuery(msgspec.Struct, frozen=True):
         skip: of each metric leave out the first so many of these; ``skips``: of the metrics with these names.
         limit: of each metric no more than so many of what is left; None: all.
         arrivals: only of the first so many points that arrived in the run; None: of all.
+        contains: only points with this text in their value (``text_search``); None: all.
     """
 
     names: Sequence[str] | None = None
@@ -329,6 +360,7 @@ class HistoryQuery(msgspec.Struct, frozen=True):
     skips: Mapping[str, int] = {}
     limit: int | None = None
     arrivals: int | None = None
+    contains: str | None = None
 
 
 class SeriesSummary(msgspec.Struct, frozen=True):
@@ -393,6 +425,11 @@ class TableQuery(msgspec.Struct, frozen=True):
     descending: bool = False
     after: TableCursor | None = None
     counted: bool = False
+
+    @property
+    def fields(self) -> list[Field]:
+        """All that the answer is made of."""
+        return [*self.columns, *(each.field for each in self.conditions), *([] if self.sort is None else [self.sort])]
 
 
 class TableRow(msgspec.Struct):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections import Counter
 from collections.abc import Iterable
@@ -94,6 +95,51 @@ def test_a_history_goes_on_after_what_has_come_of_each_metric(store, pack, packe
     new = rows(store.history(run, HistoryQuery(skips=counts)))
     assert sorted(row[:2] for row in new) == sorted(MORE)
     assert rows(store.history(run, HistoryQuery([first[0]], skip=10**9))) == []
+
+
+TEXTS = ['"A cat sat"', '"Zwölf Kater\\n und \\u00dcbermut"', '{"answer": "no Cat", "n": 0.25}', '["\\u00fcber", null]']
+VALUES = [*(text.encode() for text in TEXTS), 0.25, 7, True, math.nan, b"null"]
+FOUND = {  # places in VALUES
+    "cat": {0, 2},
+    "CAT SAT": {0},
+    "Übermut": {1},
+    "über": {1, 3},
+    "kater\n und": {1},
+    '"answer": "no cat"': {2},
+    "0.25": {2, 4},
+    "null": {3, 8},
+    "nan": {7},
+    "true": {6},
+    "dog": set(),
+}
+
+
+@pytest.mark.parametrize("text", FOUND)
+def test_only_points_with_the_text_in_their_value_come(store, pack, text):
+    run = new_run(store)
+    source, sent = random.Random(text), []
+    for _ in range(3):
+        part = [(source.choice("ab"), source.randrange(len(VALUES))) for _ in range(60)]
+        add(
+            store,
+            run,
+            range_of([(name, VALUES[at], len(sent) + n) for n, (name, at) in enumerate(part)], first=len(sent)),
+        )
+        sent += part
+    steps = {
+        name: [step for step, (each, at) in enumerate(sent) if each == name and at in FOUND[text]] for name in "ab"
+    }
+    for packed in (False, True):
+        if packed:
+            pack(store, run)
+        for more, part in (({}, slice(None)), ({"last": 5}, slice(-5, None)), ({"skip": 2, "limit": 3}, slice(2, 5))):
+            found = store.history(run, HistoryQuery(["a", "b"], contains=text, **more))
+            listed: dict[str, list[int]] = {"a": [], "b": []}
+            for name, _, step in rows(found):
+                listed[name].append(step)
+            assert listed == {name: each[part] for name, each in steps.items()}
+        bounded = HistoryQuery(["a"], 30, 90, contains=text)
+        assert [step for *_, step in rows(store.history(run, bounded))] == [n for n in steps["a"] if 30 <= n <= 90]
 
 
 def test_a_metric_without_points_that_match_comes_and_one_that_is_not_there_is_named(store):

@@ -26,6 +26,11 @@ const numeral = (start, least, most) => ({
   read: (given) => (given.trim() !== "" && least <= Number(given) && Number(given) <= most ? Number(given) : start),
   write: String,
 });
+const integer = {
+  start: null, // else as a text, since a step may have 64 bits
+  read: (given) => (/^-?\d{1,19}$/.test(given) ? given : null),
+  write: (value) => value,
+};
 const range = {
   start: null,
   read: (given) => {
@@ -56,7 +61,11 @@ const FIELDS = {
   open: ["open", list], // sections that are closed by themselves
   closed: ["closed", list], // sections that are open by themselves
   tab: ["tab", among("charts", "samples", "table")],
-  step: ["step", numeral(null, -(2 ** 63), 2 ** 63)], // of the samples
+  samples: ["samples", list], // the metrics whose samples are shown; none: the first
+  find: ["find", text()], // a text in samples
+  stepsOf: ["steps", text()], // the run whose samples are listed
+  step: ["step", integer], // of the samples; null: the newest
+  nth: ["nth", numeral(0, 0, 2 ** 53)], // which of the samples of the step
   large: ["large", text()], // the chart that is shown large
   figure: ["figure", among("last", "min", "max", "count")], // in the table of metrics
   size: ["size", among("medium", "small", "large")], // of the charts

@@ -22,6 +22,7 @@ from steplog.records.by_name import points_by_name
 from steplog.records.numbering import assign
 from steplog.records.points import NO_POINTS, Points, concatenate
 from steplog.server.records.chunk import Chunk
+from steplog.server.records.text_search import having
 from steplog.server.sqlite.block_reading import Blocks
 from steplog.server.sqlite.reading import CHUNK_COLUMNS, StoredChunk, log_rows, progress, read_chunk, summary_of
 from steplog.server.sqlite.schema import series_bounds
@@ -216,10 +217,11 @@ class _Reader:
                         is_more = number == self._limits.slice_chunks
                         if self._skips_all(name, chunk, end):
                             continue
-                        points = self._skipped(name, self._read(connection, chunk, end))
+                        read, text_bytes = self._read(connection, chunk, end)
+                        points = self._skipped(name, read)
                         found.append(points)
                         points_left -= len(points.kinds)
-                        text_left -= len(points.payloads)
+                        text_left -= text_bytes
                         is_more = is_more or points_left <= 0 or text_left <= 0
                         if is_more:
                             break
@@ -241,7 +243,7 @@ class _Reader:
                     for number, (chunk_id, *summary) in enumerate(rows, 1):
                         chunk = StoredChunk(chunk_id, summary_of(summary))
                         is_whole = self._is_whole(chunk.summary, end)
-                        wanted -= chunk.summary.count if is_whole else len(self._read(connection, chunk, end).kinds)
+                        wanted -= chunk.summary.count if is_whole else len(self._read(connection, chunk, end)[0].kinds)
                         if wanted <= 0:
                             return chunk_id, -wanted
                         high, is_more = chunk_id, number == self._limits.slice_chunks
@@ -287,11 +289,14 @@ class _Reader:
     def _matches_all(self, summary: Chunk) -> bool:
         query = self._query
         low, high = _bounds(query.low, query.high)
-        return query.from_ns is None and query.to_ns is None and low <= summary.min_step and summary.max_step <= high
+        is_any = query.from_ns is None and query.to_ns is None and query.contains is None
+        return is_any and low <= summary.min_step and summary.max_step <= high
 
-    def _read(self, connection: sqlite3.Connection, chunk: StoredChunk, end: int) -> Points:
+    def _read(self, connection: sqlite3.Connection, chunk: StoredChunk, end: int) -> tuple[Points, int]:
+        """Its points that match, and how much text was read for them."""
         points = between(read_chunk(connection, chunk), 0, end)
-        return points if self._matches_all(chunk.summary) else _matching(points, self._query)
+        matching = points if self._matches_all(chunk.summary) else _matching(points, self._query)
+        return matching, len(points.payloads)
 
     def _rest(self) -> Iterator[tuple[str, Points]]:
         """What matches in the rest of the log, by slices."""
@@ -335,7 +340,7 @@ def _bounds(low: int | None, high: int | None) -> tuple[int, int]:
 
 
 def _matching(points: Points, query: HistoryQuery) -> Points:
-    """The points with a step and a time in the bounds."""
+    """The points with a step and a time in the bounds, and the text."""
     for column, low, high in (("steps", query.low, query.high), ("times", query.from_ns, query.to_ns)):
         numbers = getattr(points, column)
         if (low is None and high is None) or not points.kinds:
@@ -343,7 +348,7 @@ def _matching(points: Points, query: HistoryQuery) -> Points:
         least, most = _bounds(low, high)
         if min(numbers) < least or max(numbers) > most:
             points = points.select([least <= number <= most for number in numbers])
-    return points
+    return points if query.contains is None or not points.kinds else having(points, query.contains)
 
 
 def _last(points: Points, wanted: int) -> Points:

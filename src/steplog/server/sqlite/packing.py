@@ -67,6 +67,7 @@ _SET_SERIES = f"UPDATE series SET {' = ?, '.join(_COLUMNS[:-1])} = ? WHERE id = 
 _ADD_CHUNK = f"INSERT INTO chunks (id, {', '.join(_SUMMARY)}) VALUES (?{', ?' * len(_SUMMARY)})"  # noqa: S608
 _ADD_BLOCK = "INSERT INTO blocks (run, level, first_arrival, records, directory, data) VALUES (?, ?, ?, ?, ?, ?)"
 _ADD_SEALED = "INSERT INTO sealed (run, first_arrival, records, error, body) VALUES (?, ?, ?, ?, ?)"
+_COUNT_PACK = "UPDATE projects SET packs = packs + 1 WHERE id = (SELECT project FROM runs WHERE id = ?)"
 _SET_PROGRESS = "UPDATE progress SET packed = ?, log_bytes = max(0, log_bytes - ?), sealed = sealed + ? WHERE run = ?"
 
 
@@ -286,6 +287,7 @@ class _Plan:
         if found is None or found[0] != self.packed:
             raise _ConflictError
         _delete(connection, "DELETE FROM log WHERE id = ?", [(row.id,) for row in self.rows])
+        connection.execute(_COUNT_PACK, (self.run_id,))
         size_bytes = sum(row.size_bytes for row in self.rows)
         if self.error is not None:
             row = self.rows[0]

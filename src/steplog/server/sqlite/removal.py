@@ -100,7 +100,7 @@ def _steps(connection: sqlite3.Connection, now: datetime | None) -> Iterator[Non
     while doomed := _doomed(connection, now, 1):
         yield from _run_steps(connection, *doomed[0])
     if (project := connection.execute(_DELETED_PROJECT).fetchone()) is not None:  # it has no runs any more
-        for table, key in (("tombstones", "idempotency_key"), ("suffixes", "name")):
+        for table, key in (("tombstones", "idempotency_key"), ("suffixes", "name"), ("views", "id")):
             while _some(connection, table, key, "project = ?", *project, limit=_ROWS_A_STEP):
                 yield
         connection.execute("DELETE FROM projects WHERE id = ?", project)

@@ -7,8 +7,10 @@
     keys         SHA-256 of each key, its user, where it is from, and its dates (see keys)
     sessions     of browsers: the key that each was begun with, NULL: the page's token (see sessions)
     namespaces   organizations, and users' own
-    projects     in a namespace, unique by slug; those being deleted are still there (see trash)
+    projects     in a namespace, unique by slug; those being deleted are still there (see trash); how often what is
+                 packed of them has changed (see versions)
     runs         in a project, unique by name and by idempotency key among those not in the trash (see runs)
+    views        saved addresses of a project's page, unique by name
     config       by (run, key): JSON text, NULL if removed, and its order (see below)
     fields       by (run, field): the order of what the column of that name in ``runs`` has
     generations  by (run, number): whose it is, and when it began (see generations)
@@ -64,7 +66,7 @@ from steplog.errors import ConfigurationError
 from steplog.private_files import is_private_file, open_private, read_private
 from steplog.server.sqlite.database_file import check_left_log
 from steplog.server.sqlite.database_lock import DatabaseLock
-from steplog.server.sqlite.upgrades import KEYS, LIFE, LOG, RUNS, SESSIONS, UPGRADES, execute_all
+from steplog.server.sqlite.upgrades import KEYS, LIFE, LOG, RUNNING, RUNS, SESSIONS, UPGRADES, VIEWS, execute_all
 from steplog.server.store_types import StoreBusyError, StoreError, StoreFullError
 
 __all__ = [
@@ -79,7 +81,7 @@ __all__ = [
 
 SERIES_SHIFT = 32
 _APPLICATION_ID = 0x7374_706C  # "stpl"
-_SCHEMA_VERSION = 5
+_SCHEMA_VERSION = 6
 _HEADER = struct.Struct(">16s44xI4xI28x")  # magic, user_version at 60, application_id at 68
 _MAGIC = b"SQLite format 3\0"
 _SUFFIXES = ("", "-wal", "-shm", "-journal")
@@ -99,7 +101,7 @@ CREATE TABLE namespaces (
 CREATE TABLE projects (
     id INTEGER PRIMARY KEY, uuid TEXT NOT NULL, namespace INTEGER NOT NULL REFERENCES namespaces,
     slug TEXT NOT NULL, display_name TEXT NOT NULL, visibility TEXT NOT NULL, date_created TEXT NOT NULL,
-    deleted TEXT, UNIQUE (namespace, slug)
+    deleted TEXT, packs INTEGER NOT NULL DEFAULT 0, UNIQUE (namespace, slug)
 );
 CREATE TABLE marks (
     run INTEGER NOT NULL, writer TEXT NOT NULL, mark INTEGER NOT NULL,
@@ -237,7 +239,7 @@ def _make_tables(connection: sqlite3.Connection) -> None:
         connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
         if new:
-            execute_all(connection, _TABLES + KEYS + SESSIONS + RUNS + LOG + LIFE)
+            execute_all(connection, _TABLES + KEYS + SESSIONS + RUNS + RUNNING + VIEWS + LOG + LIFE)
             connection.execute("INSERT INTO about VALUES ('instance', ?)", (uuid.uuid4().hex,))
         for step in () if new else range(version, _SCHEMA_VERSION):
             UPGRADES[step](connection)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -31,9 +30,11 @@ from steplog.server.sqlite import (
     table_columns,
     table_query,
     trash,
+    views,
 )
 from steplog.server.sqlite.database import Database
 from steplog.server.sqlite.ingest import Ingester
+from steplog.server.sqlite.versions import Versions
 from steplog.server.store import History, Store
 from steplog.server.store_types import (
     BatchResult,
@@ -44,6 +45,7 @@ from steplog.server.store_types import (
     MetricPoint,
     NamespaceRow,
     PageToken,
+    ProjectActivity,
     ProjectRow,
     RunConfig,
     RunId,
@@ -54,6 +56,7 @@ from steplog.server.store_types import (
     TablePage,
     TableQuery,
     UserRow,
+    ViewRow,
 )
 
 __all__ = ["SqliteStore"]
@@ -75,7 +78,7 @@ class SqliteStore(Store):
         self._known_runs: dict[tuple[str, str, str], RunId] = {}
         self.database = Database(path, self._rolled_back, beside=beside)
         self.instance = self.database.instance
-        self._opened = secrets.token_hex(6)  # a copy may have been restored before
+        self._versions = Versions()
 
     def check(self) -> None:
         self.database.check_path()
@@ -162,6 +165,9 @@ class SqliteStore(Store):
     def projects(self, namespace: NamespaceRow) -> list[ProjectRow]:
         return self.database.read(catalog.projects, namespace.id)
 
+    def activity(self, namespace: NamespaceRow) -> dict[int, ProjectActivity]:
+        return self.database.read(catalog.activity, namespace.id)
+
     def project(self, namespace: str, slug: str) -> ProjectRow | None:
         return self.database.read(catalog.project, namespace, slug)
 
@@ -173,17 +179,30 @@ class SqliteStore(Store):
             self._ingester.forget()
             trash.delete_project(connection, project.id)
 
-        return self.database.write(delete)
+        return self._versions.changes_runs(project.id, self.database.write(delete))
+
+    def views(self, project: ProjectRow) -> list[ViewRow]:
+        return self.database.read(views.in_project, project.id)
+
+    def add_view(self, project: ProjectRow, user: UserRow, name: str, address: str) -> Future[ViewRow]:
+        return self.database.write(views.add, project.id, user.id, name, address)
+
+    def edit_view(self, project: ProjectRow, uuid: str, name: str | None, address: str | None) -> Future[ViewRow]:
+        return self.database.write(views.edit, project.id, uuid, name, address)
+
+    def delete_view(self, project: ProjectRow, uuid: str) -> Future[None]:
+        return self.database.write(views.delete, project.id, uuid)
 
     # Runs
 
     def create_run(self, project: ProjectRow, user: UserRow, asked: Creation) -> Future[tuple[RunRow, bool]]:
-        return self.database.write(creation.create, project.id, user.id, asked)
+        made = self.database.write(creation.create, project.id, user.id, asked)
+        return self._versions.changes_runs(project.id, made)
 
     def run(self, namespace: str, project: str, uuid: str) -> RunRow | None:
         run = self.database.read(runs.by_uuid, namespace, project, uuid)
         if run is not None:
-            self._known_runs[namespace, project, uuid] = RunId(run.id)
+            self._known_runs[namespace, project, uuid] = RunId(run.id, run.project_id)
             if len(self._known_runs) > _KNOWN_RUNS_MAX:
                 self._known_runs.clear()
         return run
@@ -201,7 +220,7 @@ class SqliteStore(Store):
         return self.database.read(runs.by_slug, project.id, slug, in_trash)
 
     def hear(self, run: RunRow) -> Future[RunRow]:
-        return self.database.write(runs.hear, run.id)
+        return self._versions.changes_points(run.project_id, self.database.write(runs.hear, run.id))
 
     def edit_run(
         self,
@@ -210,10 +229,12 @@ class SqliteStore(Store):
         status: str | None = None,
         generation: int | None = None,
     ) -> Future[RunRow]:
-        return self.database.write(edits.edit, run.id, values, status, generation)
+        edited = self.database.write(edits.edit, run.id, values, status, generation)
+        return self._versions.changes_runs(run.project_id, edited)
 
     def begin_generation(self, run: RunRow, maker: str, began: str) -> Future[tuple[int, bool]]:
-        return self.database.write(generations.begin, run.id, maker, began)
+        begun = self.database.write(generations.begin, run.id, maker, began)
+        return self._versions.changes_runs(run.project_id, begun)
 
     def configs(self, of: Sequence[RunRow]) -> dict[int, RunConfig]:
         return self.database.read(run_changes.configs, [run.id for run in of])
@@ -221,8 +242,14 @@ class SqliteStore(Store):
     def table(self, project: ProjectRow, query: TableQuery) -> TablePage:
         return self.database.read(table_query.page, project.id, query)
 
+    def table_version(self, project: ProjectRow, query: TableQuery) -> str | None:
+        return self.database.read(self._versions.of_table, project.id, query.fields)
+
     def column_names(self, project: ProjectRow, part: str, limit: int) -> ColumnNames:
         return self.database.read(table_columns.column_names, project.id, part, limit)
+
+    def column_names_version(self, project: ProjectRow) -> str:
+        return self.database.read(self._versions.of_column_names, project.id)
 
     # Deleted runs
 
@@ -233,10 +260,10 @@ class SqliteStore(Store):
         def discard(connection: sqlite3.Connection) -> None:
             self._ingester.forget(trash.discard(connection, project.id, uuid, now))
 
-        return self.database.write(discard)
+        return self._versions.changes_runs(project.id, self.database.write(discard))
 
     def restore_run(self, project: ProjectRow, uuid: str) -> Future[RunRow]:
-        return self.database.write(trash.restore, project.id, uuid)
+        return self._versions.changes_runs(project.id, self.database.write(trash.restore, project.id, uuid))
 
     def reap(self, now: datetime | None = None) -> Future[bool]:
         self.database.read(removal.read_ahead, now)
@@ -248,7 +275,10 @@ class SqliteStore(Store):
     # Points
 
     def add_batch(self, run: RunRow | RunId, batch: Batch, generation: int = 1) -> Future[BatchResult]:
-        return self.database.write(self._ingester.add_batch, run.id, batch, generation)
+        added = self.database.write(self._ingester.add_batch, run.id, batch, generation)
+        if batch.changes is not None:
+            self._versions.changes_runs(run.project_id, added)
+        return self._versions.changes_points(run.project_id, added)
 
     def number(self, run: RunRow, point: SinglePoint) -> NumberedPoint:
         step = point.step
@@ -263,7 +293,10 @@ class SqliteStore(Store):
         numbered: NumberedPoint | None = None,
         changes: Changes | None = None,
     ) -> Future[int | None]:
-        return self.database.write(self._ingester.add_metric, run.id, point, numbered, changes)
+        added = self.database.write(self._ingester.add_metric, run.id, point, numbered, changes)
+        if changes is not None:
+            self._versions.changes_runs(run.project_id, added)
+        return self._versions.changes_points(run.project_id, added)
 
     def pack_backlog(self) -> None:
         with self.database.borrow() as connection:
@@ -273,7 +306,7 @@ class SqliteStore(Store):
         return self.database.read(reading.arrivals, run.id)
 
     def points_version(self, run: RunRow) -> str:
-        return f"{self._opened}-{self.database.read(runs.points_version, run.id)}"
+        return self._versions.of_points(self.database.read(runs.points_version, run.id))
 
     def metric_slices(self, run: RunRow, first: int, end: int) -> Iterator[list[MetricPoint]]:
         return slices.metrics(self.database.snapshot, run.id, first, end)

@@ -19,7 +19,7 @@ from steplog.records.points import Points
 from steplog.server.records.chunk import Chunk, decode
 from steplog.server.records.log_row import decode_row
 
-__all__ = ["KEYS", "LIFE", "LOG", "RUNS", "SESSIONS", "UPGRADES", "execute_all"]
+__all__ = ["KEYS", "LIFE", "LOG", "RUNNING", "RUNS", "SESSIONS", "UPGRADES", "VIEWS", "execute_all"]
 
 _WAITING = """
 CREATE TABLE waiting (
@@ -82,6 +82,7 @@ CREATE TABLE sessions (
 );
 CREATE INDEX sessions_by_key ON sessions (key, id);
 """
+RUNNING = "CREATE INDEX runs_running ON runs (project, id) WHERE status = 'RUNNING' AND deleted IS NULL;"
 RUNS = """
 CREATE TABLE runs (
     id INTEGER PRIMARY KEY AUTOINCREMENT, uuid TEXT NOT NULL UNIQUE, project INTEGER NOT NULL REFERENCES projects,
@@ -98,6 +99,13 @@ CREATE INDEX runs_in_trash ON runs (deleted) WHERE deleted IS NOT NULL;
 CREATE TABLE suffixes (
     project INTEGER NOT NULL, name TEXT NOT NULL, next INTEGER NOT NULL, PRIMARY KEY (project, name)
 ) WITHOUT ROWID;
+"""
+VIEWS = """
+CREATE TABLE views (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, uuid TEXT NOT NULL UNIQUE, project INTEGER NOT NULL REFERENCES projects,
+    user INTEGER NOT NULL REFERENCES users, name TEXT NOT NULL, address TEXT NOT NULL, date_created TEXT NOT NULL,
+    date_updated TEXT NOT NULL, UNIQUE (project, name)
+);
 """
 LIFE = """
 CREATE TABLE config (
@@ -198,7 +206,12 @@ def _to_version_4(connection: sqlite3.Connection) -> None:
 
 
 def _to_version_5(connection: sqlite3.Connection) -> None:
-    execute_all(connection, SESSIONS)
+    execute_all(connection, SESSIONS + RUNNING)
+
+
+def _to_version_6(connection: sqlite3.Connection) -> None:
+    connection.execute("ALTER TABLE projects ADD COLUMN packs INTEGER NOT NULL DEFAULT 0")
+    execute_all(connection, VIEWS)
 
 
 def _packed_configs(connection: sqlite3.Connection) -> Iterator[tuple[int, int, bytes]]:
@@ -228,4 +241,5 @@ UPGRADES: Mapping[int, Callable[[sqlite3.Connection], None]] = {
     2: _to_version_3,
     3: _to_version_4,
     4: _to_version_5,
+    5: _to_version_6,
 }

@@ -1,6 +1,6 @@
 // A run that is open: what the server says of it, through a new name, the trash, a restoration, its end.
 
-import { computed, signal } from "../ui.js";
+import { batch, computed, signal } from "../ui.js";
 import { api, query } from "./address.js";
 import { Missing, read, Refused } from "./api.js";
 import { lasting, startOf } from "./life.js";
@@ -26,13 +26,13 @@ export class OpenRun {
     this.here = here;
     this.run = signal(null); // without config and provenance
     this.large = signal({ config: {}, config_omitted: 0, provenance: null });
-    this.series = signal([]); // of all metrics
+    this.series = signal([]); // of all metrics, once there is a run
     /** "sought", "there", "trashed", "deleted" or "missing". What was shown stays. */
     this.fate = signal("sought");
     this.trashed = signal(null); // the run as the trash has it
     this.older = signal(0); // how many older runs the address leads to as well
-    /** The caller's metrics, `{name, numeric}`; the same list until one comes. */
-    this.names = kept(() => this.series.value.filter(({ name }) => !isReserved(name)).map(named));
+    /** The caller's metrics, `{name, numeric, others}`; the same list until one comes. Null until they are known. */
+    this.names = kept(() => this.run.value && this.series.value.filter(({ name }) => !isReserved(name)).map(named));
     this.ends = new AbortController();
     this.how = { signal: this.ends.signal, wake: new EventTarget() };
   }
@@ -76,9 +76,11 @@ export class OpenRun {
     const now = JSON.stringify([lasting(brief), series.map(({ count }) => count)]);
     const changed = now !== this.before;
     this.before = now;
-    this.run.value = brief;
-    if (changed) this.series.value = series;
-    this.fate.value = "there";
+    batch(() => {
+      this.run.value = brief;
+      if (changed) this.series.value = series;
+      this.fate.value = "there";
+    });
     return { changed, ...(brief.status === "RUNNING" ? ALIVE : ENDED) };
   }
 

@@ -17,11 +17,13 @@ const LONE_AT_ONCE = 4;
 const LEAST_S = 4; // between polls: after a change, and at most without one
 const MOST_S = 15;
 
-const ALWAYS = ["name", "status", "started", "ended"];
+const NONE = new Set();
+const ALWAYS = ["name", "status", "started", "ended", "seen", "lost"];
 
 /** The runs of the project `here`, by the choices of `view`. */
 export class Runs {
   #pages;
+  #open; // the lines if no group were closed
   #lone = signal(new Map()); // rows of shown runs that are on no page that was read: uuid -> row, null if there is none
   #turn = Promise.resolve(); // requests are sent one after another
   #waiting = null; // the one that has not begun
@@ -37,6 +39,7 @@ export class Runs {
     this.total = this.#pages.total;
     this.wrong = this.#pages.wrong;
     this.gone = signal(false); // the project is not on the server
+    this.outside = 0; // how many of the shown runs are not in the table
     this.emphasis = signal(null); // uuid of the run that is pointed at
     this.selected = signal(new Set()); // uuids that are to be edited
     this.inView = signal([0, 0]); // of the lines that are displayed: the first, and the one after the last
@@ -47,6 +50,7 @@ export class Runs {
     this.closed = signal(new Set());
     /** What the table has, from top to bottom: lines of groups and of runs. */
     this.lines = computed(() => displayed(this.rows.value, view.group.value, this.closed.value));
+    this.#open = computed(() => displayed(this.rows.value, view.group.value, NONE));
     this.shownUuids = computed(() => this.#chosen());
     /** `ShownRun[]`: `{uuid, name, colour, status, started, group}`, in the table's order. */
     this.shown = computed(() => this.#shown());
@@ -143,7 +147,8 @@ export class Runs {
   #question() {
     const { where, sort, group } = this.view;
     const fields = [...ALWAYS, ...this.columns.value, ...(group.value ? [group.value] : [])];
-    return { where: where.value, sort: sort.value, columns: [...new Set(fields)].filter((field) => field !== "duration") };
+    const columns = [...new Set(fields)].filter((field) => field !== "duration"); // that is known from the dates
+    return { where: where.value, sort: sort.value, columns };
   }
 
   /** Bring up to date what is in view, after the requests before it. Returns whether anything changed. */
@@ -178,7 +183,9 @@ export class Runs {
   }
 
   async #name() {
-    this.metrics.value = usualMetrics((await read(api.columns(this.here))).metrics);
+    const { metrics, kinds } = await read(api.columns(this.here));
+    const numeric = metrics.filter((_name, at) => kinds?.[at] !== "others");
+    if (numeric.length) this.metrics.value = usualMetrics(numeric);
   }
 
   /** Ask for the shown runs that are on no page. */
@@ -198,8 +205,7 @@ export class Runs {
 
   async #loneRow(uuid) {
     try {
-      const run = await read(api.run(this.here, uuid));
-      return { uuid, name: run.name, status: run.status, started: run.started, [this.view.group.value]: cellOf(run, this.view.group.value) };
+      return await read(api.run(this.here, uuid));
     } catch (error) {
       if (error instanceof Missing) return null;
       throw error;
@@ -210,8 +216,8 @@ export class Runs {
   #first() {
     const { first, group } = this.view;
     if (!group.value) return this.rows.value.slice(0, first.value).map(({ uuid }) => uuid);
-    const groups = displayed(this.rows.value, group.value, new Set()).filter(({ kind }) => kind === "group");
-    return groups.slice(0, first.value).flatMap(({ uuids }) => uuids).slice(0, SHOWN_MAX);
+    const groups = this.#open.value.filter(({ row }) => !row).slice(0, first.value);
+    return groups.flatMap(({ uuids }) => uuids).slice(0, SHOWN_MAX);
   }
 
   #chosen() {
@@ -223,10 +229,13 @@ export class Runs {
   #shown() {
     const chosen = this.shownUuids.value;
     const group = this.view.group.value;
-    const lines = displayed(this.rows.value, group, new Set()).filter(({ row }) => row && chosen.has(row.uuid));
-    const known = new Set(lines.map(({ row }) => row.uuid));
-    const lone = [...chosen].filter((uuid) => !known.has(uuid)).map((uuid) => this.#lone.value.get(uuid)).filter(Boolean);
-    const rows = [...lines.map(({ row }) => row), ...lone];
+    const rows = this.#open.value.flatMap(({ row }) => (row && chosen.has(row.uuid) ? [row] : []));
+    const known = new Set(rows.map(({ uuid }) => uuid));
+    for (const uuid of chosen) {
+      const run = known.has(uuid) ? null : this.#lone.value.get(uuid);
+      if (run) rows.push(group ? { ...run, [group]: cellOf(run, group) } : run);
+    }
+    this.outside = rows.length - known.size;
     const colours = coloursOf(rows.map(({ uuid }) => uuid));
     const now = rows.map((row) => {
       const { uuid, name, status, started } = row;

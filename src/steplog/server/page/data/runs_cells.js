@@ -40,5 +40,6 @@ export const same = (one, other) => json(one) === json(other);
 
 /** The keys of a path: `optim."a.b"` has two. */
 function keysOf(path) {
-  return (path.match(/"(?:[^"\\]|\\.)*"|[^."]+/g) ?? []).map((part) => (part.startsWith('"') ? JSON.parse(part) : part));
+  const parts = path.match(/"(?:[^"\\]|\\.)*"|[^."]+/g) ?? [];
+  return parts.map((part) => (part.startsWith('"') ? JSON.parse(part) : part));
 }

@@ -6,7 +6,8 @@ import { visible } from "./values.js";
 /** Fields that are columns until others are chosen; usual metrics follow. */
 const USUAL = ["status", "started", "duration", "tag"];
 const METRICS_MAX = 4;
-const TELLING = /(^|[/_.-])(loss|acc|accuracy|reward|return|score|f1|auc|bleu|error|ppl|perplexity|mae|mse|rmse|iou|map)($|[/_.-])/i;
+const WORDS = "loss|acc|accuracy|reward|return|score|f1|auc|bleu|error|ppl|perplexity|mae|mse|rmse|iou|map";
+const TELLING = new RegExp(`(^|[/_.-])(${WORDS})($|[/_.-])`, "i");
 const WIDTHS = "steplog-column-widths"; // in the browser's storage
 const WIDTH_MIN = 48;
 const WIDTH_MAX = 800;
@@ -29,7 +30,8 @@ const TITLES = {
   description: "Description",
   notes: "Notes",
 };
-const WIDTH = { name: 190, status: 104, started: 92, ended: 92, seen: 92, last_point: 92, duration: 92, tag: 140, description: 200, notes: 200 };
+const WIDTH_OTHER = 100;
+const WIDTH = { name: 190, status: 108, started: 92, ended: 92, duration: 96, tag: 140, description: 200, notes: 200 };
 
 export const columnsOf = (chosen, metrics) => (chosen.length ? chosen : [...USUAL, ...metrics]);
 
@@ -64,7 +66,7 @@ export function titleOf(field) {
 /** Widths that were chosen, in pixels, by field. */
 const widths = signal(remembered());
 
-export const widthOf = (field) => widths.value[field] ?? WIDTH[field] ?? 100;
+export const widthOf = (field) => widths.value[field] ?? WIDTH[field] ?? WIDTH_OTHER;
 
 /** Make a column wider or narrower; null: as wide as at first. */
 export function setWidth(field, pixels) {

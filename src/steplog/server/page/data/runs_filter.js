@@ -1,41 +1,61 @@
-// The filter of the runs as text: its conditions, and what is meant by plain words.
+// The filter of the runs as text: its conditions, what is meant by plain words, and what may be typed next.
 
 const PLAIN = /^[A-Za-z0-9_.:-]+$/;
 const READ_AS_OTHER = /^(true|false|null|-?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?)$/;
 const QUOTED = /"(?:[^"\\]|\\.)*"?/g;
-const CONDITION = /(?:"(?:[^"\\]|\\.)*"?|[^"])+?(?=\s+and\s|$)/gy;
+const PIECE = /"(?:[^"\\]|\\.)*"?|\s+and(?=\s)\s*|[^"\s]+|\s+/g;
+const STATUSES = ["RUNNING", "COMPLETED", "CRASHED", "FAILED"];
 
 /** A text as a value of the filter language. */
 export const valueText = (text) => (PLAIN.test(text) && !READ_AS_OTHER.test(text) ? text : JSON.stringify(text));
 
-export const condition = (field, text) => `${field}=${valueText(text)}`;
-
 /** The conditions of a filter, as they are written. */
 export function conditionsOf(where) {
-  const found = [];
-  let rest = where.trim();
-  while (rest) {
-    CONDITION.lastIndex = 0;
-    const [part] = CONDITION.exec(rest) ?? [rest];
-    found.push(part.trim());
-    rest = rest.slice(part.length).replace(/^\s+and\s+/, "");
+  const found = [""];
+  for (const [piece] of where.trim().matchAll(PIECE)) {
+    if (/^\s+and\s*$/.test(piece)) found.push("");
+    else found[found.length - 1] += piece;
   }
-  return found;
+  return found.map((each) => each.trim()).filter(Boolean);
 }
 
-/** A filter with a condition more. */
-export const withCondition = (where, field, text) => {
-  const wanted = condition(field, text);
+/** A filter with a condition more, or, if it has that, without. `isOnly`: in the place of others of the field. */
+export function withSwitched(where, field, text, isOnly) {
+  const wanted = text === null ? `${field}=null` : `${field}=${valueText(text)}`;
   const found = conditionsOf(where);
-  return found.includes(wanted) ? where : [...found, wanted].join(" and ");
-};
+  const others = found.filter((each) => (isOnly ? !each.startsWith(`${field}=`) : each !== wanted));
+  return (found.includes(wanted) ? others : [...others, wanted]).join(" and ");
+}
 
-/** A filter without a condition. */
-export const withoutCondition = (where, unwanted) => conditionsOf(where).filter((each) => each !== unwanted).join(" and ");
+export const hasCondition = (where, field, text) =>
+  conditionsOf(where).includes(text === null ? `${field}=null` : `${field}=${valueText(text)}`);
 
 /** What is typed, as a filter: words without any operator are looked for in the names of runs. */
 export function filterOf(text) {
   const typed = text.trim();
   if (!typed || typed.startsWith("[") || /[=<>~]/.test(typed.replace(QUOTED, ""))) return typed;
-  return (typed.match(/"(?:[^"\\]|\\.)*"|\S+/g) ?? []).map((word) => `name~${valueText(word.replace(/^"(.*)"$/s, "$1"))}`).join(" and ");
+  const words = typed.match(/"(?:[^"\\]|\\.)*"|\S+/g) ?? [];
+  return words.map((word) => `name~${valueText(word.replace(/^"(.*)"$/s, "$1"))}`).join(" and ");
+}
+
+/**
+ * What is being typed at the end of a text: `{kind: "field", from, typed}`, or with the kind "value" and its `field`;
+ * null where neither is.
+ */
+export function typedAt(text) {
+  const from = text.length - (conditionsOf(text).at(-1)?.length ?? 0);
+  if (/\s$/.test(text) && !/\sand\s+$/.test(text)) return null;
+  if (!text.trim() || /\sand\s+$/.test(text)) return { kind: "field", from: text.length, typed: "" };
+  const clause = text.slice(from);
+  const compared = /^((?:"(?:[^"\\]|\\.)*"|[^\s"=!<>~])+)\s*(=|!=|~)\s*(\S*)$/.exec(clause);
+  if (compared) {
+    const [, field, , typed] = compared;
+    return { kind: "value", field, from: text.length - typed.length, typed };
+  }
+  return /^[^\s=!<>~]*$/.test(clause) ? { kind: "field", from, typed: clause } : null;
+}
+
+/** Values that a field may have, as texts of the language; `known` are those that were seen. */
+export function valuesFor(field, known) {
+  return (field === "status" ? STATUSES : (known[field] ?? [])).map(valueText);
 }

@@ -3,8 +3,8 @@
 import { groupText } from "./runs_cells.js";
 
 /**
- * `{kind: "run", key, row}` for each row. With a field, the rows of a group follow `{kind: "group", key, text, uuids, closed}`;
- * those of a closed one are left out. Groups stand in the order of their first rows.
+ * `{key, row}` for each row. With a field, the rows of a group follow `{key, text, uuids, closed}`; those of a closed
+ * one are left out. Groups stand in the order of their first rows.
  */
 export function displayed(rows, field, closed) {
   if (!field) return rows.map(line);
@@ -16,9 +16,10 @@ export function displayed(rows, field, closed) {
   }
   return [...groups].flatMap(([text, members]) => {
     const isClosed = closed.has(text);
-    const head = { kind: "group", key: `group ${text ?? ""}`, text, uuids: members.map(({ uuid }) => uuid), closed: isClosed };
+    const key = text === null ? "no group" : `group ${text}`;
+    const head = { key, text, uuids: members.map(({ uuid }) => uuid), closed: isClosed };
     return isClosed ? [head] : [head, ...members.map(line)];
   });
 }
 
-const line = (row) => ({ kind: "run", key: row.uuid, row });
+const line = (row) => ({ key: row.uuid, row });

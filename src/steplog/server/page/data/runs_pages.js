@@ -4,6 +4,7 @@ import { signal } from "../ui.js";
 import { api, query } from "./address.js";
 import { Wrong, readChanged } from "./api.js";
 import { lasting } from "./life.js";
+import { json } from "./values.js";
 
 const FIRST = 50; // rows of the first page
 const NEXT = [200, 1000]; // of the second, and of those after it
@@ -36,7 +37,8 @@ export class RunPages {
   /**
    * Bring the first page up to date and those with runs that are seen, and read missing pages.
    *
-   * `needed()` gives `{least, seen}`, which may change meanwhile: an index, and uuids. `isCurrent()` tells whether the question still stands. Returns whether anything changed but what only says "alive".
+   * `needed()` gives `{least, seen}`, which may change meanwhile: an index, and uuids. `isCurrent()` tells whether the
+   * question still stands. Returns whether anything changed but what only says "alive".
    */
   async read(question, needed, isCurrent) {
     const known = this.#question;
@@ -72,12 +74,12 @@ export class RunPages {
 
   async #begin(question, isCurrent) {
     const page = { after: null, rows: [], next: null, tag: null };
-    const answer = await this.#ask(page, question, FIRST);
+    const { body, known } = await this.#ask(page, question, FIRST);
     if (!isCurrent()) return false;
     this.#question = question;
     this.#pages = [page];
     this.#tail = [];
-    this.#take(page, answer);
+    this.#take(page, body, known);
     return true;
   }
 
@@ -89,46 +91,48 @@ export class RunPages {
     const at = this.#pages.indexOf(page);
     if (at === -1 || !isCurrent()) return false;
     const isLast = at === this.#pages.length - 1;
-    const answer = await this.#ask(page, this.#question, isLast ? Math.max(FIRST, page.rows.length) : page.rows.length + SLACK);
-    if (!answer || !isCurrent()) return false;
+    const limit = isLast ? Math.max(FIRST, page.rows.length) : page.rows.length + SLACK;
+    const { body, known } = await this.#ask(page, this.#question, limit);
+    if (!isCurrent() || !this.#pages.includes(page)) return false;
+    if (!body) {
+      Object.assign(page, known);
+      return false;
+    }
     const before = text(page.rows);
-    if (isLast) this.#take(page, answer);
-    else this.#fit(at, answer);
+    if (isLast) this.#take(page, body, known);
+    else this.#fit(at, body, known);
     return text(page.rows) !== before;
   }
 
   async #more(isCurrent) {
     const last = this.#pages.at(-1);
     const page = { after: last.next, rows: [], next: null, tag: null };
-    const answer = await this.#ask(page, this.#question, NEXT[Math.min(this.#pages.length, NEXT.length) - 1]);
+    const limit = NEXT[Math.min(this.#pages.length, NEXT.length) - 1];
+    const { body, known } = await this.#ask(page, this.#question, limit);
     if (!isCurrent() || this.#pages.at(-1) !== last) return false;
     this.#pages.push(page);
-    this.#take(page, answer);
+    this.#take(page, body, known);
     return true;
   }
 
-  /** The answer to a page, null where it is the one that is known. */
+  /** `{body, known}`: the rows of a page, null where it has those already, and what says so the next time. */
   async #ask(page, { where, sort, columns }, rows) {
     const limit = Math.max(1, Math.min(rows, Math.floor(CELLS_MAX / columns.length)));
-    const given = { columns: columns.join(","), where, sort, limit, after: page.after, count: page.after === null ? 1 : null };
-    const path = this.path + query(given);
-    const answer = await readChanged(path, page.path === path ? page.tag : null);
-    if (!answer) return null;
-    page.path = path;
-    page.tag = answer.tag;
-    return answer.body;
+    const count = page.after === null ? 1 : null;
+    const path = this.path + query({ columns: columns.join(","), where, sort, limit, after: page.after, count });
+    const { tag, body } = await readChanged(path, page.path === path ? page.tag : null);
+    return { body, known: { path, tag } };
   }
 
-  #take(page, { rows, next, count }) {
-    page.rows = rows;
-    page.next = next;
+  #take(page, { rows, next, count }, known) {
+    Object.assign(page, { rows, next }, known);
     if (count !== undefined) this.total.value = count;
     if (next === null) this.#tail = [];
     this.#show();
   }
 
   /** Take the answer to a page that others follow: its last rows are the first ones of the next page. */
-  #fit(at, answer) {
+  #fit(at, answer, known) {
     const [page, next] = this.#pages.slice(at, at + 2);
     const following = new Set(next.rows.map(({ uuid }) => uuid));
     let end = answer.rows.length;
@@ -137,12 +141,12 @@ export class RunPages {
       // The two do not meet: so many runs have come, or the next page has changed. It is read anew.
       this.#tail = [...this.#pages.slice(at + 1).flatMap(({ rows }) => rows), ...this.#tail];
       this.#pages.length = at + 1;
-      this.#take(page, answer);
+      this.#take(page, answer, known);
       return;
     }
     const moved = new Set(answer.rows.slice(0, end).map(({ uuid }) => uuid));
     next.rows = next.rows.filter(({ uuid }) => !moved.has(uuid));
-    this.#take(page, { ...answer, rows: answer.rows.slice(0, end), next: next.after });
+    this.#take(page, { ...answer, rows: answer.rows.slice(0, end), next: next.after }, known);
   }
 
   #count() {
@@ -158,4 +162,4 @@ export class RunPages {
   }
 }
 
-const text = (rows) => JSON.stringify(rows.map(lasting), (_key, value) => (typeof value === "bigint" ? String(value) : value));
+const text = (rows) => json(rows.map(lasting));

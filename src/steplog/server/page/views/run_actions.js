@@ -13,7 +13,7 @@ export function RunActions({ open }) {
   return html`
     <div class="actions" role="group" aria-label="Actions">
       <a class="button" href=${web.project(here) + query({ with: uuid })}><${Icon} name="runs" />Compare</a>
-      <${Copy} kind="" label="Open in Python" text=${inPython(here, uuid)} done="Copied: a program that opens this run.">
+      <${Copy} kind="" label="Open in Python" text=${inPython(here, uuid)} done="Copied a program that opens this run.">
         Open in Python
       <//>
       <a class="button" href=${history} download=${`${plain(name)}.csv`}><${Icon} name="download" />CSV</a>

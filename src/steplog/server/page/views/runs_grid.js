@@ -26,9 +26,10 @@ export function RunsGrid({ here, view, runs, selection }) {
   const isGrouped = view.group.value !== "";
   const count = isGrouped ? lines.length : Math.max(lines.length, runs.total.value ?? 0);
   const height = scroll.value?.height.value ?? 28;
+  const besides = (isGrouped ? 16 : 0) + (selection ? 28 : 0);
   const row = (line, at) => {
     const index = from + at;
-    const Row = line.kind === "group" ? GroupRow : RunRow;
+    const Row = line.row ? RunRow : GroupRow;
     return html`<${Row} key=${line.key} line=${line} index=${index} top=${index * height} ...${shared} />`;
   };
   const fresh = scroll.value?.fresh.value ?? 0;
@@ -37,11 +38,14 @@ export function RunsGrid({ here, view, runs, selection }) {
     ${fresh > 0 && html`
       <button type="button" class="fresh" onClick=${() => scroll.value.toTop()}>${many(fresh, "new run")}</button>
     `}
-    <div class="runs-grid" ref=${scroller} role=${isGrouped ? "treegrid" : "grid"} tabindex="0" aria-label="Runs" style=${templateOf(fields)}
-      aria-rowcount=${count + 1} aria-colcount=${fields.length} aria-activedescendant=${current} aria-busy=${String(runs.total.value === null)}
+    <div class=${`runs-grid ${selection ? "selecting" : ""}`} ref=${scroller} role=${isGrouped ? "treegrid" : "grid"}
+      tabindex="0" aria-label="Runs" aria-multiselectable="true" aria-rowcount=${count + 1} aria-colcount=${fields.length}
+      aria-activedescendant=${current} aria-busy=${String(runs.total.value === null)}
+      style=${templateOf(fields, besides)}
       onKeyDown=${(event) => keysOf(event, { ...shared, scroll: scroll.value })}>
       <${RunsHead} view=${view} runs=${runs} fields=${fields} />
-      <div class="runs-rows" role="rowgroup" style=${{ height: `${count * height}px` }} onPointerLeave=${() => (runs.emphasis.value = null)}>
+      <div class="runs-rows" role="rowgroup" style=${{ height: `${count * height}px` }}
+        onPointerLeave=${() => (runs.emphasis.value = null)}>
         ${lines.slice(from, to).map(row)}
       </div>
     </div>

@@ -1,12 +1,16 @@
 // The head of the table of runs: a click sorts by a column, its edge is dragged to make it wider, the head to move it.
 
 import { setWidth, titleOf, widthOf } from "../data/runs_columns.js";
-import { html, useRef, useSignal } from "../ui.js";
+import { html, useSignal } from "../ui.js";
 
 const STEP = 16;
 const DRAG_PX = 5; // a pointer that moved less has clicked
 const UNSORTED = new Set(["tag"]);
-const NUMBERS_FIRST = /\.(last|min|max|count)$/;
+const LATEST_FIRST = new Set(["started", "ended", "seen", "last_point", "duration", "lost", "generation"]);
+const NUMBERS = new Set(["duration", "lost", "generation"]);
+const ARROWS = { ascending: "↑", descending: "↓", none: "" };
+const LOOKED_AT = 20; // rows that tell whether a column has numbers
+const KEYS = "Alt+arrows move the column, Shift+arrows its edge.";
 
 export function RunsHead({ view, runs, fields }) {
   const current = useSignal("name"); // the head that has a place in the order of tabs
@@ -21,43 +25,53 @@ export function RunsHead({ view, runs, fields }) {
 }
 
 function Head({ view, runs, fields, field, isCurrent, current, dragged }) {
-  const button = useRef(null);
-  const [sorted, descending] = orderOf(view.sort.value);
-  const order = sorted === field ? (descending ? "descending" : "ascending") : "none";
-  const title = titleOf(field);
-  const isNumeric = NUMBERS_FIRST.test(field) || field === "duration" || runs.rows.value.slice(0, 20).some((row) => typeof row[field] === "number");
-  const move = (by) => moveColumn(view, fields, field, by);
-  const press = (event) => {
-    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-    if (!step || event.ctrlKey || event.metaKey) return;
-    event.preventDefault();
-    if (event.altKey) return move(step);
-    if (event.shiftKey) return setWidth(field, widthOf(field) + step * STEP);
-    const heads = [...event.currentTarget.closest("[role=row]").querySelectorAll("button.sort")];
-    heads[heads.indexOf(event.currentTarget) + step]?.focus();
+  const [sorted, isDescending] = orderOf(view.sort.value);
+  const order = sorted !== field ? "none" : isDescending ? "descending" : "ascending";
+  const kinds = {
+    name: field === "name",
+    number: isNumeric(field, runs.rows.value),
+    before: dragged.value?.before === field,
+    dragged: dragged.value?.field === field,
   };
-  const kinds = [isNumeric && "number", dragged.value?.before === field && "before", dragged.value?.field === field && "dragged"];
-  const how = UNSORTED.has(field) ? "" : "Sort by it. ";
+  const title = `${field}\n${UNSORTED.has(field) ? "" : "Sort by it. "}${field === "name" ? "" : KEYS}`;
   return html`
-    <div class=${["head", field === "name" && "name", ...kinds].filter(Boolean).join(" ")} role="columnheader" aria-sort=${order} data-field=${field}>
-      <button type="button" class="sort" ref=${button} tabindex=${isCurrent ? 0 : -1} title="${field}\n${how}Alt+arrows move it, Shift+arrows its edge."
-        onFocus=${() => (current.value = field)} onKeyDown=${press} onClick=${() => sortBy(view, field)}
+    <div class=${["head", ...Object.keys(kinds).filter((kind) => kinds[kind])].join(" ")} role="columnheader"
+      aria-sort=${UNSORTED.has(field) ? undefined : order} data-field=${field}>
+      <button type="button" class="sort" tabindex=${isCurrent ? 0 : -1} title=${title}
+        onFocus=${() => (current.value = field)} onClick=${() => sortBy(view, field)}
+        onKeyDown=${(event) => press(event, view, fields, field)}
         onPointerDown=${(event) => field !== "name" && drag(event, { view, fields, field, dragged })}>
-        <bdi>${title}</bdi>${order !== "none" && html`<span aria-hidden="true">${descending ? "↓" : "↑"}</span>`}
+        <bdi>${titleOf(field)}</bdi><span aria-hidden="true">${ARROWS[order]}</span>
       </button>
-      <span class="edge" aria-hidden="true" onPointerDown=${(event) => resize(event, field)} onDblClick=${() => setWidth(field, null)}></span>
+      <span class="edge" aria-hidden="true" onPointerDown=${(event) => resize(event, field)}
+        onDblClick=${() => setWidth(field, null)}></span>
     </div>
   `;
 }
 
 const orderOf = (sort) => (sort.startsWith("-") ? [sort.slice(1), true] : [sort, false]);
 
-/** Sort by a column: the one way, the other, not at all. Numbers and dates begin with the greatest. */
+function isNumeric(field, rows) {
+  if (NUMBERS.has(field) || /\.(min|max|count)$/.test(field)) return true;
+  return rows.slice(0, LOOKED_AT).some((row) => typeof row[field] === "number");
+}
+
+function press(event, view, fields, field) {
+  const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+  if (!step || event.ctrlKey || event.metaKey) return;
+  event.preventDefault();
+  const row = event.currentTarget.closest("[role=row]");
+  const heads = [...row.querySelectorAll("button.sort")];
+  if (event.altKey) moveColumn(view, fields, field, step);
+  else if (event.shiftKey) setWidth(field, widthOf(field) + step * STEP);
+  else heads[heads.indexOf(event.currentTarget) + step]?.focus();
+}
+
+/** Sort by a column: the one way, the other, not at all. */
 function sortBy(view, field) {
   if (UNSORTED.has(field)) return;
-  const states = /^(name|user|status|group|id|job_type|config\.)/.test(field) || NUMBERS_FIRST.test(field) ? [field, `-${field}`] : [`-${field}`, field];
-  const at = states.indexOf(view.sort.value);
-  view.sort.value = at === -1 ? states[0] : (states[at + 1] ?? "");
+  const orders = LATEST_FIRST.has(field) ? [`-${field}`, field, ""] : [field, `-${field}`, ""];
+  view.sort.value = orders[(orders.indexOf(view.sort.value) + 1) % orders.length];
 }
 
 /** Move a column by so many places. The name stays the first. */
@@ -74,21 +88,22 @@ export function moveColumn(view, fields, field, by) {
 function drag(event, { view, fields, field, dragged }) {
   if (event.button !== 0 || event.pointerType === "touch") return;
   const { currentTarget: target, clientX: from } = event;
-  const grid = target.closest(".runs-grid");
-  const overAt = (x) => [...grid.querySelectorAll(".head:not(.name)")].find((head) => x < middle(head))?.dataset.field ?? null;
+  const heads = [...target.closest("[role=row]").querySelectorAll(".head:not(.name)")];
+  const beforeAt = (x) => heads.find((head) => x < middle(head))?.dataset.field ?? null;
   const move = ({ clientX, pointerId }) => {
     if (!dragged.value && Math.abs(clientX - from) < DRAG_PX) return;
     target.setPointerCapture(pointerId);
-    dragged.value = { field, before: overAt(clientX) };
+    dragged.value = { field, before: beforeAt(clientX) };
   };
   const end = ({ type }) => {
     target.removeEventListener("pointermove", move);
     const moved = dragged.value;
     dragged.value = null;
     if (!moved || type !== "pointerup") return;
-    target.addEventListener("click", (click) => click.stopImmediatePropagation(), { capture: true, once: true });
+    addEventListener("click", (click) => click.stopImmediatePropagation(), { capture: true, once: true });
+    if (moved.before === field) return;
     const columns = fields.slice(1).filter((each) => each !== field);
-    const at = moved.before === null ? columns.length : moved.before === field ? fields.indexOf(field) - 1 : columns.indexOf(moved.before);
+    const at = moved.before === null ? columns.length : columns.indexOf(moved.before);
     view.columns.value = [...columns.slice(0, at), field, ...columns.slice(at)];
   };
   target.addEventListener("pointermove", move);

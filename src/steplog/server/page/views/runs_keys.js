@@ -2,7 +2,15 @@
 
 import { web } from "../data/address.js";
 
-const MOVES = { ArrowDown: () => 1, ArrowUp: () => -1, PageDown: (page) => page, PageUp: (page) => -page, Home: () => -Infinity, End: () => Infinity };
+/** By how many lines a key moves, where a page has so many. */
+const MOVES = {
+  ArrowDown: () => 1,
+  ArrowUp: () => -1,
+  PageDown: (page) => page,
+  PageUp: (page) => -page,
+  Home: () => -Infinity,
+  End: () => Infinity,
+};
 
 /** Act on a key that was pressed in the table; keys of what is in it, such as the buttons of its head, are theirs. */
 export function keysOf(event, { here, view, runs, active, selection, scroll }) {

@@ -1,7 +1,7 @@
 // A line of the table of runs: a run, or the head of a group.
 
 import { web } from "../data/address.js";
-import { many, number, visible } from "../data/values.js";
+import { many, number, numeric, visible } from "../data/values.js";
 import { html } from "../ui.js";
 import { Cell } from "./runs_cell.js";
 import { fold, idOf, switched } from "./runs_keys.js";
@@ -10,73 +10,90 @@ import { Icon } from "./parts/icon.js";
 let last = null; // the key of the line whose box was ticked last, where a range begins
 
 export function RunRow({ here, runs, line, index, top, fields, active, selection, view }) {
-  const { row } = line;
+  const { row, key } = line;
   const { uuid } = row;
   const isShown = runs.isShown(uuid);
-  const colour = isShown ? runs.colours.value.get(uuid) : undefined;
+  const isSelected = selection ? selection.value.has(uuid) : isShown;
   const name = visible(row.name);
-  const kinds = ["runs-line", isShown && "shown", active.value === line.key && "active", runs.emphasis.value === uuid && "emphasised"];
   const show = (event) => {
-    const wanted = !isShown;
-    runs.show(uuidsUpTo(runs, line.key, event.shiftKey), wanted);
+    runs.show(uuidsUpTo(runs, key, event.shiftKey), !isShown);
     event.currentTarget.checked = runs.isShown(uuid);
     begin(event, line, active);
   };
   const select = (event) => {
-    selection.value = switched(selection.value, uuidsUpTo(runs, line.key, event.shiftKey), !selection.value.has(uuid));
+    selection.value = switched(selection.value, uuidsUpTo(runs, key, event.shiftKey), !isSelected);
     begin(event, line, active);
   };
+  const kinds = { shown: isShown, active: active.value === key, emphasised: runs.emphasis.value === uuid };
+  const cell = (field) => html`<${Cell} key=${field} field=${field} row=${row} runs=${runs} view=${view} />`;
   return html`
-    <div class=${kinds.filter(Boolean).join(" ")} role="row" id=${idOf(line.key)} aria-rowindex=${index + 2} aria-selected=${String(isShown)}
-      aria-level=${view.group.value ? 2 : undefined} style=${{ top: `${top}px` }}
+    <div class=${classOf("runs-line", kinds)} role="row" id=${idOf(key)} aria-rowindex=${index + 2}
+      aria-selected=${String(isSelected)} aria-level=${view.group.value ? 2 : undefined} style=${{ top: `${top}px` }}
       onPointerEnter=${() => (runs.emphasis.value = isShown ? uuid : null)}>
       <div class="name" role="gridcell">
         ${selection && html`
-          <input type="checkbox" class="select" tabindex="-1" aria-label="Select ${name}" checked=${selection.value.has(uuid)} onClick=${select} />
+          <input type="checkbox" class="select" tabindex="-1" aria-label="Select ${name}" checked=${isSelected}
+            onClick=${select} />
         `}
-        <input type="checkbox" class="show" tabindex="-1" aria-label="Show ${name}" checked=${isShown} onClick=${show} />
+        <input type="checkbox" class="show" tabindex="-1" aria-label="Show ${name}" checked=${isShown}
+          onClick=${show} />
         <button type="button" class="swatch" tabindex="-1" aria-label="Show only ${name}" title="Show only this run"
-          onClick=${() => runs.showOnly(uuid)}><span style=${{ background: colour }}></span></button>
+          onClick=${() => runs.showOnly(uuid)}>
+          <span style=${{ background: runs.colours.value.get(uuid) }}></span>
+        </button>
         <a href=${web.run(here, uuid)} tabindex="-1" title=${name}><bdi>${name}</bdi></a>
-        ${row.lost > 0 && html`<span class="lossmark" role="img" aria-label=${lossOf(row.lost)} title=${lossOf(row.lost)}>
-          <${Icon} name="warning" />
-        </span>`}
+        <${LossMark} lost=${row.lost} />
       </div>
-      ${fields.slice(1).map((field) => html`<${Cell} key=${field} field=${field} row=${row} runs=${runs} view=${view} />`)}
+      ${fields.slice(1).map(cell)}
     </div>
   `;
 }
 
+function LossMark({ lost }) {
+  const count = numeric(lost ?? 0);
+  if (!(count > 0)) return null;
+  const text = Number.isFinite(count) ? `up to ${many(count, "value")} lost` : "an unknown number of values lost";
+  return html`<span class="lossmark" role="img" aria-label=${text} title=${text}><${Icon} name="warning" /></span>`;
+}
+
 /** The head of a group: its runs are shown and hidden together. */
-export function GroupRow({ runs, line, index, top, fields, active }) {
-  const shown = line.uuids.filter((uuid) => runs.isShown(uuid)).length;
-  const isAll = shown === line.uuids.length;
-  const text = line.text === null ? "none" : line.text;
-  const box = (input) => input && (input.indeterminate = shown > 0 && !isAll);
-  const show = (event) => {
-    runs.show(line.uuids, !isAll);
+export function GroupRow({ runs, line, index, top, fields, active, selection }) {
+  const { text, uuids, closed } = line;
+  const chosen = uuids.filter((uuid) => (selection ? selection.value.has(uuid) : runs.isShown(uuid))).length;
+  const isAll = chosen === uuids.length;
+  const name = text ?? "none";
+  const box = (input) => input && (input.indeterminate = chosen > 0 && !isAll);
+  const choose = (event) => {
+    if (selection) selection.value = switched(selection.value, uuids, !isAll);
+    else runs.show(uuids, !isAll);
     begin(event, line, active);
   };
-  const said = shown && !isAll ? `${number(shown)} of ${many(line.uuids.length, "run")} shown` : many(line.uuids.length, "run");
+  const count = many(uuids.length, "run");
+  const said = chosen && !isAll ? `${number(chosen)} of ${count} ${selection ? "selected" : "shown"}` : count;
+  const kinds = { "runs-group": true, active: active.value === line.key };
   return html`
-    <div class="runs-line runs-group ${active.value === line.key ? "active" : ""}" role="row" id=${idOf(line.key)} aria-rowindex=${index + 2} aria-level="1"
-      aria-expanded=${String(!line.closed)} style=${{ top: `${top}px` }}>
+    <div class=${classOf("runs-line", kinds)} role="row" id=${idOf(line.key)} aria-rowindex=${index + 2}
+      aria-level="1" aria-expanded=${String(!closed)} style=${{ top: `${top}px` }}>
       <div class="name" role="gridcell" aria-colspan=${fields.length}>
-        <input type="checkbox" class="show" tabindex="-1" aria-label="Show the runs of ${text}" checked=${isAll} ref=${box} onClick=${show} />
-        <button type="button" class="fold" tabindex="-1" aria-label=${line.closed ? `Open ${text}` : `Close ${text}`}
-          onClick=${() => fold(runs, line, !line.closed)}><${Icon} name="chevron" turned=${!line.closed} /></button>
-        <b class=${line.text === null ? "muted" : ""}><bdi>${text}</bdi></b><span class="muted">${said}</span>
+        <input type="checkbox" class=${selection ? "select" : "show"} tabindex="-1" checked=${isAll} ref=${box}
+          aria-label="${selection ? "Select" : "Show"} the runs of ${name}" onClick=${choose} />
+        <button type="button" class="fold" tabindex="-1" aria-label=${closed ? `Open ${name}` : `Close ${name}`}
+          onClick=${() => fold(runs, line, !closed)}><${Icon} name="chevron" turned=${!closed} /></button>
+        <b class=${text === null ? "muted" : ""}><bdi>${name}</bdi></b><span class="muted">${said}</span>
       </div>
     </div>
   `;
 }
+
+const classOf = (first, kinds) => [first, ...Object.keys(kinds).filter((kind) => kinds[kind])].join(" ");
 
 /** The runs from the line that was ticked last to this one, if a range is wanted. */
 function uuidsUpTo(runs, key, isRange) {
   const lines = runs.lines.value;
-  const [from, to] = [lines.findIndex((each) => each.key === last), lines.findIndex((each) => each.key === key)].sort((a, b) => a - b);
-  const range = isRange && from !== -1 ? lines.slice(from, to + 1) : [lines.find((each) => each.key === key)];
-  return range.flatMap(({ row }) => (row ? [row.uuid] : []));
+  const to = lines.findIndex((line) => line.key === key);
+  const begun = isRange ? lines.findIndex((line) => line.key === last) : -1;
+  const from = begun === -1 ? to : begun;
+  return lines.slice(Math.min(from, to), Math.max(from, to) + 1).flatMap(({ row }) => (row ? [row.uuid] : []));
 }
 
 /** Note where a range begins; the keys go on from there. */
@@ -84,5 +101,3 @@ function begin(event, { key }, active) {
   last = active.value = key;
   event.currentTarget.closest(".runs-grid").focus({ preventScroll: true });
 }
-
-const lossOf = (count) => `${many(count, "value")} lost`;

@@ -40,7 +40,7 @@ export class Scroll {
     const seen = before.slice(first, first + this.#count());
     if (seen.every(({ key }, at) => lines[first + at]?.key === key)) return;
     const places = new Map(lines.map(({ key }, at) => [key, at]));
-    const shifts = seen.map(({ key }, at) => (places.has(key) ? places.get(key) - first - at : null)).filter((shift) => shift !== null);
+    const shifts = seen.flatMap(({ key }, at) => (places.has(key) ? [places.get(key) - first - at] : []));
     if (!shifts.length) return;
     const shift = shifts.sort((a, b) => a - b)[Math.floor(shifts.length / 2)];
     this.element.scrollTop += shift * this.height.value;
@@ -61,7 +61,8 @@ export class Scroll {
   }
 
   #count() {
-    return Math.max(1, Math.floor((this.element.clientHeight - this.#headHeight()) / this.height.value));
+    const height = Math.min(this.element.clientHeight, innerHeight); // a grid without bounds shows no more
+    return Math.max(1, Math.floor((height - this.#headHeight()) / this.height.value));
   }
 
   #headHeight() {

@@ -1,0 +1,196 @@
+// The samples of some runs, which are texts, objects and lists: which there are, the list of a metric, those at a step.
+
+import { batch, computed, effect, signal, untracked } from "../ui.js";
+import { api, query } from "./address.js";
+import { ask, Missing, read, Refused } from "./api.js";
+import { reach } from "./outage.js";
+import { poll } from "./poll.js";
+import { SampleList } from "./sample_list.js";
+
+const COLUMNS_MAX = 8; // runs side by side
+const LIVE = { least: 2, most: 15 }; // seconds from poll to poll
+const ENDED = { least: 15, most: 60 };
+const CUT = 20_000; // characters of a value; the rest comes when it is asked for
+const AT_ONCE = 100; // samples of one step
+const KEPT = 60; // cells
+const NAMES_MAX = 200; // of a question for counts
+
+export class Samples {
+  /** `runs`: signal of the runs that are shown; `names`: signal of `{name, others}[]`, null until that is known. */
+  constructor({ here, runs, names, view }) {
+    this.here = here;
+    this.view = view;
+    this.ends = new AbortController();
+    this.wake = new EventTarget();
+    /** By metric and run: how many samples there are, and the step of the last one. Null until that is known. */
+    this.counts = signal(null);
+    /** The metrics that have samples. */
+    this.metrics = computed(() => (names.value ?? []).filter(({ others }) => others).map(({ name }) => name));
+    /** Those that are looked at. */
+    this.chosen = computed(() => {
+      const chosen = view.samples.value.filter((name) => this.metrics.value.includes(name));
+      return chosen.length ? chosen : this.metrics.value.slice(0, 1);
+    });
+    /** The runs that have one of these, and how many they are in all. */
+    this.holders = computed(() => {
+      return runs.value.filter(({ uuid }) => this.chosen.value.some((name) => this.count(name, uuid)));
+    });
+    this.columns = computed(() => this.holders.value.slice(0, COLUMNS_MAX));
+    /** The run whose samples are listed. */
+    this.listed = computed(() => {
+      const able = this.columns.value.filter(({ uuid }) => this.count(this.chosen.value[0], uuid));
+      return able.find(({ uuid }) => uuid === view.stepsOf.value) ?? able[0] ?? null;
+    });
+    this.list = signal(null);
+    this.time = signal(null); // of the sample that was chosen in the list: there may be several of its step
+    this.cells = new Map(); // by what is asked for, the one used last at the end
+    this.runs = runs;
+    this.stops = [effect(() => this.#relist()), effect(() => this.#recount()), effect(() => this.#follow())];
+    this.#poll();
+  }
+
+  /** Ask for nothing more. */
+  end() {
+    this.stops.forEach((stop) => stop());
+    this.list.peek()?.end();
+    this.ends.abort();
+  }
+
+  /** How many samples a run has of a metric, as far as is known. */
+  count(name, uuid) {
+    return this.counts.value?.get(name)?.get(uuid)?.count ?? 0;
+  }
+
+  /** Show the sample in a row of the list. */
+  choose(row) {
+    const list = this.list.value;
+    let nth = 0;
+    while (list.row(row.at - 1 - nth)?.step === row.step && !list.find) nth += 1;
+    batch(() => {
+      this.time.value = row.time;
+      this.view.nth.value = nth;
+      this.view.step.value = String(row.step);
+    });
+  }
+
+  /**
+   * A signal of the samples at a step of a run: `{rows, first, exact}`, null until they have come. `rows` are
+   * `{step, time, value, bytes}` from the `first` of that step on; if they are not `exact`, the nearest one alone.
+   */
+  at(uuid, name, step, nth) {
+    const first = Math.floor(nth / AT_ONCE) * AT_ONCE;
+    const key = JSON.stringify([uuid, name, step, first]);
+    const { count = 0, last = null } = this.counts.value?.get(name)?.get(uuid) ?? {};
+    const cell = this.cells.get(key) ?? { found: signal(null), count: -1 };
+    this.cells.delete(key);
+    this.cells.set(key, cell);
+    if (this.cells.size > KEPT) this.cells.delete(this.cells.keys().next().value);
+    const isPast = cell.found.peek()?.exact && cell.last !== null && BigInt(cell.last) > BigInt(step);
+    if (cell.count !== count && !isPast) {
+      Object.assign(cell, { count, last });
+      this.#read(cell, uuid, name, step, first);
+    }
+    return cell.found;
+  }
+
+  /** The whole value of a sample: the `nth` at its step. */
+  async whole(uuid, name, step, nth) {
+    const [row] = await this.#history(uuid, { name, from: step, to: step, skip: nth, limit: 1 });
+    return row?.value;
+  }
+
+  /** All values of a run at a step, texts cut to nothing. */
+  numbers(uuid, step) {
+    return this.#history(uuid, { from: step, to: step, cut: 1 });
+  }
+
+  async #read(cell, uuid, name, step, first) {
+    try {
+      const exact = await this.#history(uuid, { name, from: step, to: step, skip: first, limit: AT_ONCE, cut: CUT });
+      cell.found.value = exact.length ? { rows: exact, first, exact: true } : await this.#nearest(uuid, name, step);
+    } catch (error) {
+      cell.count = -1;
+      if (error instanceof Missing) cell.found.value = { rows: [], first, exact: false };
+      else if (!this.ends.signal.aborted && !(error instanceof Refused)) throw error;
+    }
+  }
+
+  async #nearest(uuid, name, step) {
+    const [before, after] = await Promise.all([
+      this.#history(uuid, { name, to: step, last: 1, cut: CUT }),
+      this.#history(uuid, { name, from: step, limit: 1, cut: CUT }),
+    ]);
+    const near = [...before, ...after].sort((a, b) => distance(a.step, step) - distance(b.step, step));
+    return { rows: near.slice(0, 1), first: 0, exact: false };
+  }
+
+  #history(uuid, fields) {
+    return reach(() => read(api.history(this.here, uuid) + query(fields)), this.ends.signal);
+  }
+
+  /** List the samples of another metric, or run, or those with another text in them. */
+  #relist() {
+    const [name] = this.chosen.value;
+    const uuid = this.listed.value?.uuid;
+    const find = this.view.find.value;
+    const list = untracked(() => this.list.value);
+    if (list && list.name === name && list.uuid === uuid && list.find === find) return;
+    list?.end();
+    const path = uuid && api.history(this.here, uuid);
+    this.list.value = uuid ? new SampleList({ path, uuid, name, find }) : null;
+  }
+
+  /** Tell the list how many there are. */
+  #recount() {
+    const list = this.list.value;
+    if (list) list.grow(this.count(list.name, list.uuid));
+  }
+
+  /** While no step is chosen, the newest sample is shown. */
+  #follow() {
+    void this.view.step.value;
+    if (untracked(() => this.view.step.value) === null) this.time.value = null;
+  }
+
+  #poll() {
+    let known = null;
+    const asked = async () => {
+      const runs = this.runs.value.map(({ uuid }) => uuid);
+      const names = this.metrics.value.slice(0, NAMES_MAX);
+      const counts = runs.length && names.length ? await this.#counted(runs, names) : new Map();
+      const now = JSON.stringify([...counts].map(([name, of]) => [name, ...of]));
+      const changed = now !== known;
+      known = now;
+      if (changed) this.counts.value = counts;
+      return { changed, ...(this.runs.value.some(({ status }) => status === "RUNNING") ? LIVE : ENDED) };
+    };
+    poll(asked, { signal: this.ends.signal, wake: this.wake }).catch((error) => {
+      if (!this.ends.signal.aborted && !(error instanceof Refused)) throw error;
+    });
+    let first = true;
+    this.stops.push(effect(() => {
+      void [this.runs.value.map(({ uuid }) => uuid).join(), this.metrics.value.join("\0")];
+      if (!first) this.wake.dispatchEvent(new Event("poll"));
+      first = false;
+    }));
+  }
+
+  /** The buckets of a curve have them all: two where steps are below 0. */
+  async #counted(runs, names) {
+    const body = { runs: runs.slice(0, Math.floor(200_000 / names.length)), names, buckets: 2 };
+    const { series, buckets, ...places } = await ask("POST", api.curves(this.here), body);
+    const counts = new Map();
+    for (const { series: at, count, step: last } of buckets) {
+      const [run, name] = [places.runs[series[at][0]], places.names[series[at][1]]];
+      if (!counts.has(name)) counts.set(name, new Map());
+      const before = counts.get(name).get(run)?.count ?? 0;
+      counts.get(name).set(run, { count: before + count, last });
+    }
+    return counts;
+  }
+}
+
+function distance(step, wanted) {
+  const apart = BigInt(step) - BigInt(wanted);
+  return Number(apart < 0n ? -apart : apart);
+}

@@ -1,0 +1,77 @@
+// A list of objects with like keys as a table, which can be sorted: evaluations with prompt, answer and score.
+
+import { json, numeric, number, shown, visible } from "../data/values.js";
+import { html, useMemo, useSignal } from "../ui.js";
+import { Button } from "./parts/button.js";
+import { Icon } from "./parts/icon.js";
+
+const COLUMNS_MAX = 40;
+const PAGE = 100;
+const TEXT_MAX = 2000; // characters of a cell
+
+export function SampleRows({ rows }) {
+  const sort = useSignal(null); // {key, down}
+  const most = useSignal(PAGE);
+  const keys = useMemo(() => [...new Set(rows.flatMap((row) => Object.keys(row)))].slice(0, COLUMNS_MAX), [rows]);
+  const { key: by, down } = sort.value ?? {};
+  const sorted = useMemo(() => (by === undefined ? rows : rows.toSorted(comparing(by, down))), [rows, by, down]);
+  const turn = (key) => () => {
+    const next = { none: { key, down: false }, ascending: { key, down: true }, descending: null };
+    sort.value = next[key === by ? order(down) : "none"];
+  };
+  const head = (key) => html`
+    <th key=${key} scope="col" class=${areNumbers(rows, key) && "number"} aria-sort=${key === by ? order(down) : "none"}>
+      <button type="button" onClick=${turn(key)}><bdi>${visible(key)}</bdi>
+        ${key === by && html`<${Icon} name=${"down"} />`}</button>
+    </th>
+  `;
+  const left = sorted.length - most.value;
+  return html`
+    <div class="sample-rows" tabindex="0" role="region" aria-label="Samples in a table">
+      <table>
+        <thead><tr>${keys.map(head)}</tr></thead>
+        <tbody>${sorted.slice(0, most.value).map((row, at) => html`
+          <tr key=${at}>${keys.map((key) => html`<${Cell} key=${key} value=${row[key]} />`)}</tr>`)}
+        </tbody>
+      </table>
+    </div>
+    ${left > 0 && html`<${Button} onClick=${() => (most.value += PAGE)}>Show more (${number(left)})<//>`}
+  `;
+}
+
+const order = (down) => (down ? "descending" : "ascending");
+
+function Cell({ value }) {
+  const whole = useSignal(false);
+  if (value === undefined) return html`<td></td>`;
+  if (typeof value === "number" || typeof value === "bigint") return html`<td class="number">${number(value)}</td>`;
+  const text = textOf(value);
+  const isCut = text.length > TEXT_MAX && !whole.value;
+  return html`
+    <td><bdi>${isCut ? text.slice(0, TEXT_MAX) : text}</bdi>
+      ${isCut && html`… <${Button} onClick=${() => (whole.value = true)}>Show all<//>`}</td>
+  `;
+}
+
+/** Whether a column has numbers alone. */
+function areNumbers(rows, key) {
+  return rows.every(({ [key]: value }) => ["undefined", "number", "bigint"].includes(typeof value));
+}
+
+function textOf(value) {
+  if (typeof value === "string") return visible(value, { lines: true });
+  return typeof value === "object" ? visible(json(value)) : shown(value);
+}
+
+/** Numbers first, then texts; what is missing last. */
+function comparing(key, down) {
+  const sign = down ? -1 : 1;
+  const rank = (value) => (value === undefined || value === null ? 2 : numeric(value) === undefined ? 1 : 0);
+  return ({ [key]: a }, { [key]: b }) => {
+    if (rank(a) !== rank(b)) return rank(a) - rank(b);
+    if (rank(a) === 2) return 0;
+    if (rank(a) === 0) return sign * (numeric(a) - numeric(b));
+    const [left, right] = [a, b].map((each) => (typeof each === "string" ? each : json(each)));
+    return sign * (left < right ? -1 : left > right ? 1 : 0);
+  };
+}

@@ -1,0 +1,38 @@
+// A sample by its kind: a text, a list of objects with like keys, a tree of JSON, or one value. Media are to come.
+
+import { shown } from "../data/values.js";
+import { html } from "../ui.js";
+import { SampleRows } from "./samples_rows.js";
+import { SampleText } from "./samples_text.js";
+import { SampleTree } from "./samples_tree.js";
+
+const RENDERERS = {
+  text: ({ value, find, beside }) => html`<${SampleText} text=${value} find=${find} beside=${beside} />`,
+  rows: ({ value }) => html`<${SampleRows} rows=${value} />`,
+  tree: ({ value }) => html`<${SampleTree} value=${value} />`,
+  plain: ({ value }) => html`<p class="sample-plain"><bdi>${shown(value)}</bdi></p>`,
+};
+
+/** `beside`: the value that a text is compared with, or null. */
+export function SampleValue({ value, find, beside = null }) {
+  return html`<${RENDERERS[kindOf(value)]} value=${value} find=${find} beside=${beside} />`;
+}
+
+/** The kind of a value, a key of `RENDERERS`. */
+export function kindOf(value) {
+  if (typeof value === "string") return "text";
+  if (typeof value !== "object" || value === null) return "plain";
+  return Array.isArray(value) && areAlike(value) ? "rows" : "tree";
+}
+
+/** Whether a list has objects alone, most of whose keys the first one has. */
+function areAlike(list) {
+  const isObject = (each) => typeof each === "object" && each !== null && !Array.isArray(each);
+  if (!list.length || !list.every(isObject)) return false;
+  const first = new Set(Object.keys(list[0]));
+  if (!first.size) return false;
+  return list.every((each) => {
+    const keys = Object.keys(each);
+    return keys.filter((key) => first.has(key)).length * 2 >= Math.max(keys.length, first.size);
+  });
+}
