@@ -46,7 +46,15 @@ FORBIDDEN = {
     "another origin": r"https?://(?!www\.w3\.org/)",
     "what outlives the tab and is not this server's": r"\blocalStorage\b.*token|document\.cookie",
 }
-WAITING = {"data/life.js", "data/losses.js", "data/poll.js", "vendor/uplot.js", "views/parts/status.js"}  # for a view
+WAITING = {  # for a view
+    "data/columns.js",
+    "data/curves.js",
+    "data/grid.js",
+    "data/question.js",
+    "views/parts/slider.js",
+    "views/parts/splitter.js",
+    "views/parts/tabs.js",
+}
 WAITING |= {"charts/plot.js", "charts/scene.js", "charts/readout.js", "charts/files.js", "charts/python.js"}
 VAGUE = re.compile(r"manager|handler|helper|util", re.IGNORECASE)
 FUNCTION = re.compile(
