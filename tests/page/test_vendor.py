@@ -56,6 +56,7 @@ WAITING = {  # for a view
     "views/parts/tabs.js",
 }
 WAITING |= {"charts/plot.js", "charts/scene.js", "charts/readout.js", "charts/files.js", "charts/python.js"}
+WAITING |= {"views/edit_run.js", "views/edit_runs.js"}
 VAGUE = re.compile(r"manager|handler|helper|util", re.IGNORECASE)
 FUNCTION = re.compile(
     r"^(  |)(?:export )?(?:default )?(?:static )?(?:async )?(?:function\*? )?[#\w]+\([^\n]*\) \{\n", re.M

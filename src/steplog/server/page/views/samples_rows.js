@@ -20,7 +20,7 @@ export function SampleRows({ rows }) {
     sort.value = next[key === by ? order(down) : "none"];
   };
   const head = (key) => html`
-    <th key=${key} scope="col" aria-sort=${key === by ? order(down) : "none"}>
+    <th key=${key} scope="col" class=${areNumbers(rows, key) && "number"} aria-sort=${key === by ? order(down) : "none"}>
       <button type="button" onClick=${turn(key)}><bdi>${visible(key)}</bdi>
         ${key === by && html`<${Icon} name=${"down"} />`}</button>
     </th>
@@ -51,6 +51,11 @@ function Cell({ value }) {
     <td><bdi>${isCut ? text.slice(0, TEXT_MAX) : text}</bdi>
       ${isCut && html`… <${Button} onClick=${() => (whole.value = true)}>Show all<//>`}</td>
   `;
+}
+
+/** Whether a column has numbers alone. */
+function areNumbers(rows, key) {
+  return rows.every(({ [key]: value }) => ["undefined", "number", "bigint"].includes(typeof value));
 }
 
 function textOf(value) {
