@@ -31,6 +31,7 @@ from steplog.server.store_types import (
     MetricPoint,
     NamespaceRow,
     PageToken,
+    ProjectActivity,
     ProjectRow,
     RunConfig,
     RunId,
@@ -171,6 +172,10 @@ class Store(ABC):
     @abstractmethod
     def projects(self, namespace: NamespaceRow) -> list[ProjectRow]:
         """The projects of a namespace, oldest first."""
+
+    @abstractmethod
+    def activity(self, namespace: NamespaceRow) -> dict[int, ProjectActivity]:
+        """What goes on in each project of a namespace, by ``ProjectRow.id``."""
 
     @abstractmethod
     def project(self, namespace: str, slug: str) -> ProjectRow | None:

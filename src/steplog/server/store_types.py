@@ -52,6 +52,7 @@ __all__ = [
     "MissingError",
     "NamespaceRow",
     "PageToken",
+    "ProjectActivity",
     "ProjectRow",
     "RefusedError",
     "RevokedKeyError",
@@ -240,6 +241,14 @@ class ProjectRow(msgspec.Struct, frozen=True):
     visibility: str
     date_created: str
     last_run_date: str | None
+
+
+class ProjectActivity(msgspec.Struct, frozen=True):
+    """What goes on in a project, as far as it is not in the trash."""
+
+    runs: int
+    running: int
+    seen: str | None  # when a client of its newest run, or of one that goes on, was last heard of
 
 
 class RunId(msgspec.Struct, frozen=True):

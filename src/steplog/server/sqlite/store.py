@@ -45,6 +45,7 @@ from steplog.server.store_types import (
     MetricPoint,
     NamespaceRow,
     PageToken,
+    ProjectActivity,
     ProjectRow,
     RunConfig,
     RunId,
@@ -163,6 +164,9 @@ class SqliteStore(Store):
 
     def projects(self, namespace: NamespaceRow) -> list[ProjectRow]:
         return self.database.read(catalog.projects, namespace.id)
+
+    def activity(self, namespace: NamespaceRow) -> dict[int, ProjectActivity]:
+        return self.database.read(catalog.activity, namespace.id)
 
     def project(self, namespace: str, slug: str) -> ProjectRow | None:
         return self.database.read(catalog.project, namespace, slug)

@@ -52,7 +52,9 @@ function table(found, runs) {
     <tr key=${name}><th scope="row"><bdi>${visible(name)}</bdi></th>
       ${runs.map(({ uuid }, at) => html`<td key=${uuid} class="number">${cell(values[at])}</td>`)}</tr>
   `;
-  const head = runs.map(({ uuid, name }) => html`<th key=${uuid} scope="col"><bdi>${visible(name)}</bdi></th>`);
+  const head = runs.map(({ uuid, name }) => html`
+    <th key=${uuid} scope="col" class="number"><bdi>${visible(name)}</bdi></th>
+  `);
   return html`
     <div class="sample-rows" tabindex="0" role="region" aria-label="Numbers at this step">
       <table>
