@@ -23,9 +23,9 @@ export class MetricNames {
     let tag = null;
     const ask = async () => {
       const answer = await readChanged(api.columns(this.here) + query({ limit: NAMES_MAX }), tag);
-      if (answer) this.#take(answer.body);
-      tag = answer?.tag ?? tag;
-      return { changed: Boolean(answer), ...EVERY };
+      if (answer.body) this.#take(answer.body);
+      tag = answer.tag;
+      return { changed: answer.body !== null, ...EVERY };
     };
     poll(ask, { signal: ends.signal }).catch((error) => {
       if (!ends.signal.aborted && !(error instanceof Refused)) throw error;
