@@ -150,7 +150,8 @@ export class Curves {
     this.requests.add(request);
     this.#tell();
     try {
-      await this.#answer(request, AbortSignal.any([this.ends.signal, request.aborts.signal]));
+      const ends = AbortSignal.any([this.ends.signal, request.aborts.signal]);
+      await reach(() => this.#answer(request, ends), ends);
     } catch (error) {
       layer.note(request, null);
       if (!request.aborts.signal.aborted) this.#fail(error);
@@ -166,9 +167,9 @@ export class Curves {
     const before = layer.before({ names, runs });
     const since = before.length ? before.map((answer) => answer.since) : undefined;
     const body = { ...layer.question, names, runs, since };
-    const buffer = await reach(() => bytes("POST", this.path, body, COLUMNS, signal), signal);
+    const [table] = tablesOf(await bytes("POST", this.path, body, COLUMNS, signal));
     const { losses } = layer;
-    const changed = layer.take(tablesOf(buffer)[0], { names, runs }, before);
+    const changed = layer.take(table, { names, runs }, before);
     for (const name of layer.losses === losses ? changed : this.#names()) {
       if (this.wanted.get(name)?.layer === layer) this.#show(name, this.#uuids());
     }
@@ -191,21 +192,22 @@ export class Curves {
 
   /** Ask for what is new: of runs that go on, and now and then of all. */
   async #poll() {
-    const [before, shown] = [this.live, this.#uuids()];
+    const shown = this.#uuids();
+    const live = new Set(this.runs.value.filter(({ status }) => status === "RUNNING").map(({ uuid }) => uuid));
     this.polled.any = performance.now();
     const isFull = this.polled.any - this.polled.all >= this.pace.ended.most * 1000;
-    this.live = new Set(this.runs.value.filter(({ status }) => status === "RUNNING").map(({ uuid }) => uuid));
     // What has ended since is asked for a last time.
-    const due = isFull ? shown : shown.filter((uuid) => this.live.has(uuid) || before.has(uuid));
-    if (isFull) this.polled.all = this.polled.any;
-    let changed = [...this.live].some((uuid) => !before.has(uuid));
+    const due = isFull ? shown : shown.filter((uuid) => live.has(uuid) || this.live.has(uuid));
+    let changed = [...live].some((uuid) => !this.live.has(uuid));
     for (const [layer, names] of due.length ? this.#layersOf(this.#names(), shown) : []) {
       const ready = names.filter((name) => layer.has(name, due));
       for (const request of requestsOf(ready, due, layer, () => due)) {
         if ((await this.#answer(request, this.ends.signal)).size) changed = true;
       }
     }
-    return { changed, ...(this.live.size ? this.pace.live : this.pace.ended) };
+    this.live = live;
+    if (isFull) this.polled.all = this.polled.any;
+    return { changed, ...(live.size ? this.pace.live : this.pace.ended) };
   }
 
   /** Let go of the metrics that have been out of view for longest, where there is too much of them. */
