@@ -29,7 +29,7 @@ export function SampleRows({ rows }) {
   `;
   const left = sorted.length - most.value;
   return html`
-    <div class="sample-rows" tabindex="0" role="region" aria-label="Samples in a table">
+    <div class="sample-rows" tabindex="0" role="group" aria-label="Samples in a table">
       <table>
         <thead><tr>${keys.map(head)}</tr></thead>
         <tbody>${sorted.slice(0, most.value).map((row, at) => html`
