@@ -54,7 +54,7 @@ def open_run(browser: Browser, server: ServerProcess, run: str) -> None:
     """Open the dialog that edits a run, on its page."""
     browser.open(f"{server.url}{run}")
     browser.by_role("button", "Edit").click()
-    browser.wait("document.querySelector('dialog[open] input:not([readonly])')")
+    browser.wait("document.querySelector('dialog[open] form[aria-busy=false]')")
 
 
 def fields(server: ServerProcess, run: str, *names: str) -> list[Any]:
