@@ -9,6 +9,7 @@ import { ChartsPanel } from "./charts_panel.js";
 import { Button } from "./parts/button.js";
 import { Splitter } from "./parts/splitter.js";
 import { RunsTable } from "./runs_table.js";
+import { SavedViews } from "./saved_views.js";
 
 const NARROW = "(max-width: 760px)";
 const LEAST = 240; // pixels of the table; the charts keep as many, or more
@@ -39,7 +40,7 @@ export function Workspace({ here, view }) {
         least=${LEAST} most=${() => Math.max(LEAST, innerWidth - CHARTS_LEAST)} />`}
       <section class="charts-panel" aria-label="Metrics" hidden=${narrow && open.value}>
         <${ChartsPanel} here=${here} view=${view} runs=${runs.shown} names=${names.all} emphasis=${runs.emphasis}
-          config=${names.config.value} />
+          config=${names.config.value} aside=${html`<${SavedViews} here=${here} view=${view} />`} />
       </section>
     </div>
   `;
