@@ -10,6 +10,7 @@ import { ChartsPanel } from "./charts_panel.js";
 import { Button } from "./parts/button.js";
 import { Splitter } from "./parts/splitter.js";
 import { RunsTable } from "./runs_table.js";
+import { SavedViews } from "./saved_views.js";
 
 const NARROW = "(max-width: 760px)";
 const LEAST = 240; // pixels of the table; the charts keep as many, or more
@@ -40,8 +41,10 @@ export function Workspace({ here, view }) {
         least=${LEAST} most=${() => Math.max(LEAST, innerWidth - CHARTS_LEAST)} />`}
       <section class="charts-panel" aria-label="Metrics" hidden=${narrow && open.value}>
         <${ChartsPanel} here=${here} view=${view} runs=${runs.shown} names=${names.all} emphasis=${runs.emphasis}
-          aside=${html`<${Live} rows=${runs.rows} shown=${runs.shown} />`}
-          />
+          aside=${html`
+            <${Live} rows=${runs.rows} shown=${runs.shown} />
+            <${SavedViews} here=${here} view=${view} />
+          `} />
       </section>
     </div>
   `;
