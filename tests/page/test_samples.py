@@ -215,7 +215,13 @@ def test_samples_of_several_runs_are_side_by_side_at_the_nearest_step(server, br
 
 @pytest.mark.slow
 def test_numbers_of_the_step_are_shown_beside_once_asked_for(server, browser):
-    records = [("words", b'"x"', 7), ("loss", 0.25, 7), ("acc", float("nan"), 7), ("loss", 0.5, 8), ("words", b'"y"', 8)]
+    records = [
+        ("words", b'"x"', 7),
+        ("loss", 0.25, 7),
+        ("acc", float("nan"), 7),
+        ("loss", 0.5, 8),
+        ("words", b'"y"', 8),
+    ]
     run = filled(server, "numbers", records)
     samples_of(server, browser, run.path, "&step=7")
     browser.wait(f"{TEXTS}.length === 1")
