@@ -18,7 +18,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+# The shell is the same engine in fewer processes: it starts in a third of the time.
+NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
 DEADLINE_S = 60.0
 ARGUMENTS = [
     "--headless",
@@ -34,6 +36,8 @@ ARGUMENTS = [
     "--remote-debugging-pipe",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
 ]
+
+NAVIGATED = ("Inspected target navigated or closed", "Cannot find context with specified id")
 
 
 class NavigatedError(AssertionError):
@@ -110,7 +114,7 @@ class DevTools:
         while True:
             heard = self._hear(end)
             if heard.get("id") == number:
-                if heard.get("error", {}).get("message") == "Inspected target navigated or closed":
+                if heard.get("error", {}).get("message") in NAVIGATED:
                     raise NavigatedError(method, parameters)
                 assert "error" not in heard, (method, heard["error"])
                 result: dict[str, Any] = heard["result"]
