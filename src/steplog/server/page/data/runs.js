@@ -18,6 +18,7 @@ const LEAST_S = 4; // between polls: after a change, and at most without one
 const MOST_S = 15;
 
 const NONE = new Set();
+const NEWEST = "-started"; // the server's own order is that of arrival, which is another one for imported runs
 const ALWAYS = ["name", "status", "started", "ended", "seen", "lost"];
 
 /** The runs of the project `here`, by the choices of `view`. */
@@ -148,7 +149,7 @@ export class Runs {
     const { where, sort, group } = this.view;
     const fields = [...ALWAYS, ...this.columns.value, ...(group.value ? [group.value] : [])];
     const columns = [...new Set(fields)].filter((field) => field !== "duration"); // that is known from the dates
-    return { where: where.value, sort: sort.value, columns };
+    return { where: where.value, sort: sort.value || NEWEST, columns };
   }
 
   /** Bring up to date what is in view, after the requests before it. Returns whether anything changed. */
@@ -167,8 +168,7 @@ export class Runs {
     const text = JSON.stringify(question);
     const isCurrent = () => text === JSON.stringify(untracked(() => this.#question()));
     const named = this.metrics.value.length ? null : this.#name();
-    const changed = await this.#pages.read(question, () => this.#needed(), isCurrent);
-    await named;
+    const [changed] = await Promise.all([this.#pages.read(question, () => this.#needed(), isCurrent), named]);
     await this.#askLone();
     return changed;
   }

@@ -55,6 +55,13 @@ export function typedAt(text) {
   return /^[^\s=!<>~]*$/.test(clause) ? { kind: "field", from, typed: clause } : null;
 }
 
+/** Whether a filter that is being typed lacks its end: the operator or the value of its last condition. */
+export function isUnfinished(text) {
+  const conditions = conditionsOf(text);
+  const isFilter = filterOf(text) === text.trim();
+  return isFilter && (/\sand\s*$/.test(text) || /(^[^=!<>~]+|[=!<>~])$/.test(conditions.at(-1) ?? "x="));
+}
+
 /** Values that a field may have, as texts of the language; `known` are those that were seen. */
 export function valuesFor(field, known) {
   return (field === "status" ? STATUSES : (known[field] ?? [])).map(valueText);

@@ -20,6 +20,7 @@ export class RunPages {
   #pages = []; // {after, rows, next, tag, path}; `after` is where the page begins, null at the top
   #tail = []; // rows that are to be read anew, and stand below the pages until then
   #question = null; // {where, sort, columns} of the pages
+  #refused = null; // the question that the server has found wrong
 
   constructor(here) {
     this.path = api.table(here);
@@ -42,6 +43,8 @@ export class RunPages {
    */
   async read(question, needed, isCurrent) {
     const known = this.#question;
+    if (this.#refused && same(this.#refused, question)) return false;
+    this.#refused = null;
     const anew = known === null || known.where !== question.where || known.sort !== question.sort;
     let changed = anew;
     try {
@@ -51,11 +54,13 @@ export class RunPages {
         this.#question = question;
         for (const page of this.#seen(needed())) changed = (await this.#again(page, isCurrent)) || changed;
       }
-      while (isCurrent() && this.lacks(needed().least)) changed = (await this.#more(isCurrent)) || changed;
+      while (isCurrent() && this.#isShort(needed())) changed = (await this.#more(isCurrent)) || changed;
       if (isCurrent()) this.wrong.value = "";
     } catch (error) {
       if (!(error instanceof Wrong)) throw error;
-      if (isCurrent()) this.wrong.value = error.message;
+      if (!isCurrent()) return true;
+      this.#refused = question;
+      this.wrong.value = error.message;
     }
     return changed;
   }
@@ -81,6 +86,11 @@ export class RunPages {
     this.#tail = [];
     this.#take(page, body, known);
     return true;
+  }
+
+  /** Whether a row that is needed is on no page, or is one that is to be read anew. */
+  #isShort({ least, seen }) {
+    return this.lacks(least) || this.#tail.some(({ uuid }) => seen.has(uuid));
   }
 
   #seen({ seen }) {
@@ -163,3 +173,4 @@ export class RunPages {
 }
 
 const text = (rows) => json(rows.map(lasting));
+const same = (one, other) => json(one) === json(other);

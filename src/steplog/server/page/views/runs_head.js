@@ -90,9 +90,8 @@ function drag(event, { view, fields, field, dragged }) {
   const { currentTarget: target, clientX: from } = event;
   const heads = [...target.closest("[role=row]").querySelectorAll(".head:not(.name)")];
   const beforeAt = (x) => heads.find((head) => x < middle(head))?.dataset.field ?? null;
-  const move = ({ clientX, pointerId }) => {
+  const move = ({ clientX }) => {
     if (!dragged.value && Math.abs(clientX - from) < DRAG_PX) return;
-    target.setPointerCapture(pointerId);
     dragged.value = { field, before: beforeAt(clientX) };
   };
   const end = ({ type }) => {
@@ -106,6 +105,7 @@ function drag(event, { view, fields, field, dragged }) {
     const at = moved.before === null ? columns.length : columns.indexOf(moved.before);
     view.columns.value = [...columns.slice(0, at), field, ...columns.slice(at)];
   };
+  target.setPointerCapture(event.pointerId);
   target.addEventListener("pointermove", move);
   for (const type of ["pointerup", "pointercancel"]) target.addEventListener(type, end, { once: true });
 }
