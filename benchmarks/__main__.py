@@ -45,6 +45,7 @@ GROUPS = (
     "deleting",
     "backup",
     "importing",
+    "page_load",
 )
 HERE = Path(__file__).resolve().parent
 

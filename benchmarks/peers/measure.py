@@ -18,7 +18,7 @@ from benchmarks.peers.contest import values_to_keep
 from benchmarks.peers.remains import bytes_below, end_all, found_below
 from benchmarks.stage import ROOT, Server, Stage
 
-__all__ = ["as_table", "directory_of", "figures", "python_of", "rows"]
+__all__ = ["as_table", "directory_of", "figures", "installed", "python_of", "rows"]
 
 GROUP = "peers"
 INSTALL_TIMEOUT_S = 1200
@@ -63,8 +63,11 @@ def rows(stage: Stage, directory: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 def python_of(directory: Path, name: str, *, install: bool) -> str:
     """The interpreter of a peer's environment, created if missing. Raises RuntimeError."""
     requirement = PEERS[name].requirement
-    if requirement is None:
-        return sys.executable
+    return sys.executable if requirement is None else installed(directory, name, requirement, install=install)
+
+
+def installed(directory: Path, name: str, requirement: str, *, install: bool) -> str:
+    """The interpreter of an environment that has a package. Raises RuntimeError."""
     home = directory / name
     python = home / "bin" / "python"
     done = home / "installed"

@@ -46,8 +46,7 @@ FORBIDDEN = {
     "another origin": r"https?://(?!www\.w3\.org/)",
     "what outlives the tab and is not this server's": r"\blocalStorage\b.*token|document\.cookie",
 }
-WAITING = {"data/life.js", "data/losses.js", "data/poll.js", "vendor/uplot.js", "views/parts/status.js"}  # for a view
-WAITING |= {"charts/plot.js", "charts/scene.js", "charts/readout.js", "charts/files.js", "charts/python.js"}
+WAITING: set[str] = set()  # for a view
 VAGUE = re.compile(r"manager|handler|helper|util", re.IGNORECASE)
 FUNCTION = re.compile(
     r"^(  |)(?:export )?(?:default )?(?:static )?(?:async )?(?:function\*? )?[#\w]+\([^\n]*\) \{\n", re.M

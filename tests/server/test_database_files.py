@@ -170,6 +170,7 @@ def test_a_database_of_before_the_sessions_or_the_views_is_upgraded(tmp_path, ve
     connection.execute("ALTER TABLE projects DROP COLUMN packs")
     if version == 4:
         connection.execute("DROP TABLE sessions")
+        connection.execute("DROP INDEX runs_running")
     connection.execute(f"PRAGMA user_version = {version}")
     connection.close()
     SqliteStore(path).close()

@@ -82,19 +82,21 @@ def test_who_sends_a_body_that_is_refused_hears_why(server):
             assert everything(connection).startswith(b"HTTP/1.1 401 ")
 
 
-@pytest.mark.parametrize("path", ["/", "/page/main.js", "/api/v0/namespaces/", "/nowhere"])
-def test_a_connection_without_a_key_is_closed_after_its_answer(server, path):
+@pytest.mark.parametrize("path", ["/page/main.js", "/api/v0/namespaces/", "/api/v0/instance/", "/nowhere"])
+def test_a_connection_without_a_key_is_closed_after_a_refusal(server, path):
     port = port_of(server)
     with connected(port) as connection:
         connection.sendall(head(port, f"GET {path}"))
         assert b"\r\nconnection: close\r\n" in everything(connection).lower()
 
 
-def test_a_connection_with_a_key_is_kept_and_one_that_asks_for_the_proof(server):
+def test_a_connection_with_a_key_is_kept_and_one_that_is_about_to_show_one(server):
+    """A browser that opens the page, or a client that asks for the proof."""
     port = port_of(server)
     with connected(port) as connection:
-        connection.sendall(head(port, "GET /api/v0/instance/?nonce=x"))
-        assert answered(connection).startswith(b"HTTP/1.1 200 ")
+        for path in ("/", "/api/v0/instance/?nonce=x", "/api/v0/session/"):
+            connection.sendall(head(port, f"GET {path}"))
+            assert answered(connection).startswith(b"HTTP/1.1 200 ")
         for _ in range(3):
             connection.sendall(head(port, "GET /api/v0/namespaces/", AUTHORIZATION))
             assert answered(connection).startswith(b"HTTP/1.1 200 ")

@@ -79,7 +79,7 @@ class Scene:
         self.server = server
         self.description = description
         self.run = server.new_run("described", "scene")
-        self.places = {"namespace": "described", "project": "scene", "run": self.run.split("/")[-2]}
+        self.places = {"namespace": "described", "project": "scene", "run": self.run.split("/")[-2], "view": NO_RUN}
 
     def ask(self, method: str, path: str, status: int, query: str = "", **arguments: Any) -> requests.Response:
         places = self.places | arguments.pop("places", {})
@@ -149,6 +149,20 @@ def test_the_catalogue_is_as_described(scene):
     for query in ("", "?brief=1", "?slug=x", "?trash=1", "?limit=1", f"?after={scene.places['run']}"):
         ask("GET", RUNS, 200, query)
     ask("GET", RUNS, 400, "?brief=2")
+
+
+def test_saved_views_are_as_described(scene):
+    ask, views = scene.ask, f"{PROJECT}views/"
+    view = ask("POST", views, 201, json={"name": "one", "address": "?smoothing=0.6"}).json()
+    ask("POST", views, 201, json={"name": "two", "address": ""})
+    ask("POST", views, 400, json={"name": "one", "address": ""})
+    ask("POST", views, 404, json={"name": "one", "address": ""}, places={"project": "none"})
+    ask("GET", views, 200)
+    here = {"view": view["uuid"]}
+    ask("PATCH", f"{views}{{view}}/", 200, json={"name": "three", "address": "?x=time"}, places=here)
+    ask("PATCH", f"{views}{{view}}/", 400, json={"address": "javascript:"}, places=here)
+    ask("PATCH", f"{views}{{view}}/", 404, json={"name": "three"}, places={"view": NO_RUN})
+    ask("DELETE", f"{views}{{view}}/", 204, places=here)
 
 
 def test_sessions_are_as_described(scene):
@@ -270,6 +284,7 @@ def test_without_its_database_it_answers_as_described(description, tmp_path):
             f"{RUN}generations/": {"began": "2026-02-01T00:00:00Z"},
             f"{RUN}metrics/": {"name": "x", "value": 1},
             f"{PROJECT}curves/": {"runs": [NO_RUN], "names": ["x"]},
+            f"{PROJECT}views/": {"name": "x", "address": ""},
             "/session/": {"key": "of-somebody"},
         }
         session = {"Steplog-Binding": "x", "Cookie": f"steplog_{state.instance}=x", "Origin": server.url}

@@ -30,7 +30,7 @@ RUN_FIELDS = {"uuid", "name", "description", "status", "date_created", "date_upd
     ),
     *("provenance", "report", "config"),
 }
-FEATURES = ["report", "generations", "resume", "run", "trash", "table", "history", "curves"]
+FEATURES = ["report", "generations", "resume", "run", "trash", "table", "history", "curves", "views"]
 
 
 def test_a_good_key_is_told_whose_it_is(server):
@@ -57,7 +57,8 @@ def test_a_project_is_made_read_listed_and_deleted(server):
     assert DATE.fullmatch(project["date_created"])
     read = server.ask("GET", "/fresh/projects/my-project/")
     assert (read.status_code, read.json()) == (200, {name: project[name] for name in PROJECT_FIELDS})
-    assert server.ask("GET", "/fresh/projects/").json() == [read.json()]
+    nothing = {"runs": 0, "running": 0, "seen": None}
+    assert server.ask("GET", "/fresh/projects/").json() == [read.json() | nothing]
     run = server.new_run("fresh", "my-project")
     assert DATE.fullmatch(server.ask("GET", "/fresh/projects/my-project/").json()["last_run_date"])
     gone = server.ask("DELETE", "/fresh/projects/my-project/")

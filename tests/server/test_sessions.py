@@ -379,15 +379,3 @@ def test_a_stock_server_has_no_sessions(tmp_path):
         assert server.ask("GET", "/session/").status_code == 404
         assert Tab(server).ask("GET", SESSION).status == 401
         assert Tab(server).sign_in(key=KEY).status == 401
-
-
-def test_of_very_many_sessions_of_one_key_the_oldest_go(beside, monkeypatch):
-    monkeypatch.setattr("steplog.server.sqlite.sessions._SESSIONS_MAX", 3)
-    from steplog.server.store_types import SessionRow
-
-    number = issued(beside, "busy")
-    key = beside.key(number)
-    hashes = [bytes([each]) * 32 for each in range(1, 6)]
-    for each in hashes:
-        beside.begin_session(SessionRow(each, key, "2999-01-01T00:00:00+00:00")).result()
-    assert [row.hash for row in beside.sessions_of_hashes(hashes)] == hashes[2:]

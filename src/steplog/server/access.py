@@ -9,8 +9,9 @@
   is what is neither GET nor HEAD without an ``Origin`` of this server.
 - No CORS.
 
-The head decides: a refused request's body is not read, and a connection that has shown no credential is closed after
-its answer, unless that was the proof, or the session, after which the same connection shows a key.
+The head decides: a refused request's body is not read, and its connection is closed after the answer. One that has
+shown no key is kept after the page's files, the proof and the session, since the same connection shows one next; where
+places run short, it goes first (``places``).
 """
 
 from __future__ import annotations
@@ -94,14 +95,14 @@ class AccessMiddleware:
             refusal = await self._refusal(request)
         except StoreError as error:
             refusal = JSONResponse({"detail": str(error)}, 503, {"Retry-After": "1"})
-        path: str = scope["path"]
-        is_last = refusal is not None or (_is_public(path) and path not in (_PROOF_PATH, _SESSION_PATH))
-        has_key = refusal is None and not _is_public(path) and scope["state"].get("session", True) is not None
+        is_public = _is_public(scope["path"])
+        has_key = refusal is None and not is_public and scope["state"].get("session", True) is not None
         if connection is not None and has_key:
             connection.show_key()
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
+                is_last = refusal is not None or (is_public and message["status"] >= 400)
                 close = [CLOSE_HEADER] if is_last else []
                 own = message.get("headers", ())
                 said = {name for name, _ in own}

@@ -28,6 +28,7 @@ from steplog.server import (
     routes_metrics,
     routes_session,
     routes_table,
+    routes_views,
 )
 from steplog.server.access import AccessMiddleware, AllowedHosts
 from steplog.server.answers import COMPRESSED_BYTES_MIN, AnswerMiddleware, compressed, tag_of
@@ -83,6 +84,8 @@ def create_app(
             Route(f"{_RUN}history/", routes_history.History),
             Route(f"{_PROJECT}table/", routes_table.RunTable),
             Route(f"{_PROJECT}table/columns/", routes_table.ColumnList),
+            Route(f"{_PROJECT}views/", routes_views.ViewList),
+            Route(f"{_PROJECT}views/{{view}}/", routes_views.ViewDetail),
             *_page_routes(),
         ]
     decoders = ThreadPoolExecutor(_DECODERS, "steplog-decode")

@@ -23,6 +23,7 @@ from steplog.server.store_types import (
     Creation,
     MissingError,
     NamespaceRow,
+    ProjectActivity,
     ProjectRow,
     RunRow,
     StoreError,
@@ -44,7 +45,7 @@ __all__ = [
 
 _ADDITIONS = {
     "batch": 1,
-    "features": ["report", "generations", "resume", "run", "trash", "table", "history", "curves"],
+    "features": ["report", "generations", "resume", "run", "trash", "table", "history", "curves", "views"],
 }  # what a client may use; not a stock server's
 _VISIBILITIES = ("RESTRICTED", "TEAM", "PUBLIC", "OPEN")
 _STATUSES = ("RUNNING", "COMPLETED", "CRASHED", "FAILED")
@@ -93,7 +94,11 @@ class ProjectList(Endpoint):
     async def get(self, _request: Request) -> Response:
         """The projects of a namespace."""
         namespace = await self._namespace(create=False)
-        return JsonResponse([_project(project) for project in await self.read(self.store.projects, namespace)])
+        projects = await self.read(self.store.projects, namespace)
+        if self.state.stock:
+            return JsonResponse([_project(project) for project in projects])
+        activity = await self.read(self.store.activity, namespace)
+        return JsonResponse([_project(each) | _activity(activity.get(each.id)) for each in projects])
 
     async def post(self, request: Request) -> Response:
         """Create a project."""
@@ -285,6 +290,12 @@ def _header(request: Request, name: str, form: re.Pattern[str], words: str) -> s
     if match is None:
         raise HTTPException(400, f"{name} must be {words}.")
     return match[1]
+
+
+def _activity(activity: ProjectActivity | None) -> dict[str, Any]:
+    """That of a project; it may have been made or deleted meanwhile."""
+    activity = activity or ProjectActivity(0, 0, None)
+    return {"runs": activity.runs, "running": activity.running, "seen": activity.seen}
 
 
 def _project(project: ProjectRow) -> dict[str, Any]:

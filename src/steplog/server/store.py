@@ -31,6 +31,7 @@ from steplog.server.store_types import (
     MetricPoint,
     NamespaceRow,
     PageToken,
+    ProjectActivity,
     ProjectRow,
     RunConfig,
     RunId,
@@ -41,6 +42,7 @@ from steplog.server.store_types import (
     TablePage,
     TableQuery,
     UserRow,
+    ViewRow,
 )
 
 __all__ = ["History", "Store"]
@@ -172,6 +174,10 @@ class Store(ABC):
         """The projects of a namespace, oldest first."""
 
     @abstractmethod
+    def activity(self, namespace: NamespaceRow) -> dict[int, ProjectActivity]:
+        """What goes on in each project of a namespace, by ``ProjectRow.id``."""
+
+    @abstractmethod
     def project(self, namespace: str, slug: str) -> ProjectRow | None:
         """The project with these slugs."""
 
@@ -182,6 +188,22 @@ class Store(ABC):
     @abstractmethod
     def delete_project(self, project: ProjectRow) -> Future[None]:
         """Delete a project, its runs and those in its trash for good; ``reap`` removes their points."""
+
+    @abstractmethod
+    def views(self, project: ProjectRow) -> list[ViewRow]:
+        """The saved views of a project, oldest first."""
+
+    @abstractmethod
+    def add_view(self, project: ProjectRow, user: UserRow, name: str, address: str) -> Future[ViewRow]:
+        """Save a view. Raises MissingError, TakenError if the project has the name, TooManyViewsError."""
+
+    @abstractmethod
+    def edit_view(self, project: ProjectRow, uuid: str, name: str | None, address: str | None) -> Future[ViewRow]:
+        """Set what is given of a view. Raises MissingError, TakenError."""
+
+    @abstractmethod
+    def delete_view(self, project: ProjectRow, uuid: str) -> Future[None]:
+        """Delete a view. Raises MissingError."""
 
     # Runs
 

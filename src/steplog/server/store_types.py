@@ -11,6 +11,7 @@
     ├── TakenError
     ├── GapError
     ├── RevokedKeyError
+    ├── TooManyViewsError
     ├── TooManyBucketsError
     └── StoreError
         ├── StoreFullError
@@ -51,6 +52,7 @@ __all__ = [
     "MissingError",
     "NamespaceRow",
     "PageToken",
+    "ProjectActivity",
     "ProjectRow",
     "RefusedError",
     "RevokedKeyError",
@@ -71,9 +73,11 @@ __all__ = [
     "TableRow",
     "TakenError",
     "TooManyBucketsError",
+    "TooManyViewsError",
     "UnknownMetricError",
     "UnknownRunError",
     "UserRow",
+    "ViewRow",
 ]
 
 
@@ -116,7 +120,11 @@ class DeletedError(RefusedError):
 
 
 class TakenError(RefusedError):
-    """The namespace has a project with this slug."""
+    """The namespace has a project with this slug, or the project a view of this name."""
+
+
+class TooManyViewsError(RefusedError):
+    """The project has as many views as it may."""
 
 
 class GapError(RefusedError):
@@ -235,6 +243,14 @@ class ProjectRow(msgspec.Struct, frozen=True):
     last_run_date: str | None
 
 
+class ProjectActivity(msgspec.Struct, frozen=True):
+    """What goes on in a project, as far as it is not in the trash."""
+
+    runs: int
+    running: int
+    seen: str | None  # when a client of its newest run, or of one that goes on, was last heard of
+
+
 class RunId(msgspec.Struct, frozen=True):
     """A run's number, and its project's, which it keeps; it may have been deleted."""
 
@@ -281,6 +297,19 @@ class RunRow(msgspec.Struct, frozen=True):
         """The id that its caller chose."""
         chosen = self.idempotency_key is not None and self.idempotency_key.startswith(ID_PREFIX)
         return (self.idempotency_key or "")[len(ID_PREFIX) :] if chosen else None
+
+
+class ViewRow(msgspec.Struct, frozen=True):
+    """A saved view of a project's page; ``address``: the query of the page's address."""
+
+    uuid: str
+    name: str
+    address: str
+    user_uuid: str
+    username: str
+    user_slug: str
+    date_created: str
+    date_updated: str
 
 
 class Creation(msgspec.Struct, frozen=True):

@@ -7,7 +7,7 @@ import pytest
 from server.batches import range_of
 from server.stores import add, ann, listed, new_project, new_run
 from steplog.server.records.batch import from_range
-from steplog.server.store_types import Creation, MissingError, ProjectRow, TakenError
+from steplog.server.store_types import Creation, MissingError, ProjectActivity, ProjectRow, TakenError
 
 
 def reap(store) -> None:
@@ -73,6 +73,22 @@ def test_the_last_run_of_a_project_is_the_newest_that_is_not_in_the_trash(store)
     assert store.project("team", "mnist").last_run_date == second.date_created
     store.discard_run(project, second.uuid).result()
     assert store.project("team", "mnist").last_run_date == first.date_created
+
+
+def test_what_goes_on_in_a_project_counts_what_is_not_in_the_trash(store):
+    project, empty = new_project(store), new_project(store, "empty")
+    namespace = store.namespace("team")
+    assert store.activity(namespace)[empty.id] == ProjectActivity(0, 0, None)
+    first, second, third = (new_run(store, project) for _ in range(3))
+    store.edit_run(second, {}, "COMPLETED").result()
+    seen = store.hear(first).result().seen
+    assert store.activity(namespace)[project.id] == ProjectActivity(3, 2, seen)
+    store.discard_run(project, first.uuid).result()
+    assert store.activity(namespace)[project.id] == ProjectActivity(2, 1, third.seen)
+    store.edit_run(third, {}, "FAILED").result()
+    activity = store.activity(namespace)[project.id]
+    assert (activity.runs, activity.running, activity.seen is None) == (2, 0, False), "its newest run was heard of"
+    assert store.activity(store.put_namespace("other").result()) == {}
 
 
 def test_a_deleted_project_is_gone_with_its_runs_and_no_other_is_touched(store):

@@ -16,6 +16,7 @@ from steplog.server.store_types import (
     PageToken,
     RefusedError,
     RevokedKeyError,
+    SessionRow,
 )
 
 
@@ -133,3 +134,75 @@ def test_the_pages_token_is_replaced_by_who_knows_the_present_one(store):
 def test_two_users_do_not_share_runs_keys_or_email(store):
     user, other = ann(store), store.add_user("bob").result()
     assert (user.id != other.id, user.uuid != other.uuid, user.email != other.email) == (True, True, True)
+
+
+FAR = "2999-01-01T00:00:00+00:00"
+TOKEN = PageToken("token", "2026-01-01")
+
+
+def sessions(store, *names: str) -> list[str]:
+    """Which of these sessions count."""
+    by_hash = {hash_key(name): name for name in names}
+    return [by_hash[row.hash] for row in store.sessions_of_hashes(list(by_hash))]
+
+
+def test_a_session_is_found_with_its_key_until_it_ends(store):
+    key = issue(store, "key", "bob")
+    store.put_page_token(TOKEN, None).result()
+    own, read = SessionRow(hash_key("own"), key, FAR), SessionRow(hash_key("read"), None, FAR)
+    store.begin_session(own).result()
+    store.begin_session(read, hash_key("token")).result()
+    assert store.sessions_of_hashes([own.hash, hash_key("other"), read.hash]) == [own, read]
+    store.end_session(own.hash).result()
+    store.end_session(own.hash).result()
+    assert sessions(store, "own", "read") == ["read"]
+
+
+def test_a_session_does_not_count_once_it_has_expired_and_is_forgotten_then(store):
+    key = issue(store, "key")
+    store.begin_session(SessionRow(hash_key("old"), key, "2026-01-01T00:00:00+00:00")).result()
+    assert sessions(store, "old") == []
+    store.begin_session(SessionRow(hash_key("new"), key, FAR)).result()
+    store.begin_session(SessionRow(hash_key("old"), key, FAR)).result()
+    assert sessions(store, "old", "new") == ["old", "new"]
+
+
+def test_no_session_begins_with_what_has_just_ended(store):
+    """The server takes a key for valid some seconds longer."""
+    key = issue(store, "key")
+    store.put_page_token(TOKEN, None).result()
+    store.revoke_keys([key.id]).result()
+    store.put_page_token(PageToken("next", "2026-01-02"), TOKEN).result()
+    for session, token in ((SessionRow(b"a", key, FAR), None), (SessionRow(b"b", None, FAR), hash_key("token"))):
+        with pytest.raises(MissingError):
+            store.begin_session(session, token).result()
+    with pytest.raises(MissingError):
+        store.begin_session(SessionRow(b"c", None, FAR)).result()
+    assert store.sessions_of_hashes([b"a", b"b", b"c"]) == []
+
+
+def test_sessions_of_a_key_end_with_it_and_readers_with_a_token_that_is_rotated(store):
+    store.put_page_token(TOKEN, None).result()
+    store.begin_session(SessionRow(hash_key("read"), None, FAR), hash_key("token")).result()
+    for name, key in (("issued", issue(store, "key")), ("started", start(store, "own"))):
+        store.begin_session(SessionRow(hash_key(name), key, FAR)).result()
+    names = ("read", "issued", "started")
+    assert sessions(store, *names) == [*names]
+    start(store, "another")
+    assert sessions(store, *names) == ["read", "issued"], "another start has taken the key's place"
+    store.put_page_token(PageToken("next", "2026-01-02"), TOKEN).result()
+    assert sessions(store, *names) == ["read", "issued"], "a token that was replaced by itself ends none"
+    store.put_page_token(PageToken("third", "2026-01-03"), TOKEN, True).result()
+    assert sessions(store, *names) == ["issued"], "also if another has replaced it meanwhile"
+    store.revoke_keys([key.id for key in store.all_keys()]).result()
+    assert sessions(store, *names) == []
+
+
+def test_of_more_than_a_thousand_sessions_of_a_key_the_oldest_go(store):
+    busy, other = issue(store, "busy"), issue(store, "other")
+    hashes = [number.to_bytes(4, "big") for number in range(1003)]
+    store.begin_session(SessionRow(b"other", other, FAR)).result()
+    for future in [store.begin_session(SessionRow(each, busy, FAR)) for each in hashes]:
+        future.result()
+    assert [row.hash for row in store.sessions_of_hashes(hashes)] == hashes[3:]
+    assert len(store.sessions_of_hashes([b"other"])) == 1

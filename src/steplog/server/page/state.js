@@ -67,6 +67,8 @@ const FIELDS = {
   step: ["step", integer], // of the samples; null: the newest
   nth: ["nth", numeral(0, 0, 2 ** 53)], // which of the samples of the step
   large: ["large", text()], // the chart that is shown large
+  figure: ["figure", among("last", "min", "max", "count")], // in the table of metrics
+  size: ["size", among("medium", "small", "large")], // of the charts
 };
 
 /** The choices of the view at an address: a signal for each of `FIELDS`. */
@@ -76,13 +78,39 @@ export class View {
     this.read(search);
     let timer = null;
     effect(() => {
-      const query = this.query();
+      this.query();
       clearTimeout(timer);
-      timer = setTimeout(() => {
-        if (query !== location.search) history.replaceState(null, "", location.pathname + query);
-      }, WRITE_MS);
+      timer = setTimeout(() => this.write(), WRITE_MS);
     });
-    addEventListener("popstate", () => this.read(location.search));
+    addEventListener("popstate", () => {
+      clearTimeout(timer);
+      this.read(location.search);
+    });
+  }
+
+  /** Change a choice, so that the browser's Back takes it back. */
+  enter(field, value) {
+    this.write();
+    history.pushState({ entered: field }, "", location.href);
+    this[field].value = value;
+    this.write();
+  }
+
+  /** Take back what was entered, as Back does; without an entry for that, `value` takes its place. */
+  leave(field, value) {
+    if (history.state?.entered === field) history.back();
+    else this[field].value = value;
+  }
+
+  /** Let the address say at once what is chosen. */
+  write() {
+    const query = untracked(() => this.query());
+    if (query !== location.search) history.replaceState(history.state, "", location.pathname + query);
+  }
+
+  /** The whole address of the view. */
+  href() {
+    return location.origin + location.pathname + untracked(() => this.query());
   }
 
   /** Take the choices of an address, such as `?x=time&smoothing=0.6`. */

@@ -11,9 +11,18 @@ import uuid
 from slugify import slugify
 
 from steplog.server.sqlite.runs import now_text
-from steplog.server.store_types import MissingError, NamespaceRow, ProjectRow, RefusedError, TakenError, UserRow
+from steplog.server.store_types import (
+    MissingError,
+    NamespaceRow,
+    ProjectActivity,
+    ProjectRow,
+    RefusedError,
+    TakenError,
+    UserRow,
+)
 
 __all__ = [
+    "activity",
     "add_project",
     "add_user",
     "namespace",
@@ -31,6 +40,16 @@ _PROJECT = """
 SELECT p.id, p.uuid, p.slug, p.display_name, p.visibility, p.date_created,
        (SELECT date_created FROM runs WHERE project = p.id AND deleted IS NULL ORDER BY id DESC LIMIT 1)
 FROM projects p JOIN namespaces n ON n.id = p.namespace AND p.deleted IS NULL
+"""
+
+# Of the runs that go on, since a project may have one that began long ago; of the newest, since others may have ended.
+_ACTIVITY = """
+SELECT p.id, (SELECT count(*) FROM runs WHERE project = p.id AND deleted IS NULL),
+       (SELECT count(*) FROM runs WHERE project = p.id AND status = 'RUNNING' AND deleted IS NULL),
+       (SELECT max(seen) FROM progress WHERE run IN (
+           SELECT id FROM runs WHERE project = p.id AND status = 'RUNNING' AND deleted IS NULL
+           UNION ALL SELECT max(id) FROM runs WHERE project = p.id AND deleted IS NULL))
+FROM projects p WHERE p.namespace = ? AND p.deleted IS NULL
 """
 
 
@@ -89,6 +108,12 @@ def projects(connection: sqlite3.Connection, namespace_id: int) -> list[ProjectR
     """The projects of a namespace, oldest first."""
     rows = connection.execute(f"{_PROJECT} WHERE p.namespace = ? ORDER BY p.id", (namespace_id,))
     return [ProjectRow(*row) for row in rows]
+
+
+def activity(connection: sqlite3.Connection, namespace_id: int) -> dict[int, ProjectActivity]:
+    """What goes on in each project of a namespace, by the project's id."""
+    rows = connection.execute(_ACTIVITY, (namespace_id,))
+    return {project_id: ProjectActivity(*counted) for project_id, *counted in rows}
 
 
 def project(connection: sqlite3.Connection, namespace_slug: str, slug: str) -> ProjectRow | None:

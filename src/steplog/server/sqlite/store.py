@@ -30,6 +30,7 @@ from steplog.server.sqlite import (
     table_columns,
     table_query,
     trash,
+    views,
 )
 from steplog.server.sqlite.database import Database
 from steplog.server.sqlite.ingest import Ingester
@@ -44,6 +45,7 @@ from steplog.server.store_types import (
     MetricPoint,
     NamespaceRow,
     PageToken,
+    ProjectActivity,
     ProjectRow,
     RunConfig,
     RunId,
@@ -54,6 +56,7 @@ from steplog.server.store_types import (
     TablePage,
     TableQuery,
     UserRow,
+    ViewRow,
 )
 
 __all__ = ["SqliteStore"]
@@ -162,6 +165,9 @@ class SqliteStore(Store):
     def projects(self, namespace: NamespaceRow) -> list[ProjectRow]:
         return self.database.read(catalog.projects, namespace.id)
 
+    def activity(self, namespace: NamespaceRow) -> dict[int, ProjectActivity]:
+        return self.database.read(catalog.activity, namespace.id)
+
     def project(self, namespace: str, slug: str) -> ProjectRow | None:
         return self.database.read(catalog.project, namespace, slug)
 
@@ -174,6 +180,18 @@ class SqliteStore(Store):
             trash.delete_project(connection, project.id)
 
         return self._versions.changes_runs(project.id, self.database.write(delete))
+
+    def views(self, project: ProjectRow) -> list[ViewRow]:
+        return self.database.read(views.in_project, project.id)
+
+    def add_view(self, project: ProjectRow, user: UserRow, name: str, address: str) -> Future[ViewRow]:
+        return self.database.write(views.add, project.id, user.id, name, address)
+
+    def edit_view(self, project: ProjectRow, uuid: str, name: str | None, address: str | None) -> Future[ViewRow]:
+        return self.database.write(views.edit, project.id, uuid, name, address)
+
+    def delete_view(self, project: ProjectRow, uuid: str) -> Future[None]:
+        return self.database.write(views.delete, project.id, uuid)
 
     # Runs
 

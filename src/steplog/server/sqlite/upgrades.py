@@ -19,7 +19,7 @@ from steplog.records.points import Points
 from steplog.server.records.chunk import Chunk, decode
 from steplog.server.records.log_row import decode_row
 
-__all__ = ["KEYS", "LIFE", "LOG", "RUNS", "SESSIONS", "UPGRADES", "VIEWS", "execute_all"]
+__all__ = ["KEYS", "LIFE", "LOG", "RUNNING", "RUNS", "SESSIONS", "UPGRADES", "VIEWS", "execute_all"]
 
 _WAITING = """
 CREATE TABLE waiting (
@@ -82,6 +82,7 @@ CREATE TABLE sessions (
 );
 CREATE INDEX sessions_by_key ON sessions (key, id);
 """
+RUNNING = "CREATE INDEX runs_running ON runs (project, id) WHERE status = 'RUNNING' AND deleted IS NULL;"
 RUNS = """
 CREATE TABLE runs (
     id INTEGER PRIMARY KEY AUTOINCREMENT, uuid TEXT NOT NULL UNIQUE, project INTEGER NOT NULL REFERENCES projects,
@@ -205,7 +206,7 @@ def _to_version_4(connection: sqlite3.Connection) -> None:
 
 
 def _to_version_5(connection: sqlite3.Connection) -> None:
-    execute_all(connection, SESSIONS)
+    execute_all(connection, SESSIONS + RUNNING)
 
 
 def _to_version_6(connection: sqlite3.Connection) -> None:

@@ -36,7 +36,7 @@ export function linked(path) {
 /** GET a path of the API as JSON. Integers beyond 2^53 are BigInt, where the browser supports it. */
 export const read = (path) => ask("GET", path);
 
-/** GET a path as JSON: `{tag, body}`; `body` is null if it is still what had the tag `known`, of which `tag` is newer. */
+/** GET a path as JSON: `{tag, body}`; `body` is null if it is still what had the tag `known`; `tag` may be newer. */
 export async function readChanged(path, known = null) {
   const response = await answer("GET", path, undefined, "application/json", { known });
   return { tag: response.headers.get("etag"), body: response.status === 304 ? null : await content(response) };

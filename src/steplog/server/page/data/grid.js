@@ -28,21 +28,24 @@ export class Grid {
     this.metrics = new Map(); // by name: Map(uuid → Curve)
   }
 
-  /** Put the answer to a question of `names` and `runs` in its place; returns the names whose curves have changed. */
-  take({ about, columns }, { names, runs }) {
+  /**
+   * Put the answer to a question of `names` and `runs` in its place; returns the names whose curves have changed.
+   * `isKnown` says of a metric and a run whether the answer goes on from what is here of it.
+   */
+  take({ about, columns }, { names, runs }, isKnown) {
     const changed = new Set();
     const drop = (name, uuid) => this.metrics.get(name)?.delete(uuid) && changed.add(name);
-    for (const name of names) if (!this.metrics.has(name)) this.metrics.set(name, new Map());
-    if (about.reset) for (const name of names) for (const uuid of runs) drop(name, uuid);
-    for (const uuid of about.missing) for (const name of this.metrics.keys()) drop(name, uuid);
+    for (const name of names) {
+      if (!this.metrics.has(name)) this.metrics.set(name, new Map());
+      for (const uuid of runs) if (about.reset || !isKnown(name, uuid)) drop(name, uuid);
+    }
     for (const at of about.whole) drop(about.names[about.series[at][1]], about.runs[about.series[at][0]]);
     for (const [at, first, end] of stretches(columns.series)) {
-      const [uuid, name] = [about.runs[about.series[at][0]], about.names[about.series[at][1]]];
-      const curves = this.metrics.get(name);
-      const part = curveOf(columns, first, end, about.x, about.widths[about.series[at][1]]);
-      const before = curves.get(uuid);
-      curves.set(uuid, before?.width === part.width ? patched(before, part) : part);
-      changed.add(name);
+      const [run, name] = about.series[at];
+      const curves = this.metrics.get(about.names[name]);
+      const [before, part] = [curves.get(about.runs[run]), curveOf(columns, first, end, about.x, about.widths[name])];
+      curves.set(about.runs[run], before?.width === part.width ? patched(before, part) : part);
+      changed.add(about.names[name]);
     }
     return changed;
   }
@@ -51,7 +54,7 @@ export class Grid {
   curvesOf(name, runs) {
     const curves = this.metrics.get(name) ?? new Map();
     const known = runs.filter((uuid) => curves.has(uuid)).map((uuid) => [uuid, curves.get(uuid)]);
-    const width = Math.max(1, ...known.map(([, curve]) => curve.width));
+    const width = known.reduce((most, [, curve]) => Math.max(most, curve.width), 1);
     const byRun = new Map(known.map(([uuid, curve]) => [uuid, coarser(curve, width)]));
     return { name, width, exact: known.every(([, { single }]) => single), byRun };
   }

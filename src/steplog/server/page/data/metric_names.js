@@ -1,12 +1,39 @@
-// The names of the metrics of a project, or of a run.
+// The names of the metrics of a project, as they come.
 
 import { signal } from "../ui.js";
-import { api } from "./address.js";
-import { read } from "./api.js";
+import { api, query } from "./address.js";
+import { Refused, readChanged } from "./api.js";
+import { poll } from "./poll.js";
+
+const NAMES_MAX = 10_000;
+const EVERY = { least: 5, most: 60 };
 
 export class MetricNames {
   constructor(here) {
-    this.all = signal([]); // {name, numeric}
-    read(api.columns(here)).then(({ metrics }) => (this.all.value = metrics.map((name) => ({ name, numeric: true }))));
+    /** `{name, numeric, others}`: whether a metric has numbers, and whether it has others; null until that is known. */
+    this.all = signal(null);
+    this.here = here;
+  }
+
+  /** Keep the names up to date; returns a function that ends it. */
+  follow() {
+    const ends = new AbortController();
+    let tag = null;
+    const ask = async () => {
+      const answer = await readChanged(api.columns(this.here) + query({ limit: NAMES_MAX }), tag);
+      tag = answer.tag;
+      if (answer.body) this.#take(answer.body);
+      return { changed: answer.body !== null, ...EVERY };
+    };
+    poll(ask, { signal: ends.signal }).catch((error) => {
+      if (!ends.signal.aborted && !(error instanceof Refused)) throw error;
+    });
+    return () => ends.abort();
+  }
+
+  #take({ metrics, kinds }) {
+    this.all.value = metrics.map((name, at) => {
+      return { name, numeric: kinds[at] !== "others", others: kinds[at] !== "numbers" };
+    });
   }
 }

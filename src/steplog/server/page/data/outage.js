@@ -7,6 +7,7 @@ import { standing } from "./connection.js";
 
 const FIRST_S = 1;
 const MOST_S = 15;
+const SILENT_S = 25; // what is not answered for so long is not waited for
 
 const waiting = []; // requests, by what lets each go on
 let away_s = 0; // between tries; 0 while the server answers
@@ -23,19 +24,22 @@ document.addEventListener("visibilitychange", tryNow);
 export async function reach(request, signal = undefined) {
   for (;;) {
     await seen(signal);
-    await turn(signal);
+    const tries = await turn(signal);
     try {
       const answer = await request();
       answered();
       return answer;
     } catch (error) {
-      if (error instanceof Away && !signal?.aborted) {
-        unanswered(error.after_s);
+      if (signal?.aborted) {
+        if (tries) next();
+        throw error;
+      }
+      if (error instanceof Away) {
+        if (tries || !away_s) unanswered(error.after_s); // of several at the same time one counts
         continue;
       }
-      if (!signal?.aborted) answered();
-      else if (away_s && timer === null) next();
-      if (!(error instanceof Refused) || signal?.aborted) throw error;
+      answered();
+      if (!(error instanceof Refused)) throw error;
       await signedInAgain(signal);
     }
   }
@@ -51,16 +55,17 @@ export function seen(signal = undefined) {
   }).then(() => seen(signal));
 }
 
-function turn(signal) {
-  if (!away_s || isFree) {
+/** Resolves when a request may go on, to whether it is the one that tries. */
+async function turn(signal) {
+  if (!away_s) return false;
+  if (isFree) {
     isFree = false;
-    return Promise.resolve();
+    return true;
   }
   return new Promise((go, stop) => {
-    const one = { go, signal };
-    waiting.push(one);
+    waiting.push(go);
     signal?.addEventListener("abort", () => {
-      const at = waiting.indexOf(one);
+      const at = waiting.indexOf(go);
       if (at >= 0) waiting.splice(at, 1);
       stop(signal.reason);
     });
@@ -71,30 +76,34 @@ function answered() {
   away_s = 0;
   isFree = false;
   clearTimeout(timer);
-  timer = null;
   standing(0);
-  waiting.splice(0).forEach(({ go }) => go());
+  for (const go of waiting.splice(0)) go(false);
 }
 
-function unanswered(after_s = 0) {
-  if (timer !== null) return; // of requests at the same time one counts
+function unanswered(after_s) {
   away_s = Math.max(after_s, Math.min(MOST_S, away_s * 2 || FIRST_S));
   standing(away_s);
-  timer = setTimeout(next, away_s * 1000);
+  wait(away_s);
 }
 
 /** Let one request ask again; none while the page is hidden. */
 function next() {
-  timer = null;
+  clearTimeout(timer);
   if (document.hidden) return;
-  const one = waiting.shift();
-  if (one) one.go();
-  else isFree = true;
+  const go = waiting.shift();
+  isFree = !go;
+  if (!go) return;
+  wait(SILENT_S);
+  go(true);
+}
+
+function wait(seconds) {
+  clearTimeout(timer);
+  timer = setTimeout(next, seconds * 1000);
 }
 
 function tryNow() {
   if (!away_s || document.hidden) return;
-  clearTimeout(timer);
   away_s = FIRST_S / 2; // from here on as at first
   next();
 }

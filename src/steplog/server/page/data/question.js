@@ -9,27 +9,27 @@ const REQUEST_NAMES = 200;
 const STEP_END = 2 ** 63 - 1024; // what a double has below 2^63
 
 /** The question for what is chosen: `{x, from, to, buckets}`, `from` and `to` undefined for the whole axis. */
-export function questionOf({ x, range }, pixels, runs) {
+export function questionOf(x, range, pixels, runs) {
   const wanted = Math.min(pixels, CURVE_BUCKETS / Math.max(1, runs));
   const buckets = Math.min(MOST_BUCKETS, Math.max(LEAST_BUCKETS, 2 ** Math.ceil(Math.log2(wanted))));
-  if (!range.value) return { x: x.value, buckets };
-  const unit = x.value === "step" ? 1 : NANOSECONDS;
-  const [low, high] = range.value.map((end) => end * unit);
+  if (!range) return { x, buckets };
+  const [low, high] = range.map((end) => end * (x === "step" ? 1 : NANOSECONDS));
   const piece = 2 ** Math.max(0, Math.floor(Math.log2((high - low) / 2)));
   const [from, to] = [Math.floor(low / piece) * piece, Math.ceil(high / piece) * piece];
-  return { x: x.value, from: Math.max(-STEP_END, from), to: Math.min(STEP_END, to), buckets: 2 * buckets };
+  return { x, from: Math.max(-STEP_END, from), to: Math.min(STEP_END, to), buckets: 2 * buckets };
 }
 
-/** Requests `{names, runs}` for the curves that are neither there nor asked for, the metrics wanted first in front. */
-export function requestsOf(names, runs, covered, buckets) {
+/** Requests `{layer, names, runs}` for what a layer lacks of these metrics, those in front first. */
+export function requestsOf(names, runs, layer, lacks = (name) => layer.lacks(name, runs)) {
   const groups = new Map(); // metrics that lack the same runs
   for (const name of names) {
-    const known = covered.get(name);
-    const missing = known ? runs.filter((uuid) => !known.has(uuid)) : runs;
-    const key = missing.length === runs.length ? "all" : missing.join();
-    if (missing.length) groups.set(key, { names: [...(groups.get(key)?.names ?? []), name], runs: missing });
+    const missing = lacks(name);
+    const key = missing.length === runs.length ? "" : missing.join();
+    if (missing.length && !groups.has(key)) groups.set(key, { names: [], runs: missing });
+    if (missing.length) groups.get(key).names.push(name);
   }
-  return [...groups.values()].flatMap((group) => split(group, Math.max(1, Math.floor(REQUEST_BUCKETS / buckets))));
+  const curves = Math.max(1, Math.floor(REQUEST_BUCKETS / layer.question.buckets));
+  return [...groups.values()].flatMap((group) => split(group, curves)).map((part) => ({ layer, ...part }));
 }
 
 /** By metrics, and by runs where those of one metric are too many. */

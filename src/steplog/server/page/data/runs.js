@@ -19,7 +19,7 @@ const MOST_S = 15;
 
 const NONE = new Set();
 const NEWEST = "-started"; // the server's own order is that of arrival, which is another one for imported runs
-const ALWAYS = ["name", "status", "started", "ended", "seen", "lost"];
+const ALWAYS = ["name", "status", "started", "ended", "seen", "last_point", "lost"];
 
 /** The runs of the project `here`, by the choices of `view`. */
 export class Runs {

@@ -1,7 +1,92 @@
-// Charts of the metrics of some runs, in sections.
+// Charts of the metrics of some runs, in sections; their samples, and their figures.
 
-import { html } from "../ui.js";
+import { isOpen, searchOf, sectionsOf } from "../data/sections.js";
+import { number } from "../data/values.js";
+import { html, useComputed, useEffect, useLayoutEffect, useMemo, useRef, useSignal } from "../ui.js";
+import { Board } from "./chart_board.js";
+import { NoMetric, NoRunShown } from "./chart_empty.js";
+import { LargeChart } from "./chart_large.js";
+import { FiguresTab } from "./chart_table.js";
+import { Empty } from "./parts/empty.js";
+import { Tabs } from "./parts/tabs.js";
+import { Samples } from "./samples.js";
+import { Section } from "./section.js";
+import { Toolbar } from "./toolbar.js";
 
-export function ChartsPanel({ runs, names }) {
-  return html`<section aria-label="Charts"><p>${names.value.length} metrics of ${runs.value.length} runs</p></section>`;
+const WIDE = 880; // from here on all settings are in the toolbar
+
+/**
+ * `runs` is a signal of the runs that are shown, `names` one of `{name, numeric, others}[]`, null until they are known.
+ * `aside` stands beside the tabs.
+ */
+export function ChartsPanel({ here, view, runs, names, emphasis, aside }) {
+  const board = useMemo(() => new Board({ here, view, runs, names, emphasis }), []);
+  useEffect(() => () => board.end(), []);
+  const element = useRef(null);
+  const width = useSignal(WIDE);
+  useLayoutEffect(() => {
+    const resized = new ResizeObserver(([{ contentRect }]) => (width.value = contentRect.width));
+    resized.observe(element.current);
+    return () => resized.disconnect();
+  }, []);
+  const wide = useComputed(() => width.value >= WIDE);
+  const search = useComputed(() => searchOf(view.metrics.value));
+  const numeric = useComputed(() => (names.value ?? []).filter((each) => each.numeric).map(({ name }) => name));
+  const sections = useComputed(() =>
+    sectionsOf(numeric.value, { search: search.value, pins: view.pins.value, combined: view.combined.value }));
+  const others = (names.value ?? []).filter((each) => each.others).length;
+  const tabs = [
+    { id: "charts", text: "Charts", count: names.value ? number(numeric.value.length) : undefined },
+    { id: "samples", text: "Samples", count: others ? number(others) : undefined },
+    { id: "table", text: "Table" },
+  ];
+  const shown = { charts: ChartsTab, samples: Samples, table: FiguresTab }[view.tab.value];
+  const given = { here, view, runs, names, board, search, sections, numeric, wide };
+  return html`
+    <div class="charts size-${view.size.value}" ref=${element}>
+      <${Tabs} label="Views" tabs=${tabs} value=${view.tab.value} onChange=${(tab) => (view.tab.value = tab)}
+        aside=${aside}>
+        <${shown} ...${given} />
+      <//>
+    </div>
+  `;
 }
+
+function ChartsTab({ view, runs, names, board, search, sections, numeric, wide }) {
+  const searched = Boolean(view.metrics.value.trim());
+  const by = { opened: view.open.value, closed: view.closed.value, searched };
+  const set = (section, open) => {
+    const itself = section.open || searched;
+    view.open.value = without(view.open.value, section.key).concat(open && !itself ? section.key : []);
+    view.closed.value = without(view.closed.value, section.key).concat(!open && itself ? section.key : []);
+  };
+  const setAll = (open) => () => sections.value.forEach((section) => set(section, open));
+  const section = (each) => {
+    const open = isOpen(each, by);
+    return html`<${Section} key=${each.key} board=${board} section=${each} open=${open}
+      onToggle=${() => set(each, !open)} />`;
+  };
+  const all = { openAll: setAll(true), closeAll: setAll(false) };
+  return html`
+    <${Toolbar} board=${board} search=${search.value} wide=${wide.value} sections=${all} />
+    <div class="sections">${content()}</div>
+    <${LargeChart} board=${board} sections=${sections} numeric=${numeric} />
+  `;
+
+  function content() {
+    const { failed } = board.curves.state.value;
+    if (failed) return html`<${Empty} title="No curves"><p>${failed}</p><//>`;
+    if (names.value === null) return html`<${Frames} />`;
+    if (!runs.value.length) return html`<${NoRunShown} view=${view} />`;
+    if (!sections.value.length) return html`<${NoMetric} view=${view} names=${names.value} />`;
+    return sections.value.map(section);
+  }
+}
+
+/** What stands where the cards will. */
+function Frames() {
+  const frames = [1, 2, 3, 4].map((at) => html`<div key=${at} class="card" />`);
+  return html`<div class="cards" aria-busy="true">${frames}</div>`;
+}
+
+const without = (list, item) => list.filter((each) => each !== item);

@@ -133,7 +133,7 @@ function Panes({ samples, view }) {
   `;
   const pane = (name) => html`
     <section key=${name} class="samples-metric" aria-label=${visible(name)}>
-      ${names.length > 1 && html`<h3><bdi>${visible(name)}</bdi></h3>`}
+      ${runs.length > 1 && names.length > 1 && html`<h3><bdi>${visible(name)}</bdi></h3>`}
       <div class="samples-row">${runs.map(cell(name))}</div>
     </section>
   `;

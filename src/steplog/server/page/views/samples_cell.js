@@ -8,7 +8,7 @@ import { SampleValue } from "./samples_value.js";
 
 const KIB = 1024;
 
-/** `other`: the run whose sample this one is compared with, or null. `alone`: its run is known from elsewhere. */
+/** `other`: the run whose sample this one is compared with, or null. `alone`: there is no other run. */
 export function SampleCell({ samples, view, run, name, step, alone, other }) {
   const nth = view.nth.value;
   const found = samples.at(run.uuid, name, step, nth).value;
@@ -22,7 +22,7 @@ export function SampleCell({ samples, view, run, name, step, alone, other }) {
   const swatch = html`<span class="swatch" style=${{ background: run.colour }}></span>`;
   const head = html`
     <header>
-      ${!alone && html`<h4 class="cut">${swatch}<bdi>${visible(run.name)}</bdi></h4>`}
+      <h3 class="cut">${alone ? null : swatch}<bdi>${visible(alone ? name : run.name)}</bdi></h3>
       <${Which} samples=${samples} view=${view} found=${found} at=${at} />
       ${row && html`<${Copy} text=${() => textOf(samples, run.uuid, name, found, at)} label="Copy this sample" />`}
     </header>

@@ -52,9 +52,11 @@ function table(found, runs) {
     <tr key=${name}><th scope="row"><bdi>${visible(name)}</bdi></th>
       ${runs.map(({ uuid }, at) => html`<td key=${uuid} class="number">${cell(values[at])}</td>`)}</tr>
   `;
-  const head = runs.map(({ uuid, name }) => html`<th key=${uuid} scope="col"><bdi>${visible(name)}</bdi></th>`);
+  const head = runs.map(({ uuid, name }) => html`
+    <th key=${uuid} scope="col" class="number"><bdi>${visible(name)}</bdi></th>
+  `);
   return html`
-    <div class="sample-rows" tabindex="0" role="region" aria-label="Numbers at this step">
+    <div class="sample-rows" tabindex="0" role="group" aria-label="Numbers at this step">
       <table>
         <thead><tr><th scope="col">Metric</th>${head}</tr></thead>
         <tbody>${found.slice(0, ROWS_MAX).map(row)}</tbody>

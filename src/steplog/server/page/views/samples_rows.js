@@ -19,19 +19,21 @@ export function SampleRows({ rows }) {
     const next = { none: { key, down: false }, ascending: { key, down: true }, descending: null };
     sort.value = next[key === by ? order(down) : "none"];
   };
+  const kinds = useMemo(() => new Map(keys.map((key) => [key, areNumbers(rows, key) ? "number" : null])), [rows]);
   const head = (key) => html`
-    <th key=${key} scope="col" aria-sort=${key === by ? order(down) : "none"}>
-      <button type="button" onClick=${turn(key)}><bdi>${visible(key)}</bdi>
-        ${key === by && html`<${Icon} name=${"down"} />`}</button>
+    <th key=${key} scope="col" class=${kinds.get(key)} aria-sort=${key === by ? order(down) : "none"}>
+      <button type="button" aria-label="Sort by ${visible(key)}" onClick=${turn(key)}>
+        <bdi>${visible(key)}</bdi>${key === by && html`<${Icon} name="down" />`}
+      </button>
     </th>
   `;
   const left = sorted.length - most.value;
   return html`
-    <div class="sample-rows" tabindex="0" role="region" aria-label="Samples in a table">
+    <div class="sample-rows" tabindex="0" role="group" aria-label="Samples in a table">
       <table>
         <thead><tr>${keys.map(head)}</tr></thead>
         <tbody>${sorted.slice(0, most.value).map((row, at) => html`
-          <tr key=${at}>${keys.map((key) => html`<${Cell} key=${key} value=${row[key]} />`)}</tr>`)}
+          <tr key=${at}>${keys.map((key) => html`<${Cell} key=${key} value=${own(row, key)} />`)}</tr>`)}
         </tbody>
       </table>
     </div>
@@ -39,6 +41,8 @@ export function SampleRows({ rows }) {
   `;
 }
 
+/** What a row has itself: a key may be called `constructor`. */
+const own = (row, key) => (Object.hasOwn(row, key) ? row[key] : undefined);
 const order = (down) => (down ? "descending" : "ascending");
 
 function Cell({ value }) {
@@ -53,6 +57,11 @@ function Cell({ value }) {
   `;
 }
 
+/** Whether a column has numbers alone. */
+function areNumbers(rows, key) {
+  return rows.every((row) => ["undefined", "number", "bigint"].includes(typeof own(row, key)));
+}
+
 function textOf(value) {
   if (typeof value === "string") return visible(value, { lines: true });
   return typeof value === "object" ? visible(json(value)) : shown(value);
@@ -62,11 +71,12 @@ function textOf(value) {
 function comparing(key, down) {
   const sign = down ? -1 : 1;
   const rank = (value) => (value === undefined || value === null ? 2 : numeric(value) === undefined ? 1 : 0);
-  return ({ [key]: a }, { [key]: b }) => {
+  return (left, right) => {
+    const [a, b] = [own(left, key), own(right, key)];
     if (rank(a) !== rank(b)) return rank(a) - rank(b);
     if (rank(a) === 2) return 0;
     if (rank(a) === 0) return sign * (numeric(a) - numeric(b));
-    const [left, right] = [a, b].map((each) => (typeof each === "string" ? each : json(each)));
-    return sign * (left < right ? -1 : left > right ? 1 : 0);
+    const [one, other] = [a, b].map((each) => (typeof each === "string" ? each : json(each)));
+    return sign * (one < other ? -1 : one > other ? 1 : 0);
   };
 }

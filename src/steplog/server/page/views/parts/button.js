@@ -10,7 +10,8 @@ import { Icon } from "./icon.js";
 export function Button({ kind = "", icon, label, children, element, class: more = "", ...rest }) {
   const kinds = `button ${kind} ${children ? "" : "bare"} ${more}`;
   return html`
-    <button type="button" class=${kinds} ref=${element} aria-label=${label} title=${children ? undefined : label} ...${rest}>
+    <button type="button" class=${kinds} ref=${element} aria-label=${label} title=${children ? undefined : label}
+      ...${rest}>
       ${icon && html`<${Icon} name=${icon} />`}${children}
     </button>
   `;

@@ -10,7 +10,8 @@ export function Chip({ children, label, pressed, onClick, onRemove }) {
     <button type="button" aria-label="Remove ${label ?? children}" onClick=${onRemove}><${Icon} name="close" /></button>
   `;
   const content = onClick
-    ? html`<button type="button" aria-label=${label} aria-pressed=${pressed === undefined ? undefined : String(pressed)} onClick=${onClick}>
+    ? html`<button type="button" aria-label=${label}
+      aria-pressed=${pressed === undefined ? undefined : String(pressed)} onClick=${onClick}>
         ${text}
       </button>`
     : html`<span>${text}</span>`;

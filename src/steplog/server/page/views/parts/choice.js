@@ -30,7 +30,8 @@ export function Select({ label, options, value, onChange, children, ...rest }) {
 export function Check({ checked, onChange, children, ...rest }) {
   return html`
     <label class="check">
-      <input type="checkbox" checked=${checked} onChange=${(event) => onChange(event.currentTarget.checked)} ...${rest} />
+      <input type="checkbox" checked=${checked} onChange=${(event) => onChange(event.currentTarget.checked)}
+        ...${rest} />
       <span>${children}</span>
     </label>
   `;

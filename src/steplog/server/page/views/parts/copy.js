@@ -16,9 +16,7 @@ export async function copied(text, done = "Copied.") {
 }
 
 async function written(text) {
-  if (navigator.clipboard) {
-    return navigator.clipboard.writeText(text).then(() => true, () => false);
-  }
+  if (await navigator.clipboard?.writeText(text).then(() => true, () => false)) return true;
   // Over plain HTTP from another machine there is no clipboard but this.
   const area = document.createElement("textarea");
   const focused = document.activeElement;

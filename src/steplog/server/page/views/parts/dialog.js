@@ -3,7 +3,7 @@
 import { html, useId, useLayoutEffect, useRef } from "../../ui.js";
 import { Button } from "./button.js";
 
-/** `kind`: "" or "large", which fills the window. `actions` are the buttons at its end, `tools` those beside the title. */
+/** `kind`: "" or "large", which fills the window. `actions` are buttons at its end, `tools` those beside the title. */
 export function Dialog({ title, kind = "", onClose, actions, tools, children, ...rest }) {
   const dialog = useRef(null);
   const id = useId();
@@ -19,9 +19,11 @@ export function Dialog({ title, kind = "", onClose, actions, tools, children, ..
   };
   const besides = (event) => event.target === dialog.current && onClose();
   return html`
-    <dialog class="dialog ${kind}" ref=${dialog} aria-labelledby=${id} onCancel=${cancel} onPointerDown=${besides} ...${rest}>
+    <dialog class="dialog ${kind}" ref=${dialog} aria-labelledby=${id} onCancel=${cancel} onPointerDown=${besides}
+      ...${rest}>
       <div class="inside">
-        <header><h2 id=${id}>${title}</h2>${tools}<${Button} kind="quiet" icon="close" label="Close" onClick=${onClose} /></header>
+        <header><h2 id=${id}>${title}</h2>${tools}<${Button} kind="quiet" icon="close" label="Close"
+          onClick=${onClose} /></header>
         <div class="body">${children}</div>
         ${actions && html`<footer>${actions}</footer>`}
       </div>

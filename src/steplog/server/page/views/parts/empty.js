@@ -9,5 +9,6 @@ export function Empty({ title, children }) {
 
 /** Lines to type, and a button that copies them. */
 export function Code({ text, label = "Copy" }) {
-  return html`<div class="code"><pre tabindex="0"><code>${text}</code></pre><${Copy} text=${text} label=${label} /></div>`;
+  return html`<div class="code"><pre tabindex="0"><code>${text}</code></pre><${Copy} text=${text} label=${label} />
+    </div>`;
 }

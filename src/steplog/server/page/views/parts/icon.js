@@ -19,8 +19,8 @@ const PATHS = {
   group: "M2.5 3h4.5v4.5H2.5zM9 3h4.5v4.5H9zM2.5 9.5h4.5V13H2.5zM9 9.5h4.5V13H9z",
   hidden: "M2.5 2.5l11 11M6.3 4A6 6 0 0 1 8 3.7C12 3.7 14.5 8 14.5 8a11 11 0 0 1-1.9 2.3M3.7 5.4A11 11 0 0 0 1.5 8"
     + "S4 12.3 8 12.3a6 6 0 0 0 2.4-.5",
-  link: "M6.7 9.3a2.6 2.6 0 0 0 3.7 0l2.3-2.3A2.6 2.6 0 0 0 9 3.3l-.9.9M9.3 6.7a2.6 2.6 0 0 0-3.7 0L3.3 9A2.6 2.6 0 0 0 7 12.7"
-    + "l.9-.9",
+  link: "M6.7 9.3a2.6 2.6 0 0 0 3.7 0l2.3-2.3A2.6 2.6 0 0 0 9 3.3l-.9.9M9.3 6.7a2.6 2.6 0 0 0-3.7 0L3.3 9"
+    + "A2.6 2.6 0 0 0 7 12.7l.9-.9",
   minus: "M3 8h10",
   more: "M3.2 8h.01M8 8h.01M12.8 8h.01",
   pin: "M5.2 2.5h5.6l-.7 5 2.1 2.2H3.8L5.9 7.5zM8 9.7v4.3",
@@ -28,8 +28,8 @@ const PATHS = {
   reset: "M3.4 6.2A5 5 0 1 1 3 8.6M3 3v3.4h3.4",
   runs: "M2.5 4h.01M5.5 4h8M2.5 8h.01M5.5 8h8M2.5 12h.01M5.5 12h8",
   search: "M7 2.8a4.2 4.2 0 1 1 0 8.4 4.2 4.2 0 0 1 0-8.4Zm3.1 7.3 3.1 3.1",
-  settings: "M2.5 5h6M12 5h1.5M2.5 11H4M7.5 11h6M10.2 3.3a1.7 1.7 0 1 1 0 3.4 1.7 1.7 0 0 1 0-3.4ZM5.8 9.3a1.7 1.7 0 1 1 0 3.4"
-    + " 1.7 1.7 0 0 1 0-3.4Z",
+  settings: "M2.5 5h6M12 5h1.5M2.5 11H4M7.5 11h6M10.2 3.3a1.7 1.7 0 1 1 0 3.4 1.7 1.7 0 0 1 0-3.4Z"
+    + "M5.8 9.3a1.7 1.7 0 1 1 0 3.4 1.7 1.7 0 0 1 0-3.4Z",
   tag: "M2.5 2.5h5.3l5.7 5.7-5.3 5.3-5.7-5.7zM5.4 5.4h.01",
   trash: "M2.5 4.2h11M6 4V2.5h4V4M4 4.2l.6 9.3h6.8l.6-9.3M6.7 7v4M9.3 7v4",
   up: "m3.5 10 4.5-4.5L12.5 10",
@@ -41,5 +41,6 @@ const PATHS = {
 /** One of the icons above; `turned` by a quarter, such as the chevron of what is open. */
 export function Icon({ name, turned = false }) {
   const kind = `icon icon-${name}${turned ? " turned" : ""}`;
-  return html`<svg class=${kind} viewBox="0 0 16 16" aria-hidden="true" focusable="false"><path d=${PATHS[name]} /></svg>`;
+  return html`<svg class=${kind} viewBox="0 0 16 16" aria-hidden="true" focusable="false"><path d=${PATHS[name]} />
+    </svg>`;
 }

@@ -32,18 +32,20 @@ function entry(item, at, close) {
     onSelect?.();
   };
   const mark = switched ? checked && html`<${Icon} name="check" />` : icon && html`<${Icon} name=${icon} />`;
-  const content = html`<span class="mark">${mark}</span><span class="words">${label}</span>${note && html`<kbd>${note}</kbd>`}`;
+  const content = html`<span class="mark">${mark}</span><span class="words">${label}</span>
+    ${note && html`<kbd>${note}</kbd>`}`;
   const given = { role, tabindex: -1, class: danger ? "item danger" : "item", onClick: select, onPointerMove: follow };
   if (href) return html`<a key=${at} href=${href} ...${given}>${content}</a>`;
   return html`
-    <button key=${at} type="button" aria-checked=${switched ? String(checked) : undefined} aria-disabled=${disabled ? "true" : undefined}
+    <button key=${at} type="button" aria-checked=${switched ? String(checked) : undefined}
+      aria-disabled=${disabled ? "true" : undefined}
       ...${given}>${content}</button>
   `;
 }
 
 const itemsOf = (menu) => [...menu.querySelectorAll("[role^=menuitem]")];
 const begin = (menu) => itemsOf(menu)[0]?.focus();
-const follow = ({ currentTarget, pointerType }) => pointerType === "mouse" && currentTarget.focus({ preventScroll: true });
+const follow = ({ currentTarget: item, pointerType }) => pointerType === "mouse" && item.focus({ preventScroll: true });
 
 function move(event, close) {
   const all = itemsOf(event.currentTarget);

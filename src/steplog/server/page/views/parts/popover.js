@@ -9,9 +9,10 @@ const EDGE = 8;
 /**
  * A button and what it opens: `children(close)` gives its content, which exists while it is open.
  *
- * `role` and `label` are those of what opens. `onOpen(element)` is called when it is in its place, and may set the focus.
+ * `role` and `label` are those of what opens; `name` is the button's, if it has no text. `onOpen(element)` is called
+ * when it is in its place, and may set the focus.
  */
-export function Popover({ label, role = "dialog", name, icon, kind, text, onOpen, children, class: more = "", ...rest }) {
+export function Popover({ label, role = "dialog", name, icon, kind, text, onOpen, children, class: more, ...rest }) {
   const id = useId();
   const button = useRef(null);
   const panel = useRef(null);
@@ -26,9 +27,10 @@ export function Popover({ label, role = "dialog", name, icon, kind, text, onOpen
   };
   const popup = role === "menu" ? "menu" : "dialog";
   return html`
-    <${Button} element=${button} icon=${icon} kind=${kind} label=${text ? undefined : (name ?? label)} popovertarget=${id}
+    <${Button} element=${button} icon=${icon} kind=${kind} label=${text ? undefined : (name ?? label)}
+      popovertarget=${id}
       aria-haspopup=${popup} aria-expanded=${String(open.value)} ...${rest}>${text}<//>
-    <div class="popover ${more}" id=${id} popover="auto" role=${role} aria-label=${label} ref=${panel}
+    <div class="popover ${more ?? ""}" id=${id} popover="auto" role=${role} aria-label=${label} ref=${panel}
       onBeforeToggle=${before} onToggle=${after}>${open.value && children(close)}</div>
   `;
 }

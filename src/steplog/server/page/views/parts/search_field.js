@@ -27,9 +27,10 @@ export function SearchField({ label, value, placeholder, wrong = "", onInput, el
   return html`
     <div class="search ${more}">
       <${Icon} name="search" />
-      <input type="search" ref=${input} defaultValue=${value} placeholder=${placeholder ?? label} aria-label=${label} spellcheck="false"
-        autocomplete="off" autocapitalize="off" aria-invalid=${wrong ? "true" : undefined} aria-describedby=${wrong ? id : undefined}
-        onInput=${typed} onChange=${tell} ...${rest} />
+      <input type="search" ref=${input} defaultValue=${value} placeholder=${placeholder ?? label} aria-label=${label}
+        spellcheck="false"
+        autocomplete="off" autocapitalize="off" aria-invalid=${wrong ? "true" : undefined}
+        aria-describedby=${wrong ? id : undefined} onInput=${typed} onChange=${tell} ...${rest} />
       <p class="wrong" id=${id} role="status">${wrong}</p>
     </div>
   `;

@@ -17,9 +17,11 @@ export function Slider({ label, text = label, value, least = 0, most, step, curv
   return html`
     <div class="slider" role="group" aria-label=${label}>
       <span aria-hidden="true">${text}</span>
-      <input type="range" min="0" max="1" step="0.005" value=${place} aria-label=${label} aria-valuetext=${String(value)}
+      <input type="range" min="0" max="1" step="0.005" value=${place} aria-label=${label}
+        aria-valuetext=${String(value)}
         onInput=${dragged} />
-      <input type="number" min=${least} max=${most} step=${step} value=${value} aria-label="${label}, as a number" onChange=${typed} />
+      <input type="number" min=${least} max=${most} step=${step} value=${value} aria-label="${label}, as a number"
+        onChange=${typed} />
     </div>
   `;
 }

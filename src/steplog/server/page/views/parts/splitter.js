@@ -33,8 +33,8 @@ export function Splitter({ label, property, name, start, least, most }) {
   };
   return html`
     <div class="splitter" role="separator" tabindex="0" ref=${element} aria-label=${label} aria-orientation="vertical"
-      aria-valuenow=${width.value} aria-valuemin=${least} aria-valuemax=${most()} onPointerDown=${drag} onKeyDown=${move}
-      onDblClick=${() => set(start)}></div>
+      aria-valuenow=${width.value} aria-valuemin=${least} aria-valuemax=${most()} onPointerDown=${drag}
+      onKeyDown=${move} onDblClick=${() => set(start)}></div>
   `;
 }
 

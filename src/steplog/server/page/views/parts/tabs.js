@@ -17,13 +17,15 @@ export function Tabs({ label, tabs, value, onChange, aside, children }) {
     row.current.children[to].focus();
   };
   const tab = ({ id, text, count }) => html`
-    <button key=${id} type="button" role="tab" id="${name}-${id}" aria-selected=${String(id === value)} aria-controls=${name}
+    <button key=${id} type="button" role="tab" id="${name}-${id}" aria-selected=${String(id === value)}
+      aria-controls=${name}
       tabindex=${id === value ? 0 : -1} onClick=${() => onChange(id)}>
       ${text}${count !== undefined && html` <span class="count">${count}</span>`}
     </button>
   `;
   return html`
-    <div class="tabs"><div role="tablist" aria-label=${label} ref=${row} onKeyDown=${move}>${tabs.map(tab)}</div>${aside}</div>
+    <div class="tabs"><div role="tablist" aria-label=${label} ref=${row} onKeyDown=${move}>${tabs.map(tab)}</div>
+      ${aside}</div>
     <div class="tabpanel" role="tabpanel" id=${name} aria-labelledby="${name}-${value}">${children}</div>
   `;
 }

@@ -1,0 +1,68 @@
+// A card: a chart with its name, its values, and what can be done with it. Far from the window it is an empty frame.
+
+import { visible } from "../data/values.js";
+import { toggled } from "../data/sections.js";
+import { html, useEffect, useId, useRef, useSignal } from "../ui.js";
+import { Canvas } from "./chart_canvas.js";
+import { Legend, Stroke } from "./chart_legend.js";
+import { ChartMenu } from "./chart_menu.js";
+import { Button } from "./parts/button.js";
+import { Icon } from "./parts/icon.js";
+
+export function Card({ board, chart }) {
+  const element = useRef(null);
+  const near = useSignal(false);
+  const drawn = useSignal(null); // the scene, once the chart has been drawn
+  const id = useId();
+  useEffect(() => board.whenNear(element.current, (is) => (near.value = is)), []);
+  return html`
+    <article class="card" ref=${element} aria-labelledby=${id}>
+      <header>
+        <h3 id=${id} title=${visible(chart.title)}><${Title} chart=${chart} drawn=${drawn} /></h3>
+        ${near.value && html`<${Notes} drawn=${drawn} /><${Tools} board=${board} chart=${chart} />`}
+      </header>
+      ${near.value && html`
+        <${Canvas} key=${chart.key} board=${board} chart=${chart} drawn=${drawn} />
+        <${Legend} board=${board} drawn=${drawn} most=${5} />
+      `}
+    </article>
+  `;
+}
+
+/** A mark with what is not to be seen in the picture. */
+export function Notes({ drawn }) {
+  const notes = drawn.value?.notes ?? [];
+  if (!notes.length) return null;
+  const text = notes.join(" ");
+  return html`<span class="notes" role="img" aria-label=${text} title=${text}><${Icon} name="warning" /></span>`;
+}
+
+/** The name of a chart; of several metrics how the lines of each are dashed. */
+export function Title({ chart, drawn }) {
+  const lines = chart.names.length > 1 ? (drawn.value?.lines ?? []) : [];
+  const parts = chart.names.map((name, at) => {
+    const end = name.lastIndexOf("/") + 1;
+    const [before, own] = [name.slice(0, end), name.slice(end) || name].map((part) => visible(part));
+    const folder = end < name.length && html`<span class="muted">${before}</span>`;
+    const line = lines.find(({ metric }) => metric === name);
+    const stroke = line && html`<${Stroke} colour="currentcolor" dashes=${line.dashes} /> `;
+    return html`${at > 0 && " + "}${stroke}<bdi key=${name}>${folder}${own}</bdi>`;
+  });
+  return html`${parts}`;
+}
+
+function Tools({ board, chart }) {
+  const { view } = board;
+  const name = visible(chart.title);
+  const pinned = view.pins.value.includes(chart.key);
+  const pin = () => (view.pins.value = toggled(view.pins.value, chart.key));
+  return html`
+    <div class="card-tools">
+      <${Button} kind="quiet" icon="pin" label=${pinned ? `Unpin ${name}` : `Pin ${name}`}
+        aria-pressed=${String(pinned)} onClick=${pin} />
+      <${Button} kind="quiet" icon="expand" label="Show ${name} large" onClick=${() => view.enter("large", chart.key)}
+        />
+      <${ChartMenu} board=${board} chart=${chart} />
+    </div>
+  `;
+}
