@@ -300,12 +300,12 @@ def test_groups_are_shown_hidden_and_closed_together(server, browser):
     heads = (
         "[...document.querySelectorAll('[role=row][aria-expanded]')].map((row) => row.innerText.replace(/\\s+/g, ' '))"
     )
-    assert [text.strip() for text in browser.run(heads)] == ["none 1 run", "sgd 3 runs", "adam 3 runs"]
-    browser.by_role("combobox", "Show the groups").choose("first 1")
+    assert [text.strip() for text in browser.run(heads)] == ["none · 1 run", "sgd · 3 runs", "adam · 3 runs"]
+    browser.by_role("combobox", "Show the groups").choose("first 1 group")
     browser.wait(f"{SHOWN}.length === 2")  # the group, and its run
     browser.by_role("checkbox", "Show the runs of adam").click()
     browser.by_role("checkbox", "Show r2").click()
-    browser.wait(f"/adam\\s+2 of 3 runs shown/.test({GRID}.innerText)")
+    browser.wait(f"/adam\\s+· 2 of 3 runs shown/.test({GRID}.innerText)")
     browser.by_role("button", "Close sgd").click()
     listed(browser, "r6", "r4", "r2", "r0")
     grid = browser.by_role("treegrid", "Runs")

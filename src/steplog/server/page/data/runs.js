@@ -29,6 +29,7 @@ export class Runs {
   #turn = Promise.resolve(); // requests are sent one after another
   #waiting = null; // the one that has not begun
   #least = 0; // the index of a row that is to be read in any case
+  #colours = new Map(); // that runs and groups have had
   #wake = new EventTarget(); // makes the poll ask at once
   #before = []; // the runs that were shown
 
@@ -53,7 +54,7 @@ export class Runs {
     this.lines = computed(() => displayed(this.rows.value, view.group.value, this.closed.value));
     this.#open = computed(() => displayed(this.rows.value, view.group.value, NONE));
     this.shownUuids = computed(() => this.#chosen());
-    /** `ShownRun[]`: `{uuid, name, colour, status, started, group}`, in the table's order. */
+    /** `ShownRun[]`: `{uuid, name, colour, status, started, group}`, in the table's order; a group has one colour. */
     this.shown = computed(() => this.#shown());
     this.colours = computed(() => new Map(this.shown.value.map(({ uuid, colour }) => [uuid, colour])));
     this.second = signal(0); // changes every second, and every minute, while the page is looked at
@@ -236,11 +237,15 @@ export class Runs {
       if (run) rows.push(group ? { ...run, [group]: cellOf(run, group) } : run);
     }
     this.outside = rows.length - known.size;
-    const colours = coloursOf(rows.map(({ uuid }) => uuid));
     const now = rows.map((row) => {
       const { uuid, name, status, started } = row;
-      return { uuid, name, colour: colours.get(uuid), status, started, group: groupText(row, group) };
+      return { uuid, name, colour: null, status, started, group: groupText(row, group) };
     });
+    // What is hidden and shown again has its colour again, where it is free.
+    const coloured = ({ uuid, group: text }) => (group ? `${group} ${text ?? ""}` : uuid);
+    const colours = coloursOf([...new Set(now.map(coloured))], this.#colours);
+    this.#colours = new Map([...this.#colours, ...colours]);
+    for (const run of now) run.colour = colours.get(coloured(run));
     if (JSON.stringify(now) !== JSON.stringify(this.#before)) this.#before = now;
     return this.#before;
   }
