@@ -316,6 +316,56 @@ def test_groups_are_shown_hidden_and_closed_together(server, browser):
 
 
 @pytest.mark.slow
+def test_runs_are_selected_to_be_edited_one_by_one_in_a_range_and_all(server, browser):
+    place = project(server, "selected")
+    for number in range(60):
+        new_run(server, place, name=f"run {number}")
+    browser.open(address(server, place))
+    browser.wait(f"{NAMES}[0] === 'run 59'")
+    browser.by_role("button", "Select").click()
+    browser.by_role("checkbox", "Select run 58").click()
+    browser.click_at(*browser.by_role("checkbox", "Select run 55").middle(), held="Shift")
+    browser.by_role("checkbox", "Select run 57").click()
+    selected = "[...document.querySelectorAll('[role=row][aria-selected=true] a')].map((link) => link.textContent)"
+    browser.wait(f'JSON.stringify({selected}) === \'["run 58","run 56","run 55"]\'')
+    assert browser.run(f"{SHOWN}.length") == 10, "what is selected is one thing, what is shown another"
+    browser.by_role("checkbox", "Select all runs").click()
+    browser.wait("/^0 selected/m.test(document.body.innerText)")
+    browser.by_role("checkbox", "Select all runs").click()
+    browser.wait("/^60 selected/m.test(document.body.innerText)")  # those of the page that was not read, too
+    browser.by_role("grid", "Runs").press("ArrowDown", "Space")
+    browser.wait("/^59 selected/m.test(document.body.innerText)")
+
+
+@pytest.mark.slow
+def test_a_run_that_is_not_in_the_table_is_shown_and_every_run_keeps_its_colour(server, browser):
+    place = project(server, "outside")
+    for number in range(12):
+        run = Live(server, place, name=f"run {number}", tags=["odd" if number % 2 else "even"])
+        run.log([("loss", 1.0, 0)])
+        if number == 1:
+            odd = run
+    browser.open(address(server, f"{place}?first=3&with={odd.uuid}&where=tag%3Deven"))
+    listed(browser, *(f"run {number}" for number in (10, 8, 6, 4, 2, 0)))
+    browser.wait("/4 shown, 1 of them not in the list/.test(document.body.innerText)")
+    browser.wait("/run 1\\b/.test(document.querySelector('.charts-panel').innerText)")
+    dots = f"""Object.fromEntries({SHOWN}.map((row) =>
+        [row.querySelector('a').textContent, getComputedStyle(row.querySelector('.dot')).backgroundColor]))"""
+    before = browser.run(dots)
+    assert len(set(before.values())) == 3
+    browser.by_role("checkbox", "Show run 8").click()
+    browser.by_role("checkbox", "Show run 0").click()
+    browser.by_role("checkbox", "Show run 2").click()
+    browser.wait(f"{SHOWN}.length === 4")
+    after = browser.run(dots)
+    assert {name: after[name] for name in ("run 10", "run 6")} == {name: before[name] for name in ("run 10", "run 6")}
+    assert server.ask("DELETE", odd.path).status_code == 204
+    with browser.complaining("404 (Not Found)"):
+        browser.run(LOOKED)
+        browser.wait("!/not in the list/.test(document.body.innerText)")
+
+
+@pytest.mark.slow
 def test_the_table_is_used_by_the_keyboard_alone(server, browser):
     place = project(server, "keys")
     for number in range(20):
@@ -384,6 +434,31 @@ def test_the_table_and_its_menus_have_no_fault_that_axe_finds(server, browser, d
     browser.by_role("combobox", "Filter the runs").type("con")
     browser.by_role("option", "config.lr").found()
     assert axe.violations(browser, ".runs-panel") == []
+
+
+@pytest.mark.slow
+def test_a_filter_is_read_as_its_conditions_and_words_become_one(server, browser):
+    filters = load(browser, server, "data/runs_filter.js")
+    assert filters.call("conditionsOf", 'name="a and b" and tag=x  and "p and q".last<1') == [
+        'name="a and b"',
+        "tag=x",
+        '"p and q".last<1',
+    ]
+    assert filters.call("conditionsOf", '[["config.lr", ">", 0.1], ["tag", "=", "a b"]]') == [
+        "config.lr>0.1",
+        'tag="a b"',
+    ]
+    assert (
+        filters.call("withSwitched", "status=FAILED and tag=x", "status", "RUNNING", True) == "tag=x and status=RUNNING"
+    )
+    assert filters.call("withSwitched", "status=FAILED and tag=x", "tag", "x", False) == "status=FAILED"
+    assert filters.call("withSwitched", "", "group", None, True) == "group=null"
+    words = {"": "", " a  b ": "name~a and name~b", "a=b": "a=b", '"x y" 7': 'name~"x y" and name~"7"', "[1": "[1"}
+    assert {each: filters.call("filterOf", each) for each in words} == words
+    unfinished = ("status=", "status=FAILED and", "status=FAILED and tag")
+    assert [each for each in (*unfinished, "tag", "tag=x", "a b", "") if filters.call("isUnfinished", each)] == [
+        *unfinished
+    ]
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ const SHOWN_MAX = 1000;
 const GROUPED_MAX = 50_000; // rows that are read to be grouped
 const LONE_AT_ONCE = 4;
 const LEAST_S = 4; // between polls: after a change, and at most without one
-const MOST_S = 15;
+const MOST_S = 10;
 
 const NONE = new Set();
 const NEWEST = "-started"; // the server's own order is that of arrival, which is another one for imported runs
@@ -108,10 +108,18 @@ export class Runs {
     removed.value = [];
   }
 
-  /** Read more pages, until there is one row more. */
-  more() {
-    this.#least = this.rows.value.length;
+  /** Read more pages, until there is one row more, or so many. */
+  more(count = this.rows.value.length + 1) {
+    this.#least = count - 1;
     return this.#hasten();
+  }
+
+  /** Select all runs of the table, or as many as are shown at most; returns how many. */
+  async selectAll() {
+    await this.more(SHOWN_MAX);
+    this.#least = 0;
+    this.selected.value = new Set(this.rows.value.slice(0, SHOWN_MAX).map(({ uuid }) => uuid));
+    return this.selected.value.size;
   }
 
   /** Ask at once, since something has changed. */

@@ -9,6 +9,7 @@ import { json } from "./values.js";
 const FIRST = 50; // rows of the first page
 const NEXT = [200, 1000]; // of the second, and of those after it
 const SLACK = 50; // a page that others follow is asked for with so many rows more: runs may have come
+const LOGGED = /\.(last|min|max|count)$/; // fields of metrics
 const CELLS_MAX = 200_000; // of a page, by the server
 
 /**
@@ -39,7 +40,7 @@ export class RunPages {
    * Bring the first page up to date and those with runs that are seen, and read missing pages.
    *
    * `needed()` gives `{least, seen}`, which may change meanwhile: an index, and uuids. `isCurrent()` tells whether the
-   * question still stands. Returns whether anything changed but what only says "alive".
+   * question still stands. Returns whether anything changed but what runs that go on log.
    */
   async read(question, needed, isCurrent) {
     const known = this.#question;
@@ -172,5 +173,6 @@ export class RunPages {
   }
 }
 
-const text = (rows) => json(rows.map(lasting));
+/** What of rows hastens polls: not what says that a run is alive, nor the values of its metrics. */
+const text = (rows) => json(rows.map((row) => Object.entries(lasting(row)).filter(([field]) => !LOGGED.test(field))));
 const same = (one, other) => json(one) === json(other);

@@ -43,7 +43,7 @@ export function RunsGrid({ here, view, runs, selection }) {
       aria-colcount=${fields.length} aria-activedescendant=${current} aria-busy=${String(runs.total.value === null)}
       style=${templateOf(fields, besides)}
       onKeyDown=${(event) => keysOf(event, { ...shared, scroll: scroll.value })}>
-      <${RunsHead} view=${view} runs=${runs} fields=${fields} />
+      <${RunsHead} view=${view} runs=${runs} fields=${fields} selection=${selection} />
       <div class="runs-rows" role="rowgroup" style=${{ height: `${count * height}px` }}
         onPointerLeave=${() => (runs.emphasis.value = null)}>
         ${lines.slice(from, to).map(row)}
