@@ -251,7 +251,7 @@ def test_a_range_that_is_typed_is_that_of_all_charts(server, browser):
     place, _ = a_sweep(server, "range")
     browser.size(1500, 800)
     opened(browser, server, place)
-    browser.by_role("button", "All steps").click()
+    browser.by_role("button", "Steps: all").click()
     browser.by_role("spinbutton", "From, in steps").fill("30")
     browser.by_role("spinbutton", "to, in steps").fill("10")
     browser.press("Enter")

@@ -4,7 +4,7 @@ import { chartOf } from "../data/sections.js";
 import { html, useSignal } from "../ui.js";
 import { Canvas } from "./chart_canvas.js";
 import { Notes, Title } from "./chart_card.js";
-import { Legend } from "./chart_legend.js";
+import { Legend, legendRows, Value } from "./chart_legend.js";
 import { ChartMenu } from "./chart_menu.js";
 import { Button } from "./parts/button.js";
 import { Dialog } from "./parts/dialog.js";
@@ -38,7 +38,7 @@ function Large({ board, all, at, chart }) {
   };
   const disabled = isAlone ? "true" : undefined;
   const tools = html`
-    <${Notes} drawn=${drawn} />
+    <${Value} board=${board} drawn=${drawn} /><${Notes} drawn=${drawn} />
     <span class="muted figures">${at >= 0 && `${at + 1} of ${all.length}`}</span>
     <${Button} kind="quiet" icon="back" label="Previous chart" aria-disabled=${disabled} onClick=${() => go(-1)} />
     <${Button} kind="quiet" icon="chevron" label="Next chart" aria-disabled=${disabled} onClick=${() => go(1)} />
@@ -49,7 +49,7 @@ function Large({ board, all, at, chart }) {
     <${Dialog} kind="large" title=${title} tools=${tools} onClose=${() => view.leave("large", "")} onKeyDown=${keyed}>
       <div class="large-chart">
         <${Canvas} key=${chart.key} board=${board} chart=${chart} drawn=${drawn} />
-        <${Legend} board=${board} drawn=${drawn} most=${12} />
+        ${legendRows(board, chart) > 0 && html`<${Legend} board=${board} drawn=${drawn} most=${12} />`}
       </div>
     <//>
   `;
