@@ -21,7 +21,8 @@ export function Card({ board, chart }) {
       <header>
         <h3 id=${id} title=${visible(chart.title)}><${Title} chart=${chart} drawn=${drawn} /></h3>
         ${near.value && html`
-          <${Value} board=${board} drawn=${drawn} /><${Notes} drawn=${drawn} /><${Tools} board=${board} chart=${chart} />
+          <${Value} board=${board} drawn=${drawn} /><${Notes} drawn=${drawn} />
+          <${Tools} board=${board} chart=${chart} />
         `}
       </header>
       ${near.value && html`
