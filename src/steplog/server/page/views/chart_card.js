@@ -16,10 +16,11 @@ export function Card({ board, chart }) {
   const id = useId();
   useEffect(() => board.whenNear(element.current, (is) => (near.value = is)), []);
   const rows = legendRows(board, chart);
+  const label = visible(chart.title);
   return html`
     <article class="card rows-${rows}" ref=${element} aria-labelledby=${id}>
       <header>
-        <h3 id=${id} title=${visible(chart.title)}><${Title} chart=${chart} drawn=${drawn} /></h3>
+        <h3 id=${id} aria-label=${label} title=${label}><${Title} chart=${chart} drawn=${drawn} /></h3>
         ${near.value && html`
           <${Value} board=${board} drawn=${drawn} /><${Notes} drawn=${drawn} />
           <${Tools} board=${board} chart=${chart} />

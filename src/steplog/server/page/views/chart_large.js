@@ -1,7 +1,9 @@
 // One chart that fills the window, and the way from it to the next.
 
 import { chartOf } from "../data/sections.js";
-import { html, useSignal } from "../ui.js";
+import { visible } from "../data/values.js";
+import { html, useEffect, useMemo, useSignal } from "../ui.js";
+import { Board } from "./chart_board.js";
 import { Canvas } from "./chart_canvas.js";
 import { Notes, Title } from "./chart_card.js";
 import { Legend, legendRows, Value } from "./chart_legend.js";
@@ -17,12 +19,14 @@ export function LargeChart({ board, sections, numeric }) {
   const all = sections.value.flatMap(({ charts }) => charts);
   const at = all.findIndex((chart) => chart.key === key);
   const chart = all[at] ?? (numeric.value.includes(key) ? chartOf([key]) : null);
-  return chart && html`<${Large} board=${board} all=${all} at=${at} chart=${chart} />`;
+  return chart && html`<${Large} panel=${board} all=${all} at=${at} chart=${chart} />`;
 }
 
-/** `at` is the chart's place among `all`, -1 where the search does not find it. */
-function Large({ board, all, at, chart }) {
-  const { view } = board;
+/** `at` is its place among `all`, -1 where the search does not find it. Its curves are finer than the panel's. */
+function Large({ panel, all, at, chart }) {
+  const { view } = panel;
+  const board = useMemo(() => new Board(panel), []);
+  useEffect(() => () => board.end(), []);
   const drawn = useSignal(null);
   const isAlone = all.length < 2 || at < 0;
   const go = (by) => {
@@ -46,7 +50,8 @@ function Large({ board, all, at, chart }) {
   `;
   const title = html`<${Title} chart=${chart} drawn=${drawn} />`;
   return html`
-    <${Dialog} kind="large" title=${title} tools=${tools} onClose=${() => view.leave("large", "")} onKeyDown=${keyed}>
+    <${Dialog} kind="large" title=${title} label=${visible(chart.title)} tools=${tools} onKeyDown=${keyed}
+      onClose=${() => view.leave("large", "")}>
       <div class="large-chart">
         <${Canvas} key=${chart.key} board=${board} chart=${chart} drawn=${drawn} />
         ${legendRows(board, chart) > 0 && html`<${Legend} board=${board} drawn=${drawn} most=${12} />`}
