@@ -11,6 +11,7 @@ import { ChartMenu } from "./chart_menu.js";
 import { Button } from "./parts/button.js";
 import { Dialog } from "./parts/dialog.js";
 
+const LISTED_MAX = 50;
 const MOVES = { ArrowLeft: -1, ArrowRight: 1, PageUp: -1, PageDown: 1 };
 
 export function LargeChart({ board, sections, numeric }) {
@@ -54,7 +55,7 @@ function Large({ panel, all, at, chart }) {
       onClose=${() => view.leave("large", "")}>
       <div class="large-chart">
         <${Canvas} key=${chart.key} board=${board} chart=${chart} drawn=${drawn} />
-        ${legendRows(board, chart) > 0 && html`<${Legend} board=${board} drawn=${drawn} most=${12} />`}
+        ${legendRows(board, chart) > 0 && html`<${Legend} board=${board} drawn=${drawn} most=${LISTED_MAX} />`}
       </div>
     <//>
   `;
