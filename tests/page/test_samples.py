@@ -149,8 +149,10 @@ def test_json_is_a_tree_that_opens_by_keyboard_and_gives_its_paths(server, brows
     samples_of(server, browser, run.path)
     browser.wait("document.querySelector('.sample-tree')")
     tree = browser.run("document.querySelector('.sample-tree').innerText")
-    for said in ("best", "step", "flag", "true", "1,152,921,504,606,846,976", '"<b>x</b>"', "2 items"):
+    for said in ("4 keys", "best", "step", "flag", "true", "1,152,921,504,606,846,976", '"<b>x</b>"', "2 items"):
         assert said in tree
+    clipped = "[...document.querySelectorAll('.tree-fold .muted')].filter((each) => each.clientWidth < 20).length"
+    assert browser.run(clipped) == 0
     browser.by_role("button", re.compile("^of 2 items")).press("Enter")
     browser.by_role("button", re.compile("^1 1 key")).press("Enter")
     browser.run("navigator.clipboard.writeText = async (text) => { window.copied = text }")

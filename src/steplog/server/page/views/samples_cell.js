@@ -32,10 +32,10 @@ export function SampleCell({ samples, view, run, name, step, alone, other }) {
       ${row && !busy && html`<${Copy} text=${text} label="Copy this sample" />`}
     </header>
   `;
-  const shown = (each) => (each && placeIn(each, nth, null) !== null ? each.rows[placeIn(each, nth, null)].value : null);
+  const compared = beside?.rows[placeIn(beside, nth, null) ?? -1]?.value ?? null;
   return html`
     <article class="sample" aria-label="Sample of ${visible(run.name)}" aria-busy=${String(busy)}>
-      ${head}${content({ samples, run, name, found, at, find: view.find.value, beside: shown(beside) })}
+      ${head}${content({ samples, run, name, found, at, find: view.find.value, beside: compared })}
     </article>
   `;
 }
