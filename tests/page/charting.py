@@ -18,10 +18,10 @@ DRAW = """(async () => {{
   const {{ sceneOf }} = await import(assets + "/charts/scene.js");
   globalThis.plot?.destroy();
   document.querySelector("#box")?.remove();
-  const box = document.createElement("div");
+  const box = document.createElement("main");
   box.id = "box";
   Object.assign(box.style, {{ position: "fixed", left: "{left}px", top: "{top}px", width: "{width}px",
-    height: "{height}px", background: "var(--panel)" }});
+    height: "{height}px", padding: 0, background: "var(--panel)" }});
   document.body.append(box);
   globalThis.told = {{ zooms: [], hovers: [], picks: [] }};
   globalThis.plot = new Plot(box, {{

@@ -35,6 +35,8 @@ ARGUMENTS = [
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
 ]
 
+NAVIGATED = ("Inspected target navigated or closed", "Cannot find context with specified id")
+
 
 class NavigatedError(AssertionError):
     """The page was left while it was asked."""
@@ -110,7 +112,7 @@ class DevTools:
         while True:
             heard = self._hear(end)
             if heard.get("id") == number:
-                if heard.get("error", {}).get("message") == "Inspected target navigated or closed":
+                if heard.get("error", {}).get("message") in NAVIGATED:
                     raise NavigatedError(method, parameters)
                 assert "error" not in heard, (method, heard["error"])
                 result: dict[str, Any] = heard["result"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from page.looking import address, new_run, project, uuid_of
 from page.modules import load
 from polling import wait_until
 from server.batches import range_of
-from server.process import SOURCES, ServerProcess, lasting_port
+from server.process import KEY, SOURCES, ServerProcess, lasting_port
 from steplog.cli import run_times
 
 FACTS = (
@@ -522,6 +523,25 @@ def test_a_deleted_run_says_so_is_restored_here_and_goes_on(server, browser):
     browser.wait(f"{said}.includes('This run was deleted.')")
     assert all("404" in line for line in browser.complaints)
     browser.forget()
+
+
+@pytest.mark.slow
+def test_a_run_is_edited_deleted_and_restored_from_its_page(server, browser):
+    run = new_run(server, project(server, "edited"), name="before")
+    opened(server, browser, run, "before")
+    browser.by_role("button", "Sign in to edit").click()
+    browser.by_role("textbox", re.compile("key", re.IGNORECASE)).fill(KEY)
+    browser.press("Enter")
+    browser.by_role("button", "Edit").click()
+    browser.by_role("textbox", "Name").fill("after")
+    browser.by_role("button", "Save").click()
+    browser.by_role("heading", "after").found()
+    with browser.complaining("404"):
+        browser.by_role("button", "More actions").click()
+        browser.by_role("menuitem", "Delete").click()
+        browser.by_role("button", "Restore").click()
+        browser.wait("document.querySelector('main [role=status]').textContent === ''")
+    assert server.ask("GET", run).json()["name"] == "after"
 
 
 @pytest.mark.slow

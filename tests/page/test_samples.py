@@ -212,6 +212,26 @@ def test_samples_of_several_runs_are_side_by_side_at_the_nearest_step(server, br
 
 
 @pytest.mark.slow
+def test_samples_with_a_text_in_them_are_found_among_all(server, browser):
+    records = [("words", text_of(f"sample {at} {'Needle' if at % 1000 == 7 else 'hay'}"), at) for at in range(5000)]
+    run = filled(server, "search", [*records, ("words", text_of({"deep": ["needle"]}), 9000)])
+    samples_of(server, browser, run.path)
+    browser.by_role("searchbox", "Search in the samples").fill("needle")
+    listed = "[...document.querySelectorAll('.samples-item .step')].map((each) => each.textContent)"
+    browser.wait(f"{listed}.join(' ') === '7 1,007 2,007 3,007 4,007 9,000'")
+    browser.wait("document.querySelector('.samples-steps > [role=status]').textContent === '6 samples found'")
+    browser.by_role("option", re.compile("^2,007")).click()
+    browser.wait(f"{TEXTS}[0] === 'sample 2007 Needle'")
+    assert browser.run("document.querySelector('.sample mark').textContent") == "Needle"
+    browser.wait("location.search.includes('find=needle') && location.search.includes('step=2007')")
+    run.log([("words", b'"another needle"', 9001)])
+    browser.run(LOOKED)
+    browser.by_role("option", re.compile("^9,001")).found()
+    browser.by_role("searchbox", "Search in the samples").fill("nowhere")
+    browser.wait("document.querySelector('.samples-steps > [role=status]').textContent === 'No sample has this text.'")
+
+
+@pytest.mark.slow
 def test_numbers_of_the_step_are_shown_beside_once_asked_for(server, browser):
     records = [
         ("words", b'"x"', 7),

@@ -97,7 +97,7 @@ def test_a_search_that_cannot_be_read_says_so_beside_the_field(server, browser):
     opened(browser, server, place)
     field = browser.by_role("searchbox", "Search metrics")
     field.fill("/metric_1($/")
-    browser.wait("document.querySelector('.search .wrong').textContent === 'Unterminated group.'")
+    browser.wait("document.querySelector('.toolbar .wrong').textContent === 'Unterminated group.'")
     assert field.states["invalid"] == "true"
     assert field.description == "Unterminated group."
     field.fill("/metric_1$/")
@@ -118,7 +118,6 @@ def test_the_address_keeps_what_is_chosen_and_a_reload_shows_it_again(server, br
     browser.by_role("spinbutton", "Smoothing, as a number").fill("0.9")
     browser.press("Enter")
     browser.by_role("button", "log y").click()
-    browser.by_role("combobox", "Group by").choose("config.optimizer")
     browser.by_role("button", re.compile(r"^train \d")).click()
     browser.by_role("button", "Pin eval/metric_10").click()
     browser.by_role("button", "More of the charts").click()
@@ -129,7 +128,6 @@ def test_the_address_keeps_what_is_chosen_and_a_reload_shows_it_again(server, br
         "x": "relative",
         "smoothing": "0.9",
         "logy": "1",
-        "group": "config.optimizer",
         "closed": "train/",
         "pins": "eval/metric_10",
         "size": "large",
@@ -312,7 +310,7 @@ def test_the_table_has_the_figures_of_each_metric_and_run(server, browser):
 def test_the_table_is_as_wide_as_it_was_left(server, browser):
     place, _ = a_sweep(server, "splitter")
     opened(browser, server, place)
-    splitter = browser.by_role("splitter", "Width of the table")
+    splitter = browser.by_role("separator", "Width of the table")
     splitter.press("ArrowRight", "ArrowRight")
     width = browser.by_role("region", "Runs").box[2]
     assert width == 428

@@ -21,6 +21,7 @@ from steplog.journal import slot
 __all__ = ["NO_POINTS", "Number", "Points", "concatenate", "number_range", "words_of"]
 
 Number = int | float
+_NUMBERED = ("steps", "times", "arrivals")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,14 +118,29 @@ def concatenate(parts: Sequence[Points]) -> Points:
     """Concatenate points."""
     if len(parts) == 1:
         return parts[0]
-    words, steps, times, arrivals = array("q"), array("q"), array("q"), array("q")
+    words = array("q")
     for part in parts:
         words.extend(part.words)
-        steps.extend(part.steps)
-        times.extend(part.times)
-        arrivals.extend(part.arrivals)
+    steps, times, arrivals = (_joined([getattr(part, column) for part in parts]) for column in _NUMBERED)
     kinds = b"".join([part.kinds for part in parts])
     return Points(kinds, words, steps, times, arrivals, b"".join([part.payloads for part in parts]))
+
+
+def _joined(columns: Sequence[Sequence[int]]) -> Sequence[int]:
+    """One after the other; ranges that go on where the one before ends are one, and take no time."""
+    first = columns[0] if columns else ()
+    if isinstance(first, range) and len(first) > 1:
+        end, step = first.start, first.step
+        for column in columns:
+            if not isinstance(column, range) or column.start != end or (column.step != step and len(column) != 1):
+                break
+            end += step * len(column)
+        else:
+            return range(first.start, end, step)
+    whole = array("q")
+    for column in columns:
+        whole.extend(column)
+    return whole
 
 
 def number_range(numbers: Sequence[Number | None]) -> tuple[Number | None, Number | None]:

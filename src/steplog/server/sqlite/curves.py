@@ -18,10 +18,12 @@ from __future__ import annotations
 
 import math
 import sqlite3
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import astuple, dataclass, field
 from datetime import datetime, timedelta, timezone
+from itertools import islice
 from typing import Any
 
 from steplog.records.dates import date_of
@@ -299,11 +301,9 @@ class _Answer:
         places: set[int] = set()
         for points in (series.reader.pending, series.reader.tail):
             xs = points.times if axis.is_time else points.steps
-            places.update(
-                (x - axis.origin if axis.is_time else x) // width
-                for x, arrival in zip(xs, points.arrivals, strict=True)
-                if arrival >= before.arrivals
-            )
+            origin = axis.origin if axis.is_time else 0
+            new = islice(xs, bisect_left(points.arrivals, before.arrivals), None)
+            places.update((x - origin) // width for x in new)
         return places
 
 

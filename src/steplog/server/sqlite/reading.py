@@ -9,7 +9,7 @@ A log row that cannot be decoded is left out, as the packer will leave it out: t
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -24,7 +24,7 @@ from steplog.records.dates import date_of
 from steplog.records.numbering import assign
 from steplog.records.points import NO_POINTS, Number, Points, concatenate, number_range
 from steplog.server.records.chunk import Chunk, decode
-from steplog.server.records.log_row import decode_row
+from steplog.server.records.log_row import decode_row, join_rows
 from steplog.server.sqlite.block_reading import Blocks
 from steplog.server.sqlite.runs import IS_THERE
 from steplog.server.sqlite.schema import series_bounds
@@ -59,6 +59,7 @@ _SERIES = (
 )
 _ARRIVALS_END = 2**63 - 1
 _WINDOW_POINTS = 256 * 1024
+_JOINED_BYTES = 128 * 1024
 
 
 class SeriesTotals(msgspec.Struct, frozen=True):
@@ -232,7 +233,7 @@ class RunReader:
         names = None if self._names is None else frozenset(self._names)
         window: dict[str, list[Points]] = {}
         count = 0
-        for first, records in log_rows(self._connection, self._run_id, self.packed):
+        for first, records in _joined(log_rows(self._connection, self._run_id, self.packed)):
             for name, points in points_by_name(records, first, names).items():
                 window.setdefault(name, []).append(points)
                 count += len(points.kinds)
@@ -321,6 +322,23 @@ def log_rows(
                 continue
             if len(records.slots) == count * slot.SLOT_BYTES:
                 yield first_arrival, records
+
+
+def _joined(rows: Iterable[tuple[int, Range]]) -> Iterator[tuple[int, Range]]:
+    """Log rows, those that are small and follow one another as one: what is split by name then is long."""
+    group: list[Range] = []
+    first = end = size_bytes = 0
+    for first_arrival, records in rows:
+        row_bytes = len(records.slots) + len(records.payloads)
+        if group and (first_arrival != end or size_bytes + row_bytes > _JOINED_BYTES):
+            yield first, join_rows(group) if len(group) > 1 else group[0]
+            group, size_bytes = [], 0
+        first = first if group else first_arrival
+        end = first_arrival + len(records.slots) // slot.SLOT_BYTES
+        group.append(records)
+        size_bytes += row_bytes
+    if group:
+        yield first, join_rows(group) if len(group) > 1 else group[0]
 
 
 def summary_of(row: Sequence[Any]) -> Chunk:

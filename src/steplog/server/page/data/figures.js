@@ -49,7 +49,7 @@ export class Figures {
       if (!(error instanceof Missing)) throw error;
       answer = { tag: null, body: [] };
     }
-    if (!answer) return false;
+    if (!answer.body) return false;
     this.tags.set(uuid, answer.tag);
     const found = new Map(answer.body.map(({ name, ...figures }) => [name, figures]));
     this.byRun.value = new Map(this.byRun.value).set(uuid, found);

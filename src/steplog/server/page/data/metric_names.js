@@ -12,8 +12,6 @@ export class MetricNames {
   constructor(here) {
     /** `{name, numeric, others}`: whether a metric has numbers, and whether it has others; null until that is known. */
     this.all = signal(null);
-    /** What runs can be grouped by, such as `config.lr`. */
-    this.config = signal([]);
     this.here = here;
   }
 
@@ -23,9 +21,9 @@ export class MetricNames {
     let tag = null;
     const ask = async () => {
       const answer = await readChanged(api.columns(this.here) + query({ limit: NAMES_MAX }), tag);
-      if (answer) this.#take(answer.body);
-      tag = answer?.tag ?? tag;
-      return { changed: Boolean(answer), ...EVERY };
+      tag = answer.tag;
+      if (answer.body) this.#take(answer.body);
+      return { changed: answer.body !== null, ...EVERY };
     };
     poll(ask, { signal: ends.signal }).catch((error) => {
       if (!ends.signal.aborted && !(error instanceof Refused)) throw error;
@@ -33,8 +31,7 @@ export class MetricNames {
     return () => ends.abort();
   }
 
-  #take({ metrics, kinds, config }) {
-    this.config.value = config;
+  #take({ metrics, kinds }) {
     this.all.value = metrics.map((name, at) => {
       return { name, numeric: kinds[at] !== "others", others: kinds[at] !== "numbers" };
     });

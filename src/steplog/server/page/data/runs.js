@@ -18,7 +18,7 @@ const LEAST_S = 4; // between polls: after a change, and at most without one
 const MOST_S = 15;
 
 const NONE = new Set();
-const ALWAYS = ["name", "status", "started", "ended", "seen", "lost"];
+const ALWAYS = ["name", "status", "started", "ended", "seen", "last_point", "lost"];
 
 /** The runs of the project `here`, by the choices of `view`. */
 export class Runs {

@@ -43,7 +43,12 @@ export async function signIn(text) {
   const given = text.trim();
   const token = PASTED.exec(given)?.[1];
   if (!token && /^\w+:\/\//.test(given)) throw new Wrong("This address has no token at its end.");
-  hear(await ask("POST", api.session(), token ? { token } : { key: given }));
+  const entered = (credential) => ask("POST", api.session(), credential);
+  const alone = (error) => {
+    if (error instanceof Refused) return entered({ token: given }); // of an address, without the rest of it
+    throw error;
+  };
+  hear(await (token ? entered({ token }) : entered({ key: given }).catch(alone)));
 }
 
 /** Sign out, in all tabs. Throws Away. */

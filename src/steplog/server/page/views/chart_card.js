@@ -4,39 +4,49 @@ import { visible } from "../data/values.js";
 import { toggled } from "../data/sections.js";
 import { html, useEffect, useId, useRef, useSignal } from "../ui.js";
 import { Canvas } from "./chart_canvas.js";
-import { Legend } from "./chart_legend.js";
+import { Legend, Stroke } from "./chart_legend.js";
 import { ChartMenu } from "./chart_menu.js";
 import { Button } from "./parts/button.js";
+import { Icon } from "./parts/icon.js";
 
 export function Card({ board, chart }) {
   const element = useRef(null);
   const near = useSignal(false);
+  const drawn = useSignal(null); // the scene, once the chart has been drawn
   const id = useId();
   useEffect(() => board.whenNear(element.current, (is) => (near.value = is)), []);
   return html`
     <article class="card" ref=${element} aria-labelledby=${id}>
-      <header><h3 id=${id} title=${visible(chart.title)}><${Title} chart=${chart} /></h3>${
-        near.value && html`<${Tools} board=${board} chart=${chart} />`}</header>
-      ${near.value && html`<${Body} key=${chart.key} board=${board} chart=${chart} />`}
+      <header>
+        <h3 id=${id} title=${visible(chart.title)}><${Title} chart=${chart} drawn=${drawn} /></h3>
+        ${near.value && html`<${Notes} drawn=${drawn} /><${Tools} board=${board} chart=${chart} />`}
+      </header>
+      ${near.value && html`
+        <${Canvas} key=${chart.key} board=${board} chart=${chart} drawn=${drawn} />
+        <${Legend} board=${board} drawn=${drawn} most=${5} />
+      `}
     </article>
   `;
 }
 
-function Body({ board, chart }) {
-  const drawn = useSignal(null);
-  return html`
-    <${Canvas} board=${board} chart=${chart} drawn=${drawn} />
-    <${Legend} board=${board} chart=${chart} drawn=${drawn} most=${5} />
-  `;
+/** A mark with what is not to be seen in the picture. */
+export function Notes({ drawn }) {
+  const notes = drawn.value?.notes ?? [];
+  if (!notes.length) return null;
+  const text = notes.join(" ");
+  return html`<span class="notes" role="img" aria-label=${text} title=${text}><${Icon} name="warning" /></span>`;
 }
 
-/** The name of a chart, what is before the last slash of a metric less prominent. */
-export function Title({ chart }) {
+/** The name of a chart; of several metrics how the lines of each are dashed. */
+export function Title({ chart, drawn }) {
+  const lines = chart.names.length > 1 ? (drawn.value?.lines ?? []) : [];
   const parts = chart.names.map((name, at) => {
     const end = name.lastIndexOf("/") + 1;
     const [before, own] = [name.slice(0, end), name.slice(end) || name].map((part) => visible(part));
     const folder = end < name.length && html`<span class="muted">${before}</span>`;
-    return html`${at > 0 && " + "}<bdi key=${name}>${folder}${own}</bdi>`;
+    const line = lines.find(({ metric }) => metric === name);
+    const stroke = line && html`<${Stroke} colour="currentcolor" dashes=${line.dashes} /> `;
+    return html`${at > 0 && " + "}${stroke}<bdi key=${name}>${folder}${own}</bdi>`;
   });
   return html`${parts}`;
 }

@@ -9,16 +9,17 @@ import { LargeChart } from "./chart_large.js";
 import { FiguresTab } from "./chart_table.js";
 import { Empty } from "./parts/empty.js";
 import { Tabs } from "./parts/tabs.js";
+import { Samples } from "./samples.js";
 import { Section } from "./section.js";
 import { Toolbar } from "./toolbar.js";
 
-const WIDE = 1000; // from here on all settings are in the toolbar
+const WIDE = 880; // from here on all settings are in the toolbar
 
 /**
  * `runs` is a signal of the runs that are shown, `names` one of `{name, numeric, others}[]`, null until they are known.
- * `config` are fields to group by, none for a single run; `aside` stands beside the tabs.
+ * `aside` stands beside the tabs.
  */
-export function ChartsPanel({ here, view, runs, names, emphasis, config = null, aside }) {
+export function ChartsPanel({ here, view, runs, names, emphasis, aside }) {
   const board = useMemo(() => new Board({ here, view, runs, names, emphasis }), []);
   useEffect(() => () => board.end(), []);
   const element = useRef(null);
@@ -39,8 +40,8 @@ export function ChartsPanel({ here, view, runs, names, emphasis, config = null, 
     { id: "samples", text: "Samples", count: others ? number(others) : undefined },
     { id: "table", text: "Table" },
   ];
-  const shown = { charts: ChartsTab, samples: SamplesTab, table: FiguresTab }[view.tab.value];
-  const given = { here, view, runs, names, board, search, sections, numeric, config, wide };
+  const shown = { charts: ChartsTab, samples: Samples, table: FiguresTab }[view.tab.value];
+  const given = { here, view, runs, names, board, search, sections, numeric, wide };
   return html`
     <div class="charts size-${view.size.value}" ref=${element}>
       <${Tabs} label="Views" tabs=${tabs} value=${view.tab.value} onChange=${(tab) => (view.tab.value = tab)}
@@ -51,11 +52,7 @@ export function ChartsPanel({ here, view, runs, names, emphasis, config = null, 
   `;
 }
 
-function SamplesTab() {
-  return html`<p class="muted">No samples.</p>`;
-}
-
-function ChartsTab({ view, runs, names, board, search, sections, numeric, config, wide }) {
+function ChartsTab({ view, runs, names, board, search, sections, numeric, wide }) {
   const searched = Boolean(view.metrics.value.trim());
   const by = { opened: view.open.value, closed: view.closed.value, searched };
   const set = (section, open) => {
@@ -71,7 +68,7 @@ function ChartsTab({ view, runs, names, board, search, sections, numeric, config
   };
   const all = { openAll: setAll(true), closeAll: setAll(false) };
   return html`
-    <${Toolbar} board=${board} search=${search.value} config=${config} wide=${wide.value} sections=${all} />
+    <${Toolbar} board=${board} search=${search.value} wide=${wide.value} sections=${all} />
     <div class="sections">${content()}</div>
     <${LargeChart} board=${board} sections=${sections} numeric=${numeric} />
   `;

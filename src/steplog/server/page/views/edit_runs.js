@@ -1,7 +1,8 @@
 // Editing several runs at once: their tags, their group, the trash.
 
+import { web } from "../data/address.js";
 import { changeAll, edit, retag } from "../data/edits.js";
-import { many } from "../data/values.js";
+import { many, number } from "../data/values.js";
 import { html, useRef, useSignal } from "../ui.js";
 import { deleteRuns } from "./edit_delete.js";
 import { failure } from "./edit_failure.js";
@@ -25,10 +26,12 @@ export function EditRuns({ here, runs }) {
   const close = () => (open.value = null);
   const about = { here, uuids, onClose: close, onSaved: () => runs.refresh() };
   return html`
-    <div class="actions" role="group" aria-label="Edit the selected runs">
-      <${Button} icon="tag" disabled=${disabled} onClick=${() => (open.value = "tags")}>Tags<//>
-      <${Button} icon="group" disabled=${disabled} onClick=${() => (open.value = "group")}>Group<//>
-      <${Button} icon="trash" kind="danger" disabled=${disabled} onClick=${discard}>Delete<//>
+    <div class="runs-edit" role="group" aria-label="Edit the selected runs">
+      <span role="status">${number(uuids.length)} selected</span>
+      <${Button} label="Edit tags" disabled=${disabled} onClick=${() => (open.value = "tags")}>Tags<//>
+      <${Button} label="Edit group" disabled=${disabled} onClick=${() => (open.value = "group")}>Group<//>
+      <${Button} kind="danger" disabled=${disabled} onClick=${discard}>Delete<//>
+      <a href=${web.trash(here)}>Trash</a>
     </div>
     ${open.value === "tags" && html`<${EditTags} known=${tagsOf(runs, uuids)} ...${about} />`}
     ${open.value === "group" && html`<${EditGroup} ...${about} />`}
@@ -41,7 +44,7 @@ function EditTags({ here, uuids, known, ...rest }) {
   const change = (uuid) => retag(here, uuid, { add: add.value, remove: remove.value });
   return html`
     <${EditAll} title="Tags of ${many(uuids.length, "run")}" uuids=${uuids} change=${change} ...${rest}>
-      <${TagsField} label="Add" tags=${add.value} onChange=${(tags) => (add.value = tags)} known=${known} />
+      <${TagsField} label="Add" autofocus tags=${add.value} onChange=${(tags) => (add.value = tags)} known=${known} />
       <${TagsField} label="Remove" tags=${remove.value} onChange=${(tags) => (remove.value = tags)} known=${known} />
     <//>
   `;
@@ -52,7 +55,7 @@ function EditGroup({ here, uuids, ...rest }) {
   const change = (uuid) => edit(here, uuid, { group: group.value || null });
   return html`
     <${EditAll} title="Group of ${many(uuids.length, "run")}" uuids=${uuids} change=${change} ...${rest}>
-      <${Text} label="Group" maxlength="256" value=${group.value} onInput=${(text) => (group.value = text)} />
+      <${Text} label="Group" autofocus maxlength="256" value=${group.value} onInput=${(text) => (group.value = text)} />
       <p class="muted">Empty: no group.</p>
     <//>
   `;

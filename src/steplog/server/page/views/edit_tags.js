@@ -5,7 +5,7 @@ import { html, useId, useRef } from "../ui.js";
 import { Chip } from "./parts/chip.js";
 
 /** `known`: tags to choose from. A tag ends with Enter or a comma; Backspace takes the last one away. */
-export function TagsField({ label, tags, onChange, known = [] }) {
+export function TagsField({ label, tags, onChange, known = [], autofocus }) {
   const id = useId();
   const field = useRef(null);
   const add = () => {
@@ -31,7 +31,7 @@ export function TagsField({ label, tags, onChange, known = [] }) {
       <label id="${id}-label" for=${id}>${label}</label>
       <div class="tagsfield" onClick=${(event) => event.target === event.currentTarget && field.current.focus()}>
         ${tags.map(chosen)}
-        <input id=${id} ref=${field} list="${id}-known" enterkeyhint="enter" onKeyDown=${press} onBlur=${add}
+        <input id=${id} ref=${field} list="${id}-known" enterkeyhint="enter" autofocus=${autofocus} onKeyDown=${press} onBlur=${add}
           placeholder=${tags.length ? "" : "Enter or a comma ends a tag"} />
         <datalist id="${id}-known">
           ${known.filter((tag) => !tags.includes(tag)).map((tag) => html`<option key=${tag} value=${tag} />`)}

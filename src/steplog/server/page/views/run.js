@@ -14,7 +14,6 @@ import { RunActions } from "./run_actions.js";
 import { ConfigPanel, ExceptionPanel, ProvenancePanel } from "./run_panels.js";
 import { RunFacts } from "./run_facts.js";
 import { Fate } from "./run_fate.js";
-import { Samples } from "./samples.js";
 
 export function RunPage({ here, view }) {
   const open = useMemo(() => new OpenRun(here), []);
@@ -22,7 +21,6 @@ export function RunPage({ here, view }) {
   useEffect(() => open.follow(), []);
   const run = open.run.value;
   useCalled(here, run?.name, open);
-  const panel = view.tab.value === "samples" ? Samples : ChartsPanel;
   if (!run) return html`<${Fate} open=${open} />`;
   return html`
     <div class="run">
@@ -32,7 +30,7 @@ export function RunPage({ here, view }) {
         <${ConfigPanel} large=${open.large} />
         <${ProvenancePanel} large=${open.large} />
       </aside>
-      <div class="metrics"><${panel} here=${here} view=${view} runs=${runs} names=${open.names} /></div>
+      <div class="metrics"><${ChartsPanel} here=${here} view=${view} runs=${runs} names=${open.names} /></div>
     </div>
   `;
 }

@@ -1,23 +1,43 @@
-// What can be done with a run: compare it, take its data along, edit it.
+// What can be done with a run: compare it, edit it, take its data along, delete it.
 
 import { api, query, web } from "../data/address.js";
 import { visible } from "../data/values.js";
-import { html } from "../ui.js";
-import { Copy } from "./parts/copy.js";
+import { html, useSignal } from "../ui.js";
+import { deleteRuns } from "./edit_delete.js";
+import { EditRun } from "./edit_run.js";
+import { Button } from "./parts/button.js";
+import { copied, Copy } from "./parts/copy.js";
 import { Icon } from "./parts/icon.js";
+import { Menu } from "./parts/menu.js";
 
 export function RunActions({ open }) {
-  const { uuid, name } = open.run.value;
+  const editing = useSignal(false);
+  const run = open.run.value;
+  const { uuid, name } = run;
   const { here } = open;
   const history = api.history(here, uuid) + query({ format: "csv" });
+  const isThere = open.fate.value === "there";
+  const remove = async () => {
+    await deleteRuns(here, [uuid], { onRestored: open.refresh });
+    open.refresh();
+  };
+  const items = [
+    { label: "Copy the uuid", icon: "copy", onSelect: () => copied(uuid) },
+    "-",
+    { label: "Delete", icon: "trash", danger: true, disabled: !isThere, onSelect: remove },
+  ];
   return html`
     <div class="actions" role="group" aria-label="Actions">
       <a class="button" href=${web.project(here) + query({ with: uuid })}><${Icon} name="runs" />Compare</a>
+      <${Button} icon="edit" onClick=${() => (editing.value = true)} disabled=${!isThere}>Edit<//>
       <${Copy} kind="" label="Open in Python" text=${inPython(here, uuid)} done="Copied a program that opens this run.">
         Open in Python
       <//>
       <a class="button" href=${history} download=${`${plain(name)}.csv`}><${Icon} name="download" />CSV</a>
+      <${Menu} label="More actions" icon="more" items=${items} />
     </div>
+    ${editing.value && html`<${EditRun} here=${here} run=${run} onSaved=${open.refresh}
+      onClose=${() => (editing.value = false)} />`}
   `;
 }
 

@@ -3,8 +3,9 @@
 import { web } from "../data/address.js";
 import { visible } from "../data/values.js";
 import { html } from "../ui.js";
+import { restoreRuns } from "./edit_delete.js";
+import { Button } from "./parts/button.js";
 import { Moment } from "./parts/moment.js";
-import { RestoreRun } from "./run_restore.js";
 
 export function Fate({ open }) {
   const fate = open.fate.value;
@@ -18,9 +19,10 @@ export function Fate({ open }) {
 
 function Trashed({ open }) {
   const trashed = open.trashed.value;
+  const restore = () => restoreRuns(open.here, [trashed.uuid], { onRestored: open.refresh });
   return html`
     <p>This run was moved to the trash <${Moment} iso=${trashed.deleted} />. It stays there for a day.</p>
-    <${RestoreRun} here=${open.here} run=${trashed} onRestored=${open.refresh} />
+    <${Button} icon="undo" onClick=${restore}>Restore<//>
   `;
 }
 

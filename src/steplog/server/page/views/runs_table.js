@@ -3,6 +3,7 @@
 import { many, number } from "../data/values.js";
 import { html, useEffect, useRef, useSignal } from "../ui.js";
 import { ColumnsMenu } from "./columns_menu.js";
+import { EditRuns } from "./edit_runs.js";
 import { Button } from "./parts/button.js";
 import { Select } from "./parts/choice.js";
 import { RunsFilter } from "./runs_filter.js";
@@ -39,6 +40,7 @@ export function RunsTable({ here, view, runs }) {
           <${ColumnsMenu} here=${here} view=${view} runs=${runs} />
           <${Button} kind="quiet" icon="edit" aria-pressed=${String(isSelecting.value)} onClick=${select}>Select<//>
         </div>
+        ${isSelecting.value && html`<${EditRuns} here=${here} runs=${runs} />`}
         <${Count} view=${view} runs=${runs} />
       </div>
       <${RunsGrid} here=${here} view=${view} runs=${runs} selection=${isSelecting.value ? runs.selected : null} />

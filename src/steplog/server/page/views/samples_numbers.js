@@ -56,7 +56,7 @@ function table(found, runs) {
     <th key=${uuid} scope="col" class="number"><bdi>${visible(name)}</bdi></th>
   `);
   return html`
-    <div class="sample-rows" tabindex="0" role="region" aria-label="Numbers at this step">
+    <div class="sample-rows" tabindex="0" role="group" aria-label="Numbers at this step">
       <table>
         <thead><tr><th scope="col">Metric</th>${head}</tr></thead>
         <tbody>${found.slice(0, ROWS_MAX).map(row)}</tbody>

@@ -19,15 +19,17 @@ export function SampleRows({ rows }) {
     const next = { none: { key, down: false }, ascending: { key, down: true }, descending: null };
     sort.value = next[key === by ? order(down) : "none"];
   };
+  const kinds = useMemo(() => new Map(keys.map((key) => [key, areNumbers(rows, key) ? "number" : null])), [rows]);
   const head = (key) => html`
-    <th key=${key} scope="col" class=${areNumbers(rows, key) && "number"} aria-sort=${key === by ? order(down) : "none"}>
-      <button type="button" aria-label="Sort by ${visible(key)}" onClick=${turn(key)}><bdi>${visible(key)}</bdi>
-        ${key === by && html`<${Icon} name=${"down"} />`}</button>
+    <th key=${key} scope="col" class=${kinds.get(key)} aria-sort=${key === by ? order(down) : "none"}>
+      <button type="button" aria-label="Sort by ${visible(key)}" onClick=${turn(key)}>
+        <bdi>${visible(key)}</bdi>${key === by && html`<${Icon} name="down" />`}
+      </button>
     </th>
   `;
   const left = sorted.length - most.value;
   return html`
-    <div class="sample-rows" tabindex="0" role="region" aria-label="Samples in a table">
+    <div class="sample-rows" tabindex="0" role="group" aria-label="Samples in a table">
       <table>
         <thead><tr>${keys.map(head)}</tr></thead>
         <tbody>${sorted.slice(0, most.value).map((row, at) => html`

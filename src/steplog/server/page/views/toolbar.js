@@ -4,7 +4,7 @@ import { html, useRef } from "../ui.js";
 import { RangeChoice, ResetZoom } from "./chart_range.js";
 import { Button } from "./parts/button.js";
 import { copied } from "./parts/copy.js";
-import { Choice, Select } from "./parts/choice.js";
+import { Choice } from "./parts/choice.js";
 import { Menu } from "./parts/menu.js";
 import { Popover } from "./parts/popover.js";
 import { SearchField } from "./parts/search_field.js";
@@ -16,14 +16,12 @@ const AXES = [
   ["relative", "Relative", "Since the run's start"],
 ];
 const SIZES = [["small", "Small charts"], ["medium", "Medium charts"], ["large", "Large charts"]];
-const GROUPS = ["group", "job_type", "status", "user"];
-const CONFIG_MAX = 500;
 
 /** `wide`: whether there is room for all; else the settings are behind a button. `sections`: `{openAll, closeAll}`. */
-export function Toolbar({ board, search, config, wide, sections }) {
+export function Toolbar({ board, search, wide, sections }) {
   const { view } = board;
   const field = useRef(null);
-  const settings = html`<${Settings} view=${view} config=${config} />`;
+  const settings = html`<${Settings} view=${view} />`;
   return html`
     <div class="toolbar" role="group" aria-label="Charts">
       <${SearchField} element=${field} label="Search metrics" placeholder="Search metrics"
@@ -37,10 +35,7 @@ export function Toolbar({ board, search, config, wide, sections }) {
   `;
 }
 
-function Settings({ view, config }) {
-  const fields = [...GROUPS, ...(config ?? []).slice(0, CONFIG_MAX)];
-  const { value } = view.group;
-  const known = !value || fields.includes(value) ? fields : [value, ...fields];
+function Settings({ view }) {
   return html`
     <div class="settings">
       <${Choice} label="Horizontal axis" options=${AXES} value=${view.x.value} onChange=${(x) => setAxis(view, x)} />
@@ -53,8 +48,6 @@ function Settings({ view, config }) {
         <${Button} aria-pressed=${String(view.logY.value)} title="Logarithmic values"
           onClick=${() => (view.logY.value = !view.logY.value)}>log y<//>
       </span>
-      ${config && html`<${Select} label="Group by" value=${value} onChange=${(field) => (view.group.value = field)}
-        options=${[["", "No groups"], ...known.map((each) => [each, each])]} />`}
       <${RangeChoice} view=${view} />
     </div>
   `;

@@ -10,7 +10,8 @@ import { Button } from "./parts/button.js";
 import { Empty } from "./parts/empty.js";
 import { Status } from "./parts/status.js";
 
-const KEPT_MS = 24 * 3600_000;
+const HOUR_MS = 3600_000;
+const KEPT_MS = 24 * HOUR_MS;
 const SHOWN = 200; // at first
 
 export function Trash({ here }) {
@@ -38,7 +39,7 @@ export function Trash({ here }) {
       <table class="list">
         <thead>
           <tr>
-            <th scope="col">Name</th><th scope="col">Status</th><th scope="col">Deleted</th><th scope="col">Gone in</th>
+            <th scope="col">Name</th><th scope="col">Status</th><th scope="col">Deleted</th><th scope="col" class="spare">Gone in</th>
             <th scope="col"><span class="unseen">Restore</span></th>
           </tr>
         </thead>
@@ -62,7 +63,7 @@ function Row({ here, run, trash }) {
       <th scope="row"><a href=${web.run(here, uuid)}><bdi>${visible(name)}</bdi></a></th>
       <td><${Status} run=${run} /></td>
       <td><time datetime=${deleted} title=${fullDate(deleted)}>${ago(deleted)}</time></td>
-      <td>${left > 0 ? span(left, 1) : "a moment"}</td>
+      <td class="spare">${left > 0 ? span(left > HOUR_MS ? Math.ceil(left / HOUR_MS) * HOUR_MS : left, 1) : "a moment"}</td>
       <td><${Button} icon="undo" onClick=${restore} label="Restore ${visible(name)}">Restore<//></td>
     </tr>
   `;

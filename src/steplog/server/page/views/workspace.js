@@ -5,6 +5,7 @@ import { Runs } from "../data/runs.js";
 import { number, visible } from "../data/values.js";
 import { html, useEffect, useLayoutEffect, useMemo, useSignal } from "../ui.js";
 import { NoRun } from "./chart_empty.js";
+import { Live } from "./chart_live.js";
 import { ChartsPanel } from "./charts_panel.js";
 import { Button } from "./parts/button.js";
 import { Splitter } from "./parts/splitter.js";
@@ -39,7 +40,8 @@ export function Workspace({ here, view }) {
         least=${LEAST} most=${() => Math.max(LEAST, innerWidth - CHARTS_LEAST)} />`}
       <section class="charts-panel" aria-label="Metrics" hidden=${narrow && open.value}>
         <${ChartsPanel} here=${here} view=${view} runs=${runs.shown} names=${names.all} emphasis=${runs.emphasis}
-          config=${names.config.value} />
+          aside=${html`<${Live} rows=${runs.rows} shown=${runs.shown} />`}
+          />
       </section>
     </div>
   `;
