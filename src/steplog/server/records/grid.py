@@ -146,13 +146,9 @@ class Curve:
         """Points in order, all numbers and finite, as columns; empty if none of them is wanted."""
         shift = self._shift
         first, end = bisect_left(xs, self._low), bisect_left(xs, self._high + 1)
-        places, bounds = [], [first]
-        while first < end:
-            places.append(xs[first] >> shift)
-            first = bisect_left(xs, places[-1] + 1 << shift, first, end)
-            bounds.append(first)
-        if not places:
+        if first >= end:
             return []
+        places, bounds = _split(xs, first, end, shift)
         steps, times = points.steps, points.times
         parts = [numbers[a:b] for a, b in pairwise(bounds)]
         zeros = [0] * len(places)
@@ -358,6 +354,20 @@ def _below(x: int, start: int, span: int, count: int) -> int:
 
 def _has_number(cell: list[Number]) -> bool:
     return cell[_LAST] == cell[_LAST] or cell[_NANS] > 0
+
+
+def _split(xs: Sequence[int], first: int, end: int, shift: int) -> tuple[list[int], list[int]]:
+    """The buckets of the numbers ``[first, end)``, ascending, and where each begins; the last bound is ``end``."""
+    if isinstance(xs, range) and xs.step <= 1 << shift:  # no bucket between is empty
+        step, before = xs.step, xs.start + 1  # the first number from x on is at (x - before) // step + 1
+        places = list(range(xs[first] >> shift, (xs[end - 1] >> shift) + 1))
+        return places, [first, *[((place << shift) - before) // step + 1 for place in places[1:]], end]
+    places, bounds = [], [first]
+    while first < end:
+        places.append(xs[first] >> shift)
+        first = bisect_left(xs, places[-1] + 1 << shift, first, end)
+        bounds.append(first)
+    return places, bounds
 
 
 def _is_ascending(xs: Sequence[int]) -> bool:
