@@ -12,7 +12,7 @@ from page import axe
 from page.browser import Browser
 from page.looking import Live, address, hostile, project
 from page.modules import load
-from server.process import ServerProcess
+from server.process import ServerProcess, lasting_port
 
 TEXTS = "[...document.querySelectorAll('.sample pre')].map((each) => each.textContent)"
 STEP = "document.querySelector('.samples-head h2').textContent"
@@ -149,8 +149,10 @@ def test_json_is_a_tree_that_opens_by_keyboard_and_gives_its_paths(server, brows
     samples_of(server, browser, run.path)
     browser.wait("document.querySelector('.sample-tree')")
     tree = browser.run("document.querySelector('.sample-tree').innerText")
-    for said in ("best", "step", "flag", "true", "1,152,921,504,606,846,976", '"<b>x</b>"', "2 items"):
+    for said in ("4 keys", "best", "step", "flag", "true", "1,152,921,504,606,846,976", '"<b>x</b>"', "2 items"):
         assert said in tree
+    clipped = "[...document.querySelectorAll('.tree-fold .muted')].filter((each) => each.clientWidth < 20).length"
+    assert browser.run(clipped) == 0
     browser.by_role("button", re.compile("^of 2 items")).press("Enter")
     browser.by_role("button", re.compile("^1 1 key")).press("Enter")
     browser.run("navigator.clipboard.writeText = async (text) => { window.copied = text }")
@@ -229,6 +231,26 @@ def test_samples_with_a_text_in_them_are_found_among_all(server, browser):
     browser.by_role("option", re.compile("^9,001")).found()
     browser.by_role("searchbox", "Search in the samples").fill("nowhere")
     browser.wait("document.querySelector('.samples-steps > [role=status]').textContent === 'No sample has this text.'")
+
+
+@pytest.mark.slow
+def test_samples_go_on_after_an_outage_and_what_was_shown_stays(browser, tmp_path):
+    with ServerProcess(tmp_path, "--port", str(lasting_port())) as server:
+        run = filled(server, "outage", [("words", text_of(f"sample {at}"), at) for at in range(300)])
+        samples_of(server, browser, run.path, "&step=299")
+        browser.wait(f"{TEXTS}[0] === 'sample 299'")
+        server.end()
+        browser.by_role("listbox", "Samples by step").press("Home")
+        browser.wait("document.getElementById('notice').textContent.startsWith('The server does not answer')")
+        assert browser.run(TEXTS) == ["sample 299"]
+        assert browser.run("document.querySelector('.sample').ariaBusy") == "true"
+        server.start()
+        run.log([("words", b'"new"', 300)])
+        browser.wait(f"{TEXTS}[0] === 'sample 0'")
+        browser.wait("document.querySelector('.samples-steps > [role=status]').textContent === '301 samples'")
+        browser.open("about:blank")
+    assert [line for line in browser.complaints if "net::ERR_CONNECTION_REFUSED" not in line] == []
+    browser.forget()
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 // A run that is open: what the server says of it, through a new name, the trash, a restoration, its end.
 
+import { coloursOf } from "../charts/palette.js";
 import { batch, computed, signal } from "../ui.js";
 import { api, query } from "./address.js";
 import { Missing, read, Refused } from "./api.js";
@@ -141,12 +142,12 @@ export class OpenRun {
 }
 
 /** The run as charts show it, while it is there: `{uuid, name, colour, status, started, group}` in a list. */
-export function shownAlone(open, colour) {
+export function shownAlone(open) {
   return kept(() => {
     const run = open.run.value;
     if (!run) return [];
     const { uuid, name, status } = run;
-    return [{ uuid, name, status, started: startOf(run), group: null, colour }];
+    return [{ uuid, name, status, started: startOf(run), group: null, colour: coloursOf([uuid]).get(uuid) }];
   });
 }
 

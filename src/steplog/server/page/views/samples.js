@@ -123,10 +123,11 @@ function Panes({ samples, view }) {
   const step = useStep(samples, list, view);
   const mark = html`<${Check} checked=${differs.value} onChange=${(on) => (differs.value = on)}>Mark differences<//>`;
   const beyond = samples.holders.value.length - runs.length;
-  if (samples.counts.value !== null && !runs.length) {
+  if (samples.isKnown && !runs.length && samples.runs.value.length) {
     return html`<${Empty} title="No samples"><p>None of the runs that are shown has logged one of these.</p><//>`;
   }
-  if (samples.counts.value === null || step === null) return html`<div class="samples-panes" aria-busy="true"></div>`;
+  if (!samples.runs.value.length) return html`<${Empty} title="No run is shown"><p>Choose runs in the table.</p><//>`;
+  if (!runs.length || step === null) return html`<div class="samples-panes" aria-busy="true"></div>`;
   const cell = (name) => (run) => html`
     <${SampleCell} key=${run.uuid} samples=${samples} view=${view} run=${run} name=${name} step=${step}
       alone=${runs.length === 1} other=${differs.value ? runs.find(({ uuid }) => uuid !== run.uuid) : null} />
