@@ -113,6 +113,7 @@ def test_the_history_is_a_link_to_csv(server, browser):
     answer = server.session.get(server.url + href)
     assert answer.headers["content-type"].startswith("text/csv")
     assert [line.split(",")[-1] for line in answer.text.split()] == ["value", "0.25", "0.5"]
+    assert browser.run(f"fetch({json.dumps(href)}).then((answer) => answer.text())") == answer.text  # by the session
 
 
 LOST = {"dropped": {"memory full": 1_132_772}, "abandoned": 0, "lost": 0, "rejected": 0}

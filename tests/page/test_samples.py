@@ -189,7 +189,7 @@ def test_several_samples_of_a_step_are_told_apart(server, browser):
     browser.by_role("option", re.compile("^1 ?b of 1")).click()
     browser.wait(f"{TEXTS}[0] === 'b of 1' && location.search.includes('nth=1')")
     browser.by_role("button", "Next sample of this step").click()
-    browser.wait(f"{TEXTS}[0] === 'c of 1'")
+    browser.wait(f"{TEXTS}[0] === 'c of 1' && {CHOSEN} === '1c of 1'")
     samples_of(server, browser, run.path, "&step=1&nth=1")
     browser.wait(f"{TEXTS}[0] === 'b of 1' && {CHOSEN} === '1b of 1'")
 

@@ -1,6 +1,7 @@
 // What can be done with a run: compare it, edit it, take its data along, delete it.
 
 import { api, query, web } from "../data/address.js";
+import { linked } from "../data/api.js";
 import { visible } from "../data/values.js";
 import { html, useSignal } from "../ui.js";
 import { deleteRuns } from "./edit_delete.js";
@@ -19,7 +20,7 @@ export function RunActions({ open }) {
   const { uuid, name } = run;
   const { here } = open;
   const file = `${plain(name)}.csv`;
-  const history = api.history(here, uuid) + query({ format: "csv" });
+  const history = linked(api.history(here, uuid) + query({ format: "csv" }));
   const isThere = open.fate.value === "there";
   const remove = async () => {
     await deleteRuns(here, [uuid], { onRestored: open.refresh });
