@@ -251,7 +251,7 @@ def test_a_range_that_is_typed_is_that_of_all_charts(server, browser):
     place, _ = a_sweep(server, "range")
     browser.size(1500, 800)
     opened(browser, server, place)
-    browser.by_role("button", "All steps").click()
+    browser.by_role("button", "Steps: all").click()
     browser.by_role("spinbutton", "From, in steps").fill("30")
     browser.by_role("spinbutton", "to, in steps").fill("10")
     browser.press("Enter")
@@ -380,3 +380,12 @@ def test_a_chart_is_saved_as_files_and_copied_as_a_link(server, browser, tmp_pat
 def saved(browser: Browser, file: Path) -> Any:
     wait_until(file.exists, 30, lambda: [file, browser.complaints])
     return file.read_bytes()
+
+
+@pytest.mark.slow
+def test_a_project_that_is_not_there_is_said_to_be_so(server, browser):
+    with browser.complaining("404"):
+        browser.open(address(server, "/team/projects/nowhere/"))
+        browser.by_role("heading", "No such project").found()
+        browser.by_role("link", "See those that it has.").click()
+        browser.wait("location.pathname === '/'")

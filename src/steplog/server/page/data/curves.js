@@ -166,7 +166,7 @@ export class Curves {
   async #answer({ layer, names, runs }, signal) {
     const before = layer.before({ names, runs });
     const since = before.length ? before.map((answer) => answer.since) : undefined;
-    const body = { ...layer.question, names, runs, since };
+    const body = { ...layer.question, names, runs, since, planes: true };
     const [table] = tablesOf(await bytes("POST", this.path, body, COLUMNS, signal));
     const { losses } = layer;
     const changed = layer.take(table, { names, runs }, before);
