@@ -294,7 +294,7 @@ def test_hostile_samples_are_shown_as_text_and_do_nothing(server, browser):
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_samples_fit_any_screen_and_axe_finds_nothing(server, browser, dark):
     place = project(server, f"fits {dark}")
-    for name in ("a", "b_" + "x" * 80):
+    for name in ("a", "b_" + "x" * 80, "c"):
         run = Live(server, place, name=name)
         run.log([("words", text_of("word " * 300 + "x" * 300), step) for step in range(100)])
         run.log([("rows", text_of([{"prompt": "p" * 200, "answer": "x " * 200, "score": 1}]), 99)])
