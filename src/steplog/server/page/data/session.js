@@ -11,7 +11,7 @@ const FRAGMENT = /^#token=([A-Za-z0-9_-]+)$/;
 export const FOREIGN = "The server does not take this page for its own: what is between them changes the Host.";
 const PASTED = /#token=([A-Za-z0-9_-]+)\s*$/;
 
-/** `{user, role, expires}`, null while nobody is signed in, undefined until that is known. A READER's `user` is null. */
+/** `{user, role, expires}`, `user` null of a READER; null while nobody is signed in, undefined until that is known. */
 export const session = signal(undefined);
 
 /** Whether who is signed in may change something. */
