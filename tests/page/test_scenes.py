@@ -271,6 +271,14 @@ def test_the_first_eight_colours_are_far_apart_for_colour_blind_eyes_too(colours
     assert min(math.dist(seen(a, DEUTERANOPIA), seen(b, DEUTERANOPIA)) for a, b in pairs) > 0.09
 
 
+@pytest.mark.parametrize("count", [10, 12])
+def test_ten_or_twelve_runs_have_each_another_hue_whichever_they_are(colours_of, count):
+    for sample in range(5):
+        found = colours_of([f"run {sample * 100 + number}" for number in range(count)])
+        pairs = itertools.combinations(set(found.values()), 2)
+        assert min(math.dist(seen(a), seen(b)) for a, b in pairs) > 0.115
+
+
 def test_colours_depend_on_which_runs_are_shown_not_on_their_order(browser, server, colours_of):
     ids = [f"run {number}" for number in range(12)]
     assert colours_of(ids) == colours_of(ids[::-1])

@@ -99,14 +99,13 @@ export class Gestures {
     event.preventDefault();
     const size = [1, LINE_PX, chart.size.height][event.deltaMode];
     const [left] = chart.placeOf(event);
-    const { view } = chart;
+    const view = chart.coming; // several events may come in a frame
     if (Math.abs(event.deltaX) > Math.abs(event.deltaY)) {
       chart.preview(pannedBy(view, -event.deltaX * size * chart.ratio, 0, null));
     } else {
       const by = Math.max(-WHEEL_MOST, Math.min(WHEEL_MOST, event.deltaY * size * WHEEL_RATE));
       chart.preview({ x: zoomedAt(view, left, Math.exp(by)) });
     }
-    chart.paint(); // the next event counts from what this one has shown
     clearTimeout(this.resting);
     this.resting = setTimeout(() => chart.settle(), WHEEL_REST_MS);
   }

@@ -79,19 +79,19 @@ export class Keys {
 
   #zoom(factor) {
     const { chart } = this;
-    const at = chart.cursor === null ? NaN : chart.view.x(toAxis(chart.cursor, chart.scene.x.log));
-    const { left, width } = chart.view;
-    this.#show({ x: zoomedAt(chart.view, at >= left && at <= left + width ? at : left + width / 2, factor) });
+    const view = chart.coming;
+    const at = chart.cursor === null ? NaN : view.x(toAxis(chart.cursor, chart.scene.x.log));
+    const { left, width } = view;
+    this.#show({ x: zoomedAt(view, at >= left && at <= left + width ? at : left + width / 2, factor) });
   }
 
   #pan(part) {
-    this.#show(pannedBy(this.chart.view, -part * this.chart.view.width, 0, null));
+    this.#show(pannedBy(this.chart.coming, -part * this.chart.view.width, 0, null));
   }
 
   #show(ranges) {
     this.chart.preview(ranges);
     this.chart.settle();
-    this.chart.paint();
   }
 
   /** The trace that is read: the chosen one, else the one with the most points in sight. */
@@ -112,7 +112,7 @@ export class Keys {
     const trace = this.#trace();
     if (!trace) return;
     const { x, line, skip } = trace;
-    const { view } = chart;
+    const view = chart.coming;
     const [first, last] = [Math.max(0, nearest(x, view.x0)), nearest(x, view.x1)];
     const outside = by > 0 ? first - 1 : last + 1; // from where the first key comes in
     const at = chart.cursor === null ? outside : nearest(x, toAxis(chart.cursor, chart.scene.x.log));

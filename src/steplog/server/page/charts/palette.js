@@ -1,12 +1,12 @@
 // Colours of runs: each has a contrast of at least 3 with the panels of both colour schemes.
 
-// In threes of eight. The first eight are far apart for colour-blind eyes too.
+// The first eight are far apart for colour-blind eyes too; the first twelve have each another hue.
 const COLOURS = [
-  "#4a5ce0", "#bb3f00", "#0b764d", "#b471fa", "#f85581", "#8f9407", "#5795b5", "#a83e93",
-  "#aa6c77", "#915bca", "#3b6aa7", "#1983fb", "#997b46", "#d372ad", "#c61e58", "#ee6951",
-  "#368986", "#797ec7", "#d762d5", "#769867", "#7c662e", "#15a194", "#1d85b0", "#8977ec",
+  ["#3764cd", "#af5113", "#0b7a54", "#eb6488", "#a35cfe", "#339cc4", "#989401", "#b2309b"],
+  ["#e46c1d", "#04a322", "#de0054", "#676673"],
+  ["#a689a3", "#ee55d2", "#8787e7", "#8053ab", "#a85772", "#748e73"],
+  ["#75672d", "#b88861", "#6853f4", "#6b7bad", "#be67ab", "#b33dd3"],
 ];
-const EIGHT = 8;
 const LIGHTNESS = [0.57, 0.6, 0.63]; // of further colours, in OKLCH
 const TURN_DEGREES = 137.508; // the golden angle: colours that follow each other are far apart
 const CHROMA_MAX = 0.17;
@@ -29,17 +29,14 @@ export function coloursOf(ids, kept = new Map()) {
   return new Map(ids.map((id) => [id, found.get(id)]));
 }
 
+/** Of the first colours that are not all taken: the one at the run's own place, or the next. */
 function freeColour(hash, taken) {
-  for (let start = 0; start < COLOURS.length; start += EIGHT) {
-    // At its own place among the eight, else at the next free one while there is one among the first eight.
-    const tries = start ? 1 : EIGHT;
-    for (let by = 0; by < tries; by += 1) {
-      const colour = COLOURS[start + ((hash + by) % EIGHT)];
+  for (const among of COLOURS) {
+    for (let by = 0; by < among.length; by += 1) {
+      const colour = among[(hash + by) % among.length];
       if (!taken.has(colour)) return colour;
     }
   }
-  const left = COLOURS.find((colour) => !taken.has(colour));
-  if (left) return left;
   for (let number = hash % 360; ; number += 1) {
     const colour = furtherColour(number);
     if (!taken.has(colour)) return colour;

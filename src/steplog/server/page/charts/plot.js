@@ -5,6 +5,7 @@ import { inks, onScheme } from "./inks.js";
 import { Keys } from "./keys.js";
 import { paintOver } from "./overlay.js";
 import { paintPicture, xRangeOf, yRangeOf } from "./picture.js";
+import { Projection } from "./projection.js";
 import { fromAxis, sameRange } from "./ranges.js";
 import { placeText } from "./time_ticks.js";
 import { extentOf, nearestTrace, traceOf } from "./traces.js";
@@ -15,10 +16,8 @@ export class Plot {
   /** `onZoom(range | null)`, `onHover(x | null, id | null)`, `onPick(id)`; ranges and x are in the chart's units. */
   constructor(element, { onZoom = () => {}, onHover = () => {}, onPick = () => {} } = {}) {
     Object.assign(this, { element, onZoom, onHover, onPick });
-    this.root = made("div", { className: "plot-root", tabIndex: 0 });
-    this.root.setAttribute("role", "group");
+    this.root = made("div", { className: "plot-root" });
     this.base = made("canvas", { className: "plot-base" });
-    this.base.setAttribute("role", "img");
     this.over = made("canvas", { className: "plot-over" });
     this.over.setAttribute("aria-hidden", "true");
     this.said = made("div", { className: "plot-said" });
@@ -149,6 +148,12 @@ export class Plot {
     return [(clientX - left) * this.ratio, (clientY - top) * this.ratio];
   }
 
+  /** The projection as it is to be drawn next, while a hand moves it. */
+  get coming() {
+    const { view, own, scene, traces } = this;
+    return new Projection(view, own.x ?? xRangeOf(scene, traces), own.y ?? [view.y0, view.y1]);
+  }
+
   get zoomed() {
     return Boolean(this.own.x || this.own.y || this.scene?.x.range);
   }
@@ -210,7 +215,10 @@ export class Plot {
     const many = this.traces.length;
     const name = `${this.scene.label}: ${many.toLocaleString("en-US")} ${many === 1 ? "line" : "lines"}, ${words}`;
     if (this.base.getAttribute("aria-label") === name) return;
+    this.base.setAttribute("role", "img");
     this.base.setAttribute("aria-label", name);
+    this.root.tabIndex = 0;
+    this.root.setAttribute("role", "group");
     const keys = "Arrow keys read points, plus and minus zoom, 0 shows all.";
     this.root.setAttribute("aria-label", `${this.scene.label}. ${keys}`);
   }

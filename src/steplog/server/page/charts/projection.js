@@ -4,9 +4,10 @@ import { firstAtLeast } from "./ranges.js";
 
 export class Projection {
   /** `box` is `{left, top, width, height}`; the ranges are as the axes have them. */
-  constructor(box, [x0, x1], [y0, y1]) {
-    Object.assign(this, box);
-    Object.assign(this, { x0, x1, y0, y1, kx: box.width / (x1 - x0), ky: box.height / (y1 - y0) });
+  constructor({ left, top, width, height }, [x0, x1], [y0, y1]) {
+    Object.assign(this, { left, top, width, height, x0, x1, y0, y1 });
+    this.kx = width / (x1 - x0);
+    this.ky = height / (y1 - y0);
   }
 
   x(value) {

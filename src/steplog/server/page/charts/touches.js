@@ -30,7 +30,7 @@ export class Touches {
     const { chart } = this;
     if (!chart.view) return;
     if (event.touches.length === 2) {
-      event.preventDefault();
+      keep(event);
       this.reading = false;
       this.pinch = { places: this.#places(event), view: chart.view };
       return;
@@ -45,13 +45,13 @@ export class Touches {
   #move(event) {
     const { chart } = this;
     if (this.pinch && event.touches.length === 2) {
-      event.preventDefault();
+      keep(event);
       chart.preview({ x: pinched(this.pinch, this.#places(event), chart.ratio) });
       return;
     }
     const place = chart.placeOf(event.touches[0]);
     if (this.reading) {
-      event.preventDefault();
+      keep(event);
       chart.point(place);
     } else if (this.pressed && apart(place, this.pressed) > STILL_PX * chart.ratio) {
       clearTimeout(this.timer); // the page scrolls
@@ -66,7 +66,7 @@ export class Touches {
       this.chart.settle();
     }
     if (this.reading) {
-      event.preventDefault(); // no click where the finger was
+      keep(event); // no click where the finger was
       this.reading = false;
     }
     this.pressed = null;
@@ -76,6 +76,9 @@ export class Touches {
     return [...event.touches].map((touch) => this.chart.placeOf(touch));
   }
 }
+
+/** Keep a touch from the page, which may have begun to scroll by it. */
+const keep = (event) => event.cancelable && event.preventDefault();
 
 const apart = ([left, top], [otherLeft, otherTop]) => Math.hypot(left - otherLeft, top - otherTop);
 

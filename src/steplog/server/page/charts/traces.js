@@ -2,7 +2,10 @@
 
 import { axisValues, firstAtLeast, nearest, nothing, widen } from "./ranges.js";
 
-/** `{line, skip, x, y, raw, low, high, bucket, marks}`, without the `skip` first points, which are not above 0. */
+/**
+ * `{line, skip, x, y, raw, low, high, bucket, reach, marks}`, without the `skip` first points, which are not above 0. A
+ * bucket is drawn at the last of its steps; the first one has what is up to `reach` before that.
+ */
 export function traceOf(line, { x, y }) {
   const skip = x.log ? firstAtLeast(line.x, Number.MIN_VALUE) : 0;
   const column = (values, log) => values && (skip ? axisValues(values, log).subarray(skip) : axisValues(values, log));
@@ -15,6 +18,7 @@ export function traceOf(line, { x, y }) {
     low: column(line.low, y.log),
     high: column(line.high, y.log),
     bucket: x.log ? Infinity : line.bucket,
+    reach: !x.log && x.kind === "step" && line.bucket > 1 && line.bucket < Infinity ? line.bucket - 1 : 0,
     marks: x.log ? { x: line.marks.x.map(Math.log10), sign: line.marks.sign } : line.marks,
   };
 }
@@ -22,7 +26,7 @@ export function traceOf(line, { x, y }) {
 /** From the first place to the last of all traces; null without any. */
 export function extentOf(traces) {
   const found = nothing();
-  for (const { x } of traces) if (x.length) widen(found, [x[0], x[x.length - 1]]);
+  for (const { x, reach } of traces) if (x.length) widen(found, [x[0] - reach, x[x.length - 1]]);
   return found[0] <= found[1] ? found : null;
 }
 

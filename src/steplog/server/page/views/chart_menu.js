@@ -66,8 +66,8 @@ function sceneNow(board, chart) {
   });
 }
 
-function python({ here, view, runs }, { names }) {
-  return untracked(() => pythonOf({ here, runs: runs.value, names, view }));
+function python({ here, view, runs }, chart) {
+  return untracked(() => pythonOf({ here, runs: runs.value, names: chart.names, view: choices(view, chart) }));
 }
 
 function linkTo(view, { key }) {
