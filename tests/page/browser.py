@@ -31,7 +31,7 @@ MOVES = 8  # events of a drag
 class Browser(DevTools):
     """A browser with one page; a context manager."""
 
-    def __init__(self, profile: Path) -> None:
+    def __init__(self, profile: Path, *switches: str) -> None:
         self.requests: list[str] = []
         self.dialogs: list[str] = []
         self.complaints: list[str] = []
@@ -39,7 +39,7 @@ class Browser(DevTools):
         self.sent_bytes = 0  # the bodies of requests
         self.statuses: dict[str, list[int]] = {}  # of the answers, by URL
         self._stood_in: dict[str, bytes] = {}
-        super().__init__(profile)
+        super().__init__(profile, *switches)
 
     def __enter__(self) -> Browser:
         return self

@@ -190,6 +190,27 @@ def test_many_lines_as_an_image_are_where_few_lines_as_paths_are(server, browser
 
 
 @pytest.mark.slow
+def test_a_spike_is_seen_also_while_a_hand_moves_more_lines_than_a_frame_has_time_for(server, browser):
+    size = 1000
+    high = [1.0] * size
+    high[500] = 9.0
+    draw = """(() => {{
+      const line = scene.lines[0];
+      scene.lines = Array.from({{ length: 300 }}, (_, at) => ({{ ...line, id: `${{at}}` }}));
+      plot.draw(scene);
+      plot.moving = {moving};
+      plot.refresh();
+      plot.paint();
+    }})()"""
+    told = curve([0.9] * size, low=[0.9] * size, high=high, count=9)
+    chart = Chart(browser, server, [metric({"a": told}, width=1.0001)])
+    for moving in ("true", "false"):
+        chart.run(draw.format(moving=moving))
+        seen = tinted(chart.of_curves(), "blue")
+        assert 1 <= seen[40].sum() <= 2, moving
+
+
+@pytest.mark.slow
 def test_a_chart_fills_its_element_as_that_changes_and_is_sharp(server, browser):
     chart = Chart(browser, server, [metric({"a": curve(wave(100))})])
     chart.run("document.querySelector('#box').style.width = '700px'")

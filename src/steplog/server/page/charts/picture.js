@@ -10,6 +10,7 @@ import { extentOf, heightsOf } from "./traces.js";
 
 const Y_ROOM = 0.05;
 const CROWD_POINTS = 40_000; // in sight, from which an image is quicker than paths
+const QUICK_POINTS = 250_000; // from which it is quicker still while a hand moves it
 
 /** The range of x of a scene, as the axis has it. */
 export function xRangeOf({ x }, traces) {
@@ -25,14 +26,15 @@ export function yRangeOf({ y }, traces, xRange) {
 
 /**
  * Paint a chart on a clear canvas: `{scene, traces, xRange, yRange, size, ratio, paths}`, `size` in CSS pixels, each of
- * `ratio` device pixels; `paths`: by no images. Returns the projection of its box.
+ * `ratio` device pixels; `paths`: by no images; `moving`: by a hand. Returns the projection of its box.
  */
 export function paintPicture(context, chart, inks) {
   const { scene, traces, ratio } = chart;
   const frame = frameOf(context, chart.size, { ...scene.x, range: chart.xRange }, { ...scene.y, range: chart.yRange });
   const view = new Projection(scaled(frame.box, ratio), chart.xRange, chart.yRange);
-  if (!chart.paths && pointsInSight(traces, view) > CROWD_POINTS) {
-    fillTraces(context, traces, view, ratio);
+  const points = chart.paths ? 0 : pointsInSight(traces, view);
+  if (points > CROWD_POINTS) {
+    fillTraces(context, traces, view, ratio, Boolean(chart.moving) && points > QUICK_POINTS);
     context.globalCompositeOperation = "destination-over"; // an image replaces what is there
     strokeFrame(context, frame, view, ratio, inks);
     context.globalCompositeOperation = "source-over";
