@@ -33,7 +33,8 @@ def strokes(keys: str) -> list[dict[str, Any]]:
         name, place = (" ", "Space") if key == "Space" else (key, key)
     else:
         assert len(key) == 1, f"no such key: {key}"
-        code, text, name, place = ord(key.upper()), key, key, f"Key{key.upper()}" if key.isalpha() else ""
+        code = ord(key.upper()) if key.isalnum() else 0  # those of other signs are another key's: 46 is Delete
+        text, name, place = key, key, f"Key{key.upper()}" if key.isalpha() else ""
         if "Shift" in held and key.isalpha():
             text = name = key.upper()
     if {"Alt", "Control", "Meta"} & set(held):

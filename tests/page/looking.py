@@ -29,7 +29,7 @@ SLOT = np.dtype(
         ("kind", "<u2"),
     ]
 )
-SLOTS_MAX = 60_000  # of a batch: 2 MB as it is sent are more than twice as many
+SLOTS_MAX = 32_000  # of a batch: 1 MiB
 SECOND_NS = 1_000_000_000
 
 

@@ -127,6 +127,7 @@ def test_columns_are_read_as_the_server_has_written_them(server, browser, place)
         ("GET", f"{place}table/?columns=name,config.lr,config.name,small.last,others.count", None),
         ("POST", f"{place}curves/", {"runs": [run.uuid, other.uuid], "names": [*TYPES, "far"]}),
         ("POST", f"{place}curves/", {"runs": [run.uuid], "names": ["small"], "x": "time"}),
+        ("POST", f"{place}curves/", {"runs": [run.uuid], "names": [*TYPES, "far"], "planes": True}),
         ("POST", f"{place}curves/", {"runs": [run.uuid], "names": ["none"]}),
     ]:
         read = read_by_page(module, method, f"{API}{path}", body)

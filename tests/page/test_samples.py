@@ -12,7 +12,7 @@ from page import axe
 from page.browser import Browser
 from page.looking import Live, address, hostile, project
 from page.modules import load
-from server.process import ServerProcess
+from server.process import ServerProcess, lasting_port
 
 TEXTS = "[...document.querySelectorAll('.sample pre')].map((each) => each.textContent)"
 STEP = "document.querySelector('.samples-head h2').textContent"
@@ -149,8 +149,10 @@ def test_json_is_a_tree_that_opens_by_keyboard_and_gives_its_paths(server, brows
     samples_of(server, browser, run.path)
     browser.wait("document.querySelector('.sample-tree')")
     tree = browser.run("document.querySelector('.sample-tree').innerText")
-    for said in ("best", "step", "flag", "true", "1,152,921,504,606,846,976", '"<b>x</b>"', "2 items"):
+    for said in ("4 keys", "best", "step", "flag", "true", "1,152,921,504,606,846,976", '"<b>x</b>"', "2 items"):
         assert said in tree
+    clipped = "[...document.querySelectorAll('.tree-fold .muted')].filter((each) => each.clientWidth < 20).length"
+    assert browser.run(clipped) == 0
     browser.by_role("button", re.compile("^of 2 items")).press("Enter")
     browser.by_role("button", re.compile("^1 1 key")).press("Enter")
     browser.run("navigator.clipboard.writeText = async (text) => { window.copied = text }")
@@ -187,7 +189,7 @@ def test_several_samples_of_a_step_are_told_apart(server, browser):
     browser.by_role("option", re.compile("^1 ?b of 1")).click()
     browser.wait(f"{TEXTS}[0] === 'b of 1' && location.search.includes('nth=1')")
     browser.by_role("button", "Next sample of this step").click()
-    browser.wait(f"{TEXTS}[0] === 'c of 1'")
+    browser.wait(f"{TEXTS}[0] === 'c of 1' && {CHOSEN} === '1c of 1'")
     samples_of(server, browser, run.path, "&step=1&nth=1")
     browser.wait(f"{TEXTS}[0] === 'b of 1' && {CHOSEN} === '1b of 1'")
 
@@ -232,6 +234,26 @@ def test_samples_with_a_text_in_them_are_found_among_all(server, browser):
 
 
 @pytest.mark.slow
+def test_samples_go_on_after_an_outage_and_what_was_shown_stays(browser, tmp_path):
+    with ServerProcess(tmp_path, "--port", str(lasting_port())) as server:
+        run = filled(server, "outage", [("words", text_of(f"sample {at}"), at) for at in range(300)])
+        samples_of(server, browser, run.path, "&step=299")
+        browser.wait(f"{TEXTS}[0] === 'sample 299'")
+        server.end()
+        browser.by_role("listbox", "Samples by step").press("Home")
+        browser.wait("document.getElementById('notice').textContent.startsWith('The server does not answer')")
+        assert browser.run(TEXTS) == ["sample 299"]
+        assert browser.run("document.querySelector('.sample').ariaBusy") == "true"
+        server.start()
+        run.log([("words", b'"new"', 300)])
+        browser.wait(f"{TEXTS}[0] === 'sample 0'")
+        browser.wait("document.querySelector('.samples-steps > [role=status]').textContent === '301 samples'")
+        browser.open("about:blank")
+    assert [line for line in browser.complaints if "net::ERR_CONNECTION_REFUSED" not in line] == []
+    browser.forget()
+
+
+@pytest.mark.slow
 def test_numbers_of_the_step_are_shown_beside_once_asked_for(server, browser):
     records = [
         ("words", b'"x"', 7),
@@ -272,7 +294,7 @@ def test_hostile_samples_are_shown_as_text_and_do_nothing(server, browser):
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_samples_fit_any_screen_and_axe_finds_nothing(server, browser, dark):
     place = project(server, f"fits {dark}")
-    for name in ("a", "b_" + "x" * 80):
+    for name in ("a", "b_" + "x" * 80, "c"):
         run = Live(server, place, name=name)
         run.log([("words", text_of("word " * 300 + "x" * 300), step) for step in range(100)])
         run.log([("rows", text_of([{"prompt": "p" * 200, "answer": "x " * 200, "score": 1}]), 99)])

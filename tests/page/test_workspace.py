@@ -251,7 +251,7 @@ def test_a_range_that_is_typed_is_that_of_all_charts(server, browser):
     place, _ = a_sweep(server, "range")
     browser.size(1500, 800)
     opened(browser, server, place)
-    browser.by_role("button", "All steps").click()
+    browser.by_role("button", "Steps: all").click()
     browser.by_role("spinbutton", "From, in steps").fill("30")
     browser.by_role("spinbutton", "to, in steps").fill("10")
     browser.press("Enter")
@@ -261,6 +261,11 @@ def test_a_range_that_is_typed_is_that_of_all_charts(server, browser):
     browser.by_role("image", re.compile("eval/metric_10.* step 30 to step 40")).found()
     browser.by_role("image", re.compile("eval/metric_11.* step 30 to step 40")).found()
     assert query_of(browser) == {"range": "30,40"}
+    x, y = browser.by_role("image", re.compile("eval/metric_11")).middle()
+    browser.drag((x - 60, y), (x + 60, y))
+    browser.wait("new URLSearchParams(location.search).get('range') !== '30,40'")
+    start, end = map(float, query_of(browser)["range"].split(","))
+    assert 30 < start < end < 40
     browser.by_role("button", "Reset zoom").click()
     browser.by_role("image", re.compile("eval/metric_10.* step 0 to step 49")).found()
     assert query_of(browser) == {}
@@ -380,3 +385,12 @@ def test_a_chart_is_saved_as_files_and_copied_as_a_link(server, browser, tmp_pat
 def saved(browser: Browser, file: Path) -> Any:
     wait_until(file.exists, 30, lambda: [file, browser.complaints])
     return file.read_bytes()
+
+
+@pytest.mark.slow
+def test_a_project_that_is_not_there_is_said_to_be_so(server, browser):
+    with browser.complaining("404"):
+        browser.open(address(server, "/team/projects/nowhere/"))
+        browser.by_role("heading", "No such project").found()
+        browser.by_role("link", "See those that it has.").click()
+        browser.wait("location.pathname === '/'")

@@ -71,6 +71,22 @@ def test_points_are_placed_exactly(records, shift, is_sorted, ends):
     assert repr(shown(list(curve.buckets()))) == repr(exact(points, 1 << shift, *ends))
 
 
+NEAR = st.integers(-3000, 3000)
+
+
+@given(NEAR, st.sampled_from([1, 2, 3, 8, 10, 64, 1000]), st.integers(1, 900), st.integers(0, 9), st.tuples(NEAR, NEAR))
+def test_evenly_spaced_points_are_placed_exactly(start, stride, count, shift, ends):
+    values = [(number * 7919 % 1009) / 8 for number in range(count)]
+    for steps in (
+        range(start, start + count * stride, stride),
+        array("q", range(start, start + count * stride, stride)),
+    ):
+        points = points_of(values, steps)
+        curve = Curve(1 << shift, Axis(), *ends)
+        curve.add_points(points)
+        assert repr(shown(list(curve.buckets()))) == repr(exact(points, 1 << shift, *ends))
+
+
 @given(st.integers(-(2**63), 2**63 - 1), st.integers(0, 2**64), st.integers(1, 2000))
 def test_the_width_is_the_least_power_of_two_that_fits(low, span, buckets):
     high, width = low + span, width_for(low, low + span, buckets)

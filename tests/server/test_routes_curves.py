@@ -73,18 +73,26 @@ def test_curves_come_as_columns(server, uuid):
     header = {key: value for key, value in as_json.items() if key not in ("buckets", "since")}
     assert {key: value for key, value in table.about.items() if key != "since"} == header
     assert list(table.columns) == [
-        "series", "bucket", "at", "step", "min", "max", "last", "count", "nan", "inf", "-inf", "approximate",
+        "series", "bucket", "step", "min", "max", "last", "count", "nan", "inf", "-inf",
     ]  # fmt: skip
-    assert table.columns["approximate"].count == 0
     assert table.columns["min"].type == "f4"
     for name in ("series", "bucket", "step", "count"):
         assert list(table.columns[name].values()) == [bucket[name] for bucket in as_json["buckets"]]
     ends = [bucket[end] for bucket in as_json["buckets"][:79] for end in ("min", "max")]
     span = max(ends) - min(ends)
-    for name in ("min", "max", "last"):
+    last = list(table.columns["last"].values())
+    for name, side in (("min", -1), ("max", 1), ("last", 0)):
         exact = [bucket[name] for bucket in as_json["buckets"]][:79]
-        assert all(abs(a - b) <= span / 4096 for a, b in zip(table.columns[name].values(), exact, strict=False))
+        values = [b if a == math.inf else a for a, b in zip(table.columns[name].values(), last, strict=True)]
+        assert all(abs(a - b) <= span / 4096 for a, b in zip(values, exact, strict=False))
+        assert all((a - b) * side >= -span / 2**23 for a, b in zip(values, exact, strict=False)), "no spike is smaller"
     assert list(table.columns["nan"].values())[-5:] == [1, 0, 0, 0, 0]
+    planes = ask(server, MEDIA_TYPE, runs=[uuid, "gone"], names=["loss", "odd", "none"], buckets=100, planes=True)
+    (same,) = decode(planes.content)
+    assert planes.content != answer.content
+    assert {name: bytes(column.content) for name, column in same.columns.items()} == {
+        name: bytes(column.content) for name, column in table.columns.items()
+    }
 
 
 def wait_until_packed(server: ServerProcess) -> None:
@@ -167,6 +175,7 @@ def test_curves_over_time_are_of_nanoseconds(server, uuid, x):
             400,
             {"buckets": ["Ensure this value is greater than or equal to 1."]},
         ),
+        ({"runs": ["a"], "names": ["a"], "planes": 1}, 400, {"planes": ["Must be a valid boolean."]}),
         ({"runs": ["a"], "names": ["a"], "since": 1}, 400, {"since": ["Not a valid string."]}),
         ({"runs": ["a"], "names": ["a"], "since": [1]}, 400, {"since": ["Not a list of strings."]}),
         (
@@ -236,4 +245,4 @@ def test_values_are_float32_only_where_no_curve_loses_its_shape(series, kind):
     answer = CurveAnswer(True, ["run"], [0], ["a", "b"], [1, 1], places, [], [], columns, Answered(0, [], {}))
     (table,) = decode(as_columns(answer, "step", "token"))
     assert table.columns["min"].type == kind
-    assert table.columns["step"].type == "f8"
+    assert table.columns["step"].type == "u4"

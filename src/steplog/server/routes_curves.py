@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
+from functools import partial
 
 import msgspec
 from starlette.requests import Request
@@ -21,6 +22,7 @@ from steplog.server.records.curve_query import (
     NAMES_MAX,
     RUNS_MAX,
     TOKENS_MAX,
+    CurveAnswer,
     CurveQuery,
     Signer,
 )
@@ -30,6 +32,8 @@ from steplog.server.store_types import ProjectRow, TableQuery
 from steplog.server.validation import Fields, ValidationError
 
 __all__ = ["Curves"]
+
+_Encode = Callable[[CurveAnswer, str, str], bytes]
 
 _AXES = ("step", "time", "relative")
 _BUCKETS_DEFAULT = 1000
@@ -54,6 +58,7 @@ class Curves(Endpoint):
         high = fields.integer("to", slot.NO_STEP + 1, slot.STEP_MAX)
         buckets = fields.integer("buckets", 1, BUCKETS_MAX) or _BUCKETS_DEFAULT
         since = self._tokens(raw, fields)
+        in_planes = fields.flag("planes")
         fields.check()
         conditions = None if where is None else conditions_of(where)
         media_type = chosen_type(", ".join(request.headers.getlist("accept")), MEDIA_TYPES)
@@ -62,7 +67,11 @@ class Curves(Endpoint):
             return JsonResponse({"detail": f"Could not satisfy the request Accept header. Offered: {offered}."}, 406)
         project = await self.project()
         query = CurveQuery(tuple(dict.fromkeys(runs)), tuple(dict.fromkeys(names)), x, low, high, buckets)
-        body = await self.read(self._answer, project, query, where, conditions, since, media_type)
+        if media_type == MEDIA_TYPES[0]:
+            encode: _Encode = as_json
+        else:
+            encode = partial(as_columns, in_planes=in_planes)
+        body = await self.read(self._answer, project, query, where, conditions, since, encode)
         return Response(body, media_type=media_type, headers={"Vary": "Accept"})
 
     @staticmethod
@@ -80,7 +89,7 @@ class Curves(Endpoint):
         where: str | None,
         conditions: Sequence[Condition] | None,
         since: Sequence[str],
-        media_type: str,
+        encode: _Encode,
     ) -> bytes:
         signer = Signer(self.store.instance, self.state.secret)
         question = [project.uuid, where, query.x, query.low, query.high, query.buckets]
@@ -93,7 +102,6 @@ class Curves(Endpoint):
         if len(answered) == len(since):
             query = msgspec.structs.replace(query, since=answered)
         answer = self.store.curves(project, query)
-        encode = as_json if media_type == MEDIA_TYPES[0] else as_columns
         return encode(answer, query.x, signer.token(question, answer.answered))
 
     def _matching(self, project: ProjectRow, conditions: Sequence[Condition]) -> list[str]:

@@ -99,6 +99,14 @@ class Fields:
             return value
         return []
 
+    def flag(self, field: str) -> bool:
+        """True or false; false without it."""
+        value = self._value(field, required=False)
+        if value is None or isinstance(value, bool):
+            return bool(value)
+        self.add_error(field, "Must be a valid boolean.")
+        return False
+
     def choice(self, field: str, choices: Sequence[str], *, required: bool = False) -> str | None:
         """One of ``choices``."""
         value = self._value(field, required)

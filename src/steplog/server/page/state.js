@@ -69,7 +69,23 @@ const FIELDS = {
   large: ["large", text()], // the chart that is shown large
   figure: ["figure", among("last", "min", "max", "count")], // in the table of metrics
   size: ["size", among("medium", "small", "large")], // of the charts
+  saved: ["view", text()], // uuid of the saved view that this one was
+  opening: ["saved", text()], // uuid of the saved view that is to be shown instead, as soon as it is known
 };
+const ABOUT_SAVING = ["view", "saved"];
+
+/** The query of an address as a view would write it, without what it says of saved views: to compare by. */
+export function choicesOf(search) {
+  const given = new URLSearchParams(search);
+  const kept = new URLSearchParams();
+  for (const [name, { start, read, write }] of Object.values(FIELDS)) {
+    if (!given.has(name) || ABOUT_SAVING.includes(name)) continue;
+    const value = read(given.get(name));
+    if (json(value) !== json(start)) kept.set(name, write(value));
+  }
+  const found = kept.toString();
+  return found && `?${found}`;
+}
 
 /** The choices of the view at an address: a signal for each of `FIELDS`. */
 export class View {

@@ -1,16 +1,19 @@
 """Curves of many runs as JSON and as columns. Pure.
 
 Both have the same header, which says what the buckets are of. Columns that have nothing to tell (nothing is NaN,
-infinite or approximate) are left out of JSON, and empty otherwise.
+infinite or approximate) are left out.
 
-Values travel as float32 where no series loses more than a 4,096th of its range by it, and float64 else; steps and
-buckets as float64, and int64 where one is beyond 2^53.
+Values travel as float32 where no series loses more than a 4,096th of its range by it, and float64 else. Of the random
+bits of a mantissa none are sent in vain: a least and a greatest number that is the last one is infinity, and in float32
+others have only the bits that the range needs, rounded outwards, so that no spike becomes smaller. Steps and buckets
+travel as 32 bits where they fit, else as float64, and int64 where one is beyond 2^53.
 """
 
 from __future__ import annotations
 
 import math
 import struct
+import sys
 from array import array
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
@@ -18,7 +21,7 @@ from typing import Any
 
 import msgspec
 
-from steplog.column_format import MEDIA_TYPE, Column, encode, numbers
+from steplog.column_format import MEDIA_TYPE, Column, encode, numbers, planes
 from steplog.records.dates import date_of
 from steplog.records.finite import finite
 from steplog.server.records.curve_query import CurveAnswer
@@ -30,7 +33,8 @@ _NAMES = {"place": "bucket", "low": "min", "high": "max", "nans": "nan", "infs":
 _VALUES = ("low", "high", "last")
 _SPARSE = ("nans", "infs", "ninfs", "approximate")
 _EXACT = 2**53
-_FLOAT32_MAX = struct.unpack("<f", b"\xff\xff\x7f\x7f")[0]
+_FLOAT32_MAX = struct.unpack("<f", b"\x00\x00\x7f\x7f")[0]  # what is rounded up is not infinite
+_BITS_MIN = 12
 _PRECISION = 2**-24  # of float32, relative
 _LEAST = 2**-150  # and absolute
 _PARTS = 4096
@@ -59,17 +63,17 @@ def as_json(answer: CurveAnswer, x: str, token: str) -> bytes:
     return msgspec.json.encode({**_header(answer, x, token), "buckets": rows})
 
 
-def as_columns(answer: CurveAnswer, x: str, token: str) -> bytes:
+def as_columns(answer: CurveAnswer, x: str, token: str, *, in_planes: bool = False) -> bytes:
     """The header and the columns: series, bucket, at, step, min, max, last, count, nan, inf, -inf, approximate."""
     given = answer.columns
     columns = [numbers("series", "u4", given["series"]), _integers("bucket", given["place"])]
     columns.append(numbers("at", "f4", _parts_of_buckets(answer) if x != "step" else ()))
     columns.append(_integers("step", given["step"]))
-    kind = "f4" if _fits_float32(given) else "f8"
-    columns += [numbers(_NAMES.get(name, name), kind, given[name]) for name in _VALUES]
+    columns += _values(given)
     columns.append(_counts("count", given["count"]))
     columns += [_counts(_NAMES.get(name, name), given[name] if any(given[name]) else ()) for name in _SPARSE]
-    return encode(columns, _header(answer, x, token))
+    columns = [column for column in columns if column.count]
+    return encode([*map(planes, columns)] if in_planes else columns, _header(answer, x, token))
 
 
 def _header(answer: CurveAnswer, x: str, token: str) -> dict[str, Any]:
@@ -97,38 +101,65 @@ def _parts_of_buckets(answer: CurveAnswer) -> list[float]:
     return parts
 
 
+def _values(given: Mapping[str, Sequence[Any]]) -> list[Column]:
+    """The columns min, max and last."""
+    bits = _mantissa_bits(given)
+    kind = "f4" if bits else "f8"
+    found = []
+    for name in ("low", "high"):
+        values = [math.inf if end == last else end for end, last in zip(given[name], given["last"], strict=True)]
+        packed = array("f" if bits else "d", values)
+        found.append(numbers(_NAMES[name], kind, _rounded(packed, bits, up=name == "high") if bits else packed))
+    return [*found, numbers("last", kind, given["last"])]
+
+
+def _rounded(values: array[float], bits: int, *, up: bool) -> array[float]:
+    """Float32 with that many bits of their mantissas, the others zero; none is inside of what it was."""
+    spare = 23 - bits
+    if spare <= 0 or not values:
+        return values
+    lanes = int.from_bytes(array("I", [1]) * len(values), sys.byteorder)
+    words = int.from_bytes(values, sys.byteorder)
+    signs = (words >> 31) & lanes
+    away = lanes ^ signs if up else signs  # the lanes that go away from zero
+    words = (words + away * ((1 << spare) - 1)) & (lanes * (0xFFFFFFFF >> spare << spare))
+    return array("f", words.to_bytes(4 * len(values), sys.byteorder))
+
+
 def _integers(name: str, values: Sequence[int]) -> Column:
-    if values and not -_EXACT <= min(values) <= max(values) <= _EXACT:
-        return numbers(name, "i8", values)
-    return numbers(name, "f8", values)
+    low, high = (min(values), max(values)) if values else (0, 0)
+    kind = "u4" if low >= 0 and high < 2**32 else "f8" if low >= -_EXACT and high <= _EXACT else "i8"
+    return numbers(name, kind, values)
 
 
 def _counts(name: str, values: Sequence[int]) -> Column:
     return numbers(name, "u4" if not values or max(values) < 2**32 else "f8", values)
 
 
-def _fits_float32(columns: Mapping[str, Sequence[Any]]) -> bool:
-    series, first = columns["series"], 0
+def _mantissa_bits(columns: Mapping[str, Sequence[Any]]) -> int:
+    """How many bits of a float32 keep the shape of all series; 0: these are not enough."""
+    series, first, most = columns["series"], 0, _BITS_MIN
     while first < len(series):
         end = bisect_right(series, series[first], first)
-        if not _fits(columns["low"][first:end], columns["high"][first:end]):
-            return False
-        first = end
-    return True
+        bits = _bits_of(columns["low"][first:end], columns["high"][first:end])
+        if not bits:
+            return 0
+        most, first = max(most, bits), end
+    return most
 
 
-def _fits(lows: Sequence[float], highs: Sequence[float]) -> bool:
-    """Whether a series of this range keeps its shape."""
+def _bits_of(lows: Sequence[float], highs: Sequence[float]) -> int:
+    """How many bits keep the shape of a series of this range."""
     low, high = _finite(min, lows), _finite(max, highs)
     if low is None or high is None:
-        return True  # nothing is finite
+        return _BITS_MIN  # nothing is finite
     most = max(abs(low), abs(high))
     if most > _FLOAT32_MAX:
-        return False
+        return 0
     if most * _PRECISION + _LEAST <= (high - low) / _PARTS:
-        return True
+        return min(23, math.ceil(math.log2(most / (high - low) * _PARTS)) + 1)
     kept = array("f", (low, high))
-    return low == high and kept[0] == low
+    return _BITS_MIN if low == high and kept[0] == low else 0
 
 
 def _finite(end: Any, values: Sequence[float]) -> float | None:

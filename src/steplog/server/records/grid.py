@@ -31,6 +31,7 @@ from steplog.server.records.summary import Entries
 
 __all__ = ["Axis", "Bucket", "Curve", "width_for"]
 
+_EVEN_MAX = 256
 _LOW, _HIGH, _LAST, _COUNT, _STEP, _TIME, _NANS, _INFS, _NINFS, _APPROXIMATE = range(10)
 
 
@@ -144,18 +145,69 @@ class Curve:
 
     def _point_columns(self, points: Points, xs: Sequence[int], numbers: Sequence[Number]) -> list[Sequence[Any]]:
         """Points in order, all numbers and finite, as columns; empty if none of them is wanted."""
-        shift = self._shift
         first, end = bisect_left(xs, self._low), bisect_left(xs, self._high + 1)
+        if first >= end:
+            return []
+        size = self._points_a_bucket(xs, first, end)
+        head, tail = first, first  # between them each bucket has as many points
+        if size > 1:
+            head = min(end, first + (-xs[first] % (1 << self._shift)) // (xs[first + 1] - xs[first]))
+        if size:
+            tail = max(head, end - (end - head) % size)
+        parts = [
+            self._uneven_columns(points, xs, numbers, first, head) if first < head else [],
+            self._even_columns(points, xs, numbers, head, tail, size) if head < tail else [],
+            self._uneven_columns(points, xs, numbers, tail, end) if tail < end else [],
+        ]
+        columns = [list(chain.from_iterable(each)) for each in zip(*filter(None, parts), strict=True)]
+        zeros = [0] * len(columns[0])
+        return [*columns, zeros, zeros, zeros, zeros]
+
+    def _points_a_bucket(self, xs: Sequence[int], first: int, end: int) -> int:
+        """How many points a bucket has that is full; 0 if they are not evenly spaced, or that differs."""
+        if end - first < 3:
+            return 0
+        stride, width = xs[first + 1] - xs[first], 1 << self._shift
+        if stride <= 0 or (stride < width and (width % stride or xs[first] % stride or width // stride > _EVEN_MAX)):
+            return 0
+        if xs[end - 1] - xs[first] != stride * (end - first - 1):
+            return 0
+        spaced = range(xs[first], xs[end - 1] + 1, stride)
+        found = xs[first:end]
+        is_even = found == spaced if isinstance(found, range) else list(found) == list(spaced)
+        return max(1, width // stride) if is_even else 0
+
+    def _even_columns(
+        self, points: Points, xs: Sequence[int], numbers: Sequence[Number], first: int, end: int, size: int
+    ) -> list[Sequence[Any]]:
+        """Buckets of as many points each."""
+        last = first + size - 1
+        rows = [numbers[first + at : end : size] for at in range(size)]
+        count = len(rows[0])
+        times = points.times[first:end]
+        latest = [points.times[first + at : end : size] for at in range(size)]
+        is_single = size == 1
+        return [
+            [x >> self._shift for x in xs[last:end:size]],
+            rows[0] if is_single else list(map(min, *rows)),
+            rows[0] if is_single else list(map(max, *rows)),
+            rows[-1],
+            [size] * count,
+            points.steps[last:end:size],
+            latest[-1] if is_single or _is_ascending(times) else list(map(max, *latest)),
+        ]
+
+    def _uneven_columns(
+        self, points: Points, xs: Sequence[int], numbers: Sequence[Number], first: int, end: int
+    ) -> list[Sequence[Any]]:
+        shift = self._shift
         places, bounds = [], [first]
         while first < end:
             places.append(xs[first] >> shift)
             first = bisect_left(xs, places[-1] + 1 << shift, first, end)
             bounds.append(first)
-        if not places:
-            return []
         steps, times = points.steps, points.times
         parts = [numbers[a:b] for a, b in pairwise(bounds)]
-        zeros = [0] * len(places)
         return [
             places,
             list(map(min, parts)),
@@ -164,7 +216,6 @@ class Curve:
             list(map(len, parts)),
             [steps[b - 1] for b in bounds[1:]],
             [max(times[a:b]) for a, b in pairwise(bounds)],
-            *(zeros, zeros, zeros, zeros),
         ]
 
     def _entry_columns(self, entries: Entries, lows: list[int], highs: list[int]) -> list[Sequence[Any]] | None:

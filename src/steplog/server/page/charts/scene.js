@@ -86,7 +86,6 @@ function groupLines(curves, runs, unit) {
     if (!groups.has(name)) groups.set(name, []);
     groups.get(name).push(run);
   }
-  const colours = coloursOf([...groups.keys()]);
   const lines = [];
   curves.forEach(({ name, byRun, width, exact }, number) => {
     for (const [group, among] of groups) {
@@ -99,7 +98,7 @@ function groupLines(curves, runs, unit) {
         name: group,
         metric: name,
         label: curves.length > 1 ? `${group} · ${name}` : group,
-        colour: colours.get(group),
+        colour: among[0].colour,
         raw: null,
         marks: { x: parts.flatMap(({ marks }) => marks.x), sign: parts.flatMap(({ marks }) => marks.sign) },
         dashes: DASHES[number % DASHES.length],

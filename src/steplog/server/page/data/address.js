@@ -20,6 +20,7 @@ export const api = {
   columns: ({ namespace, project }) => path("api", "v0", namespace, "projects", project, "table", "columns"),
   curves: ({ namespace, project }) => path("api", "v0", namespace, "projects", project, "curves"),
   views: ({ namespace, project }) => path("api", "v0", namespace, "projects", project, "views"),
+  view: ({ namespace, project }, uuid) => path("api", "v0", namespace, "projects", project, "views", uuid),
   runs: ({ namespace, project }) => path("api", "v0", namespace, "projects", project, "runs"),
   run: ({ namespace, project }, uuid) => path("api", "v0", namespace, "projects", project, "runs", uuid),
   restored: ({ namespace, project }, uuid) =>

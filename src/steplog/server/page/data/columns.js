@@ -1,4 +1,4 @@
-// Reads `application/vnd.steplog.columns`: typed arrays over the answer itself, nothing is copied.
+// Reads `application/vnd.steplog.columns`: typed arrays over the answer itself; what came as planes is put together.
 
 export const COLUMNS = "application/vnd.steplog.columns";
 
@@ -19,13 +19,24 @@ export function tablesOf(buffer) {
     let end = data;
     for (const { name, type, offset, bytes, count } of about.columns) {
       const first = data + offset;
-      columns[name] = type === "json" ? textsOf(buffer, first, bytes, count) : new TYPES[type](buffer, first, count);
+      if (type === "json") columns[name] = textsOf(buffer, first, bytes, count);
+      else if (type.endsWith("p")) columns[name] = new TYPES[type.slice(0, -1)](joined(buffer, first, bytes, count));
+      else columns[name] = new TYPES[type](buffer, first, count);
       end = data + offset + bytes;
     }
     tables.push({ about, columns });
     start = Math.ceil(end / 8) * 8;
   }
   return tables;
+}
+
+/** Of planes, byte 0 of each number, then byte 1, …: the numbers. */
+function joined(buffer, first, bytes, count) {
+  const [planes, numbers, size] = [new Uint8Array(buffer, first, bytes), new Uint8Array(bytes), bytes / count];
+  for (let plane = 0, from = 0; from < bytes; plane += 1) {
+    for (let to = plane; to < bytes; to += size, from += 1) numbers[to] = planes[from];
+  }
+  return numbers.buffer;
 }
 
 function textsOf(buffer, first, bytes, count) {

@@ -61,7 +61,7 @@ export async function changeAll(uuids, change, tell = () => {}) {
 const brief = (here, uuid) => read(api.run(here, uuid) + query({ brief: 1 }));
 
 /** Make requests that take a key: asks for one, also where the session ends meanwhile. */
-async function changing(request) {
+export async function changing(request) {
   for (;;) {
     await needKey();
     try {

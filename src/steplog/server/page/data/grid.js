@@ -9,9 +9,9 @@ const NANOSECONDS = 1e9;
  *
  * @typedef {object} Curve
  * @property {number} width of a bucket: steps or nanoseconds
- * @property {Float64Array|BigInt64Array} bucket has what is in [bucket × width, (bucket + 1) × width)
+ * @property {Uint32Array|Float64Array|BigInt64Array} bucket has what is in [bucket × width, (bucket + 1) × width)
  * @property {Float64Array} x a step, seconds since the epoch, or seconds since the run began
- * @property {Float64Array|BigInt64Array} step of the last number
+ * @property {Uint32Array|Float64Array|BigInt64Array} step of the last number
  * @property {Float64Array|Float32Array} last
  * @property {Float64Array|Float32Array} min of the finite numbers of a bucket; NaN without one
  * @property {Float64Array|Float32Array} max
@@ -39,8 +39,9 @@ export class Grid {
       if (!this.metrics.has(name)) this.metrics.set(name, new Map());
       for (const uuid of runs) if (about.reset || !isKnown(name, uuid)) drop(name, uuid);
     }
+    if (columns.series) spellOut(columns);
     for (const at of about.whole) drop(about.names[about.series[at][1]], about.runs[about.series[at][0]]);
-    for (const [at, first, end] of stretches(columns.series)) {
+    for (const [at, first, end] of stretches(columns.series ?? [])) {
       const [run, name] = about.series[at];
       const curves = this.metrics.get(about.names[name]);
       const [before, part] = [curves.get(about.runs[run]), curveOf(columns, first, end, about.x, about.widths[name])];
@@ -57,6 +58,13 @@ export class Grid {
     const width = known.reduce((most, [, curve]) => Math.max(most, curve.width), 1);
     const byRun = new Map(known.map(([uuid, curve]) => [uuid, coarser(curve, width)]));
     return { name, width, exact: known.every(([, { single }]) => single), byRun };
+  }
+}
+
+/** Least and greatest numbers that are the last one are sent as infinity. */
+function spellOut({ min, max, last }) {
+  for (const ends of [min, max]) {
+    for (let at = 0; at < ends.length; at += 1) if (ends[at] === Infinity) ends[at] = last[at];
   }
 }
 
@@ -83,7 +91,7 @@ function curveOf(columns, first, end, kind, width) {
   const part = (name) => columns[name].subarray(first, end);
   const curve = { width };
   for (const name of ["bucket", "step", "last", "min", "max", "count"]) curve[name] = part(name);
-  for (const [name, column] of Object.entries(SPARSE)) curve[name] = columns[column].length ? part(column) : null;
+  for (const [name, column] of Object.entries(SPARSE)) curve[name] = columns[column] ? part(column) : null;
   curve.x = kind === "step" ? numbersOf(curve.step) : secondsOf(curve.bucket, part("at"), width);
   return finished(curve);
 }
@@ -95,7 +103,7 @@ function finished(curve) {
   return curve;
 }
 
-const numbersOf = (column) => (column instanceof BigInt64Array ? Float64Array.from(column, Number) : column);
+const numbersOf = (column) => (column instanceof Float64Array ? column : Float64Array.from(column, Number));
 
 /** Where in its bucket the latest point of each is, `at` as a part of the width. */
 function secondsOf(bucket, at, width) {

@@ -2,11 +2,11 @@
 
 import { signal } from "../ui.js";
 import { api, query } from "./address.js";
-import { Refused, readChanged } from "./api.js";
+import { Missing, Refused, readChanged } from "./api.js";
 import { poll } from "./poll.js";
 
 const NAMES_MAX = 10_000;
-const EVERY = { least: 5, most: 60 };
+const EVERY = { least: 4, most: 20 }; // seconds; where nothing is new, an answer is empty
 
 export class MetricNames {
   constructor(here) {
@@ -26,7 +26,7 @@ export class MetricNames {
       return { changed: answer.body !== null, ...EVERY };
     };
     poll(ask, { signal: ends.signal }).catch((error) => {
-      if (!ends.signal.aborted && !(error instanceof Refused)) throw error;
+      if (!ends.signal.aborted && !(error instanceof Missing || error instanceof Refused)) throw error;
     });
     return () => ends.abort();
   }

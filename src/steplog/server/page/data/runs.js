@@ -18,6 +18,7 @@ const LEAST_S = 4; // between polls: after a change, and at most without one
 const MOST_S = 15;
 
 const NONE = new Set();
+const NEWEST = "-started"; // the server's own order is that of arrival, which is another one for imported runs
 const ALWAYS = ["name", "status", "started", "ended", "seen", "last_point", "lost"];
 
 /** The runs of the project `here`, by the choices of `view`. */
@@ -28,6 +29,7 @@ export class Runs {
   #turn = Promise.resolve(); // requests are sent one after another
   #waiting = null; // the one that has not begun
   #least = 0; // the index of a row that is to be read in any case
+  #colours = new Map(); // that runs and groups have had
   #wake = new EventTarget(); // makes the poll ask at once
   #before = []; // the runs that were shown
 
@@ -52,7 +54,7 @@ export class Runs {
     this.lines = computed(() => displayed(this.rows.value, view.group.value, this.closed.value));
     this.#open = computed(() => displayed(this.rows.value, view.group.value, NONE));
     this.shownUuids = computed(() => this.#chosen());
-    /** `ShownRun[]`: `{uuid, name, colour, status, started, group}`, in the table's order. */
+    /** `ShownRun[]`: `{uuid, name, colour, status, started, group}`, in the table's order; a group has one colour. */
     this.shown = computed(() => this.#shown());
     this.colours = computed(() => new Map(this.shown.value.map(({ uuid, colour }) => [uuid, colour])));
     this.second = signal(0); // changes every second, and every minute, while the page is looked at
@@ -106,10 +108,18 @@ export class Runs {
     removed.value = [];
   }
 
-  /** Read more pages, until there is one row more. */
-  more() {
-    this.#least = this.rows.value.length;
+  /** Read more pages, until there is one row more, or so many. */
+  more(count = this.rows.value.length + 1) {
+    this.#least = count - 1;
     return this.#hasten();
+  }
+
+  /** Select all runs of the table, or as many as are shown at most; returns how many. */
+  async selectAll() {
+    await this.more(SHOWN_MAX);
+    this.#least = 0;
+    this.selected.value = new Set(this.rows.value.slice(0, SHOWN_MAX).map(({ uuid }) => uuid));
+    return this.selected.value.size;
   }
 
   /** Ask at once, since something has changed. */
@@ -148,7 +158,7 @@ export class Runs {
     const { where, sort, group } = this.view;
     const fields = [...ALWAYS, ...this.columns.value, ...(group.value ? [group.value] : [])];
     const columns = [...new Set(fields)].filter((field) => field !== "duration"); // that is known from the dates
-    return { where: where.value, sort: sort.value, columns };
+    return { where: where.value, sort: sort.value || NEWEST, columns };
   }
 
   /** Bring up to date what is in view, after the requests before it. Returns whether anything changed. */
@@ -167,8 +177,7 @@ export class Runs {
     const text = JSON.stringify(question);
     const isCurrent = () => text === JSON.stringify(untracked(() => this.#question()));
     const named = this.metrics.value.length ? null : this.#name();
-    const changed = await this.#pages.read(question, () => this.#needed(), isCurrent);
-    await named;
+    const [changed] = await Promise.all([this.#pages.read(question, () => this.#needed(), isCurrent), named]);
     await this.#askLone();
     return changed;
   }
@@ -236,11 +245,15 @@ export class Runs {
       if (run) rows.push(group ? { ...run, [group]: cellOf(run, group) } : run);
     }
     this.outside = rows.length - known.size;
-    const colours = coloursOf(rows.map(({ uuid }) => uuid));
     const now = rows.map((row) => {
       const { uuid, name, status, started } = row;
-      return { uuid, name, colour: colours.get(uuid), status, started, group: groupText(row, group) };
+      return { uuid, name, colour: null, status, started, group: groupText(row, group) };
     });
+    // What is hidden and shown again has its colour again, where it is free.
+    const coloured = ({ uuid, group: text }) => (group ? `${group} ${text ?? ""}` : uuid);
+    const colours = coloursOf([...new Set(now.map(coloured))], this.#colours);
+    this.#colours = new Map([...this.#colours, ...colours]);
+    for (const run of now) run.colour = colours.get(coloured(run));
     if (JSON.stringify(now) !== JSON.stringify(this.#before)) this.#before = now;
     return this.#before;
   }

@@ -1,6 +1,6 @@
 // What a run has of a field of the filter language: from a row of the table, or from the run itself.
 
-import { json, numeric, shown } from "./values.js";
+import { json, numeric, shown, visible } from "./values.js";
 
 const LIST = "tag";
 
@@ -28,7 +28,7 @@ export function configCells(config, path = "config") {
 export function groupText(row, field) {
   const value = field ? row[field] : undefined;
   if (value === undefined || value === null) return null;
-  if (field === LIST) return value.length ? [...value].sort().join(", ") : null;
+  if (field === LIST) return value.length ? value.map((tag) => visible(tag)).sort().join(", ") : null;
   return shown(value);
 }
 

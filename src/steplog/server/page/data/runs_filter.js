@@ -11,12 +11,23 @@ export const valueText = (text) => (PLAIN.test(text) && !READ_AS_OTHER.test(text
 
 /** The conditions of a filter, as they are written. */
 export function conditionsOf(where) {
+  if (where.trim().startsWith("[")) return conditionsOfTriples(where);
   const found = [""];
   for (const [piece] of where.trim().matchAll(PIECE)) {
     if (/^\s+and\s*$/.test(piece)) found.push("");
     else found[found.length - 1] += piece;
   }
   return found.map((each) => each.trim()).filter(Boolean);
+}
+
+/** Those of a JSON array of triples `[field, operator, value]`, as text. */
+function conditionsOfTriples(where) {
+  try {
+    const written = (value) => (typeof value === "string" ? valueText(value) : JSON.stringify(value));
+    return JSON.parse(where).map(([field, operator, value]) => `${field}${operator}${written(value)}`);
+  } catch {
+    return [where.trim()];
+  }
 }
 
 /** A filter with a condition more, or, if it has that, without. `isOnly`: in the place of others of the field. */
@@ -30,12 +41,12 @@ export function withSwitched(where, field, text, isOnly) {
 export const hasCondition = (where, field, text) =>
   conditionsOf(where).includes(text === null ? `${field}=null` : `${field}=${valueText(text)}`);
 
-/** What is typed, as a filter: words without any operator are looked for in the names of runs. */
+/** What is typed, as a filter: words without any operator are looked for in all texts of a run. */
 export function filterOf(text) {
   const typed = text.trim();
   if (!typed || typed.startsWith("[") || /[=<>~]/.test(typed.replace(QUOTED, ""))) return typed;
   const words = typed.match(/"(?:[^"\\]|\\.)*"|\S+/g) ?? [];
-  return words.map((word) => `name~${valueText(word.replace(/^"(.*)"$/s, "$1"))}`).join(" and ");
+  return words.map((word) => `words~${valueText(word.replace(/^"(.*)"$/s, "$1"))}`).join(" and ");
 }
 
 /**
@@ -53,6 +64,13 @@ export function typedAt(text) {
     return { kind: "value", field, from: text.length - typed.length, typed };
   }
   return /^[^\s=!<>~]*$/.test(clause) ? { kind: "field", from, typed: clause } : null;
+}
+
+/** Whether a filter that is being typed lacks its end: the operator or the value of its last condition. */
+export function isUnfinished(text) {
+  const conditions = conditionsOf(text);
+  const isFilter = filterOf(text) === text.trim();
+  return isFilter && (/\sand\s*$/.test(text) || /(^[^=!<>~]+|[=!<>~])$/.test(conditions.at(-1) ?? "x=1"));
 }
 
 /** Values that a field may have, as texts of the language; `known` are those that were seen. */

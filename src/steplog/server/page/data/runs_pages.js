@@ -9,6 +9,7 @@ import { json } from "./values.js";
 const FIRST = 50; // rows of the first page
 const NEXT = [200, 1000]; // of the second, and of those after it
 const SLACK = 50; // a page that others follow is asked for with so many rows more: runs may have come
+const LOGGED = /\.(last|min|max|count)$/; // fields of metrics
 const CELLS_MAX = 200_000; // of a page, by the server
 
 /**
@@ -20,6 +21,7 @@ export class RunPages {
   #pages = []; // {after, rows, next, tag, path}; `after` is where the page begins, null at the top
   #tail = []; // rows that are to be read anew, and stand below the pages until then
   #question = null; // {where, sort, columns} of the pages
+  #refused = null; // the question that the server has found wrong
 
   constructor(here) {
     this.path = api.table(here);
@@ -38,10 +40,12 @@ export class RunPages {
    * Bring the first page up to date and those with runs that are seen, and read missing pages.
    *
    * `needed()` gives `{least, seen}`, which may change meanwhile: an index, and uuids. `isCurrent()` tells whether the
-   * question still stands. Returns whether anything changed but what only says "alive".
+   * question still stands. Returns whether anything changed but what runs that go on log.
    */
   async read(question, needed, isCurrent) {
     const known = this.#question;
+    if (this.#refused && same(this.#refused, question)) return false;
+    this.#refused = null;
     const anew = known === null || known.where !== question.where || known.sort !== question.sort;
     let changed = anew;
     try {
@@ -51,11 +55,13 @@ export class RunPages {
         this.#question = question;
         for (const page of this.#seen(needed())) changed = (await this.#again(page, isCurrent)) || changed;
       }
-      while (isCurrent() && this.lacks(needed().least)) changed = (await this.#more(isCurrent)) || changed;
+      while (isCurrent() && this.#isShort(needed())) changed = (await this.#more(isCurrent)) || changed;
       if (isCurrent()) this.wrong.value = "";
     } catch (error) {
       if (!(error instanceof Wrong)) throw error;
-      if (isCurrent()) this.wrong.value = error.message;
+      if (!isCurrent()) return true;
+      this.#refused = question;
+      this.wrong.value = error.message;
     }
     return changed;
   }
@@ -81,6 +87,11 @@ export class RunPages {
     this.#tail = [];
     this.#take(page, body, known);
     return true;
+  }
+
+  /** Whether a row that is needed is on no page, or is one that is to be read anew. */
+  #isShort({ least, seen }) {
+    return this.lacks(least) || this.#tail.some(({ uuid }) => seen.has(uuid));
   }
 
   #seen({ seen }) {
@@ -162,4 +173,6 @@ export class RunPages {
   }
 }
 
-const text = (rows) => json(rows.map(lasting));
+/** What of rows hastens polls: not what says that a run is alive, nor the values of its metrics. */
+const text = (rows) => json(rows.map((row) => Object.entries(lasting(row)).filter(([field]) => !LOGGED.test(field))));
+const same = (one, other) => json(one) === json(other);

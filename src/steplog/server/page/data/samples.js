@@ -2,10 +2,12 @@
 
 import { batch, computed, effect, signal, untracked } from "../ui.js";
 import { api, query } from "./address.js";
-import { ask, Missing, read, Refused } from "./api.js";
+import { Missing, read, Refused } from "./api.js";
 import { reach } from "./outage.js";
 import { poll } from "./poll.js";
+import { SampleCounts } from "./sample_counts.js";
 import { SampleList } from "./sample_list.js";
+import { json } from "./values.js";
 
 const COLUMNS_MAX = 8; // runs side by side
 const LIVE = { least: 2, most: 15 }; // seconds from poll to poll
@@ -13,7 +15,6 @@ const ENDED = { least: 15, most: 60 };
 const CUT = 20_000; // characters of a value; the rest comes when it is asked for
 const AT_ONCE = 100; // samples of one step
 const KEPT = 60; // cells
-const NAMES_MAX = 200; // of a question for counts
 
 export class Samples {
   /** `runs`: signal of the runs that are shown; `names`: signal of `{name, others}[]`, null until that is known. */
@@ -22,8 +23,8 @@ export class Samples {
     this.view = view;
     this.ends = new AbortController();
     this.wake = new EventTarget();
-    /** By metric and run: how many samples there are, and the step of the last one. Null until that is known. */
-    this.counts = signal(null);
+    /** By metric and run: how many samples there are, and the step of the last one; only what is known. */
+    this.counts = signal(new Map());
     /** The metrics that have samples. */
     this.metrics = computed(() => (names.value ?? []).filter(({ others }) => others).map(({ name }) => name));
     /** Those that are looked at. */
@@ -56,9 +57,14 @@ export class Samples {
     this.ends.abort();
   }
 
+  /** Whether it is known which runs have samples of the metrics that are looked at. */
+  get isKnown() {
+    return this.chosen.value.every((name) => this.counts.value.has(name));
+  }
+
   /** How many samples a run has of a metric, as far as is known. */
   count(name, uuid) {
-    return this.counts.value?.get(name)?.get(uuid)?.count ?? 0;
+    return this.counts.value.get(name)?.get(uuid)?.count ?? 0;
   }
 
   /** Show the sample in a row of the list. */
@@ -80,7 +86,7 @@ export class Samples {
   at(uuid, name, step, nth) {
     const first = Math.floor(nth / AT_ONCE) * AT_ONCE;
     const key = JSON.stringify([uuid, name, step, first]);
-    const { count = 0, last = null } = this.counts.value?.get(name)?.get(uuid) ?? {};
+    const { count = 0, last = null } = this.counts.value.get(name)?.get(uuid) ?? {};
     const cell = this.cells.get(key) ?? { found: signal(null), count: -1 };
     this.cells.delete(key);
     this.cells.set(key, cell);
@@ -153,40 +159,28 @@ export class Samples {
   }
 
   #poll() {
+    const counts = new SampleCounts(this.here);
+    const question = computed(() => json([this.runs.value.map(({ uuid }) => uuid), this.chosen.value]));
     let known = null;
     const asked = async () => {
-      const runs = this.runs.value.map(({ uuid }) => uuid);
-      const names = this.metrics.value.slice(0, NAMES_MAX);
-      const counts = runs.length && names.length ? await this.#counted(runs, names) : new Map();
-      const now = JSON.stringify([...counts].map(([name, of]) => [name, ...of]));
+      let found, current;
+      do {
+        current = question.value; // it may become another one while this is answered
+        found = await counts.read(...JSON.parse(current));
+      } while (current !== question.value);
+      const now = json([...found].map(([name, of]) => [name, ...of]));
       const changed = now !== known;
       known = now;
-      if (changed) this.counts.value = counts;
+      if (changed) this.counts.value = found;
       return { changed, ...(this.runs.value.some(({ status }) => status === "RUNNING") ? LIVE : ENDED) };
     };
     poll(asked, { signal: this.ends.signal, wake: this.wake }).catch((error) => {
       if (!this.ends.signal.aborted && !(error instanceof Refused)) throw error;
     });
-    let first = true;
     this.stops.push(effect(() => {
-      void [this.runs.value.map(({ uuid }) => uuid).join(), this.metrics.value.join("\0")];
-      if (!first) this.wake.dispatchEvent(new Event("poll"));
-      first = false;
+      void question.value;
+      this.wake.dispatchEvent(new Event("poll"));
     }));
-  }
-
-  /** The buckets of a curve have them all: two where steps are below 0. */
-  async #counted(runs, names) {
-    const body = { runs: runs.slice(0, Math.floor(200_000 / names.length)), names, buckets: 2 };
-    const { series, buckets, ...places } = await ask("POST", api.curves(this.here), body);
-    const counts = new Map();
-    for (const { series: at, count, step: last } of buckets) {
-      const [run, name] = [places.runs[series[at][0]], places.names[series[at][1]]];
-      if (!counts.has(name)) counts.set(name, new Map());
-      const before = counts.get(name).get(run)?.count ?? 0;
-      counts.get(name).set(run, { count: before + count, last });
-    }
-    return counts;
   }
 }
 

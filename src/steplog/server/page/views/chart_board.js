@@ -4,7 +4,8 @@ import { Curves } from "../data/curves.js";
 import { signal } from "../ui.js";
 
 const NEAR = "400px 0px"; // of the window: charts that far away are drawn before they come into view
-const FRAME_MS = 10; // of drawing in one frame
+const BUCKETS_A_PIXEL = 0.75;
+const FRAME_MS = 12; // of drawing in one frame
 
 export class Board {
   /** `runs` is a signal of the shown runs, `emphasis` one of the uuid of the run that is pointed at, or null. */
@@ -29,6 +30,11 @@ export class Board {
       this.seen.delete(element);
       this.observer.unobserve(element);
     };
+  }
+
+  /** Note how wide a chart is. Every bucket has its extremes, so that there may be fewer of them than pixels. */
+  measure({ clientWidth }) {
+    if (clientWidth) this.curves.pixels.value = Math.round(clientWidth * BUCKETS_A_PIXEL);
   }
 
   /** Lift a line's run out of the others, or, where it is, no longer. */
@@ -59,6 +65,6 @@ export class Board {
   end() {
     this.observer.disconnect();
     this.tasks.clear();
-    this.curves.end?.();
+    this.curves.end();
   }
 }

@@ -32,6 +32,7 @@ class Drawing {
       onHover: (x, id = null) => (cursor.value = x === null ? null : { x, id, key: chart.key }),
       onPick: (id) => board.pick(id),
     });
+    board.measure(element);
     const wanted = chart.names.map((name) => curves.want(name));
     this.ends = [
       effect(() => this.#follow(wanted)),
@@ -49,6 +50,7 @@ class Drawing {
     board.inFrame(this, () => {
       const scene = sceneOf({ curves, runs, view, label: chart.title });
       this.plot.draw(scene);
+      this.plot.paint(); // now: the board counts how long it takes
       this.#point(untracked(() => board.cursor.value));
       this.drawn.value = scene;
     });

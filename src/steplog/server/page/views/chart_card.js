@@ -4,7 +4,7 @@ import { visible } from "../data/values.js";
 import { toggled } from "../data/sections.js";
 import { html, useEffect, useId, useRef, useSignal } from "../ui.js";
 import { Canvas } from "./chart_canvas.js";
-import { Legend, Stroke } from "./chart_legend.js";
+import { Legend, legendRows, Stroke, Value } from "./chart_legend.js";
 import { ChartMenu } from "./chart_menu.js";
 import { Button } from "./parts/button.js";
 import { Icon } from "./parts/icon.js";
@@ -15,15 +15,20 @@ export function Card({ board, chart }) {
   const drawn = useSignal(null); // the scene, once the chart has been drawn
   const id = useId();
   useEffect(() => board.whenNear(element.current, (is) => (near.value = is)), []);
+  const rows = legendRows(board, chart);
+  const label = visible(chart.title);
   return html`
-    <article class="card" ref=${element} aria-labelledby=${id}>
+    <article class="card rows-${rows}" ref=${element} aria-labelledby=${id}>
       <header>
-        <h3 id=${id} title=${visible(chart.title)}><${Title} chart=${chart} drawn=${drawn} /></h3>
-        ${near.value && html`<${Notes} drawn=${drawn} /><${Tools} board=${board} chart=${chart} />`}
+        <h3 id=${id} aria-label=${label} title=${label}><${Title} chart=${chart} drawn=${drawn} /></h3>
+        ${near.value && html`
+          <${Value} board=${board} drawn=${drawn} /><${Notes} drawn=${drawn} />
+          <${Tools} board=${board} chart=${chart} />
+        `}
       </header>
       ${near.value && html`
         <${Canvas} key=${chart.key} board=${board} chart=${chart} drawn=${drawn} />
-        <${Legend} board=${board} drawn=${drawn} most=${5} />
+        ${rows > 0 && html`<${Legend} board=${board} drawn=${drawn} most=${rows < 3 ? 2 * rows : 5} />`}
       `}
     </article>
   `;
@@ -43,12 +48,12 @@ export function Title({ chart, drawn }) {
   const parts = chart.names.map((name, at) => {
     const end = name.lastIndexOf("/") + 1;
     const [before, own] = [name.slice(0, end), name.slice(end) || name].map((part) => visible(part));
-    const folder = end < name.length && html`<span class="muted">${before}</span>`;
+    const folder = end && end < name.length ? html`<span class="muted">${before}</span>` : null;
     const line = lines.find(({ metric }) => metric === name);
     const stroke = line && html`<${Stroke} colour="currentcolor" dashes=${line.dashes} /> `;
-    return html`${at > 0 && " + "}${stroke}<bdi key=${name}>${folder}${own}</bdi>`;
+    return html`${at > 0 && " + "}${stroke}<bdi key=${name}>${folder}<span>${own}</span></bdi>`;
   });
-  return html`${parts}`;
+  return html`<span class=${parts.length > 1 ? "paths cut" : "path"}>${parts}</span>`;
 }
 
 function Tools({ board, chart }) {

@@ -40,7 +40,7 @@ export function Combine({ board, chart, onClose }) {
   `;
   return html`
     <${Dialog} title="Metrics in one chart" onClose=${onClose} actions=${actions}>
-      <${SearchField} label="Search metrics" value=${text.value} wrong=${search.wrong}
+      <${SearchField} autofocus label="Search metrics" value=${text.value} wrong=${search.wrong}
         onInput=${(typed) => (text.value = typed)} />
       <ul class="checks" aria-label="Metrics">${found.slice(0, LISTED_MAX).map(row)}</ul>
       ${found.length > LISTED_MAX && html`<p

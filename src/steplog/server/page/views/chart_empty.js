@@ -1,9 +1,19 @@
 // What is said where there are no charts, and what to do about it.
 
+import { web } from "../data/address.js";
 import { visible } from "../data/values.js";
 import { batch, html } from "../ui.js";
 import { Button } from "./parts/button.js";
 import { Code, Empty } from "./parts/empty.js";
+
+/** A project that is not on the server. */
+export function NoProject() {
+  return html`
+    <${Empty} title="No such project">
+      <p>The server has no project of this name. <a href=${web.home()}>See those that it has.</a></p>
+    <//>
+  `;
+}
 
 /** A project without runs. */
 export function NoRun({ here }) {

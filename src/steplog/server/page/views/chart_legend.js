@@ -1,38 +1,59 @@
 // What a chart's lines are, and their values: at the cursor, or else the last ones.
 
 import { lastValues, readoutOf } from "../charts/readout.js";
-import { many, visible } from "../data/values.js";
+import { many, number, visible } from "../data/values.js";
 import { html } from "../ui.js";
 
 const SHORT = new Intl.NumberFormat("en-US", { notation: "compact", maximumSignificantDigits: 4 });
+const LEAST_SHORT = 1e-3;
 
 /** `most`: how many lines are named; of the others their number is said. */
 export function Legend({ board, drawn, most }) {
   const scene = drawn.value;
   if (!scene) return html`<ul class="legend"></ul>`;
-  const named = { ...scene, lines: scene.lines.filter(({ x }) => x.length).slice(0, most) };
-  const more = scene.lines.length - named.lines.length;
-  const at = board.cursor.value;
-  const found = at && readoutOf(named, at.x, { most });
-  const { rows } = (at ? found : lastValues(named, { most })) ?? { rows: [] };
-  const values = new Map(rows.map((row) => [row.id, brief(row)]));
+  const lines = scene.lines.filter(({ x }) => x.length).slice(0, most);
+  const more = scene.lines.length - lines.length;
+  const values = valuesOf(board, { ...scene, lines });
   const item = ({ id, uuid, label, ...line }) => html`
-    <li key=${id} class=${uuid && board.emphasis.value === uuid ? "pointed" : ""}>
-      <${Stroke} ...${line} /><bdi class="cut" title=${visible(label)}>${visible(label)}</bdi><span class="figures">
-        ${values.get(id)}</span>
+    <li key=${id} class=${uuid && board.emphasis.value === uuid ? "pointed" : ""}
+      onPointerEnter=${() => (board.emphasis.value = uuid)} onPointerLeave=${() => (board.emphasis.value = null)}>
+      <${Stroke} ...${line} /><bdi class="cut" title=${visible(label)}>${visible(label)}</bdi>
+      <span class="figures">${values.get(id)}</span>
     </li>
   `;
   return html`
     <ul class="legend">
-      ${named.lines.map(item)}
+      ${lines.map(item)}
       ${more > 0 && html`<li class="muted" key="">and ${many(more, "more line")}</li>`}
     </ul>
   `;
 }
 
+/** The value of a chart that has one line: of one run or group, and one metric. */
+export function Value({ board, drawn }) {
+  const scene = drawn.value;
+  if (scene?.lines.length !== 1) return null;
+  return html`<span class="value figures">${valuesOf(board, scene).get(scene.lines[0].id)}</span>`;
+}
+
+/** The value of each line, at the cursor where there is one. */
+function valuesOf({ cursor }, scene) {
+  const most = scene.lines.length;
+  const found = cursor.value ? readoutOf(scene, cursor.value.x, { most }) : lastValues(scene, { most });
+  return new Map((found?.rows ?? []).map((row) => [row.id, brief(row)]));
+}
+
+/** How many rows a chart's legend has: none for a line alone. */
+export function legendRows({ runs, view }, { names }) {
+  const each = view.group.value ? new Set(runs.value.map(({ group }) => group)).size : runs.value.length;
+  const lines = each * names.length;
+  return lines < 2 ? 0 : Math.min(3, Math.ceil(lines / 2));
+}
+
 /** A value in four digits: what is under the cursor has them all. */
 function brief({ y, value }) {
-  return Number.isFinite(y) && value.length > 6 ? SHORT.format(y).replace("-", "−") : value;
+  if (!Number.isFinite(y) || value.length <= 6) return value;
+  return Math.abs(y) < LEAST_SHORT ? number(Number(y.toPrecision(4))) : SHORT.format(y).replace("-", "−");
 }
 
 /** A line of a chart, in short: its colour, and its dashes. */

@@ -4,16 +4,18 @@ import { number } from "../data/values.js";
 import { span } from "../data/time.js";
 import { html } from "../ui.js";
 import { Button } from "./parts/button.js";
+import { Icon } from "./parts/icon.js";
 import { Popover } from "./parts/popover.js";
 
 const CLOCK = new Intl.DateTimeFormat(undefined, { dateStyle: "short", timeStyle: "medium" });
-const ALL = { step: "All steps", time: "All times", relative: "All times" };
+const NOUN = { step: "Steps", time: "Times", relative: "Times" };
 const UNIT = { step: "steps", time: "times", relative: "seconds" };
 
 export function RangeChoice({ view }) {
   const range = view.range.value;
   const x = view.x.value;
-  const text = range ? range.map((end) => endText(x, end)).join(" – ") : ALL[x];
+  const words = range ? range.map((end) => endText(x, end)).join(" – ") : "all";
+  const text = html`<span class="muted">${NOUN[x]}:</span> ${words}<${Icon} name="down" />`;
   return html`
     <${Popover} label="Range of ${UNIT[x]}" text=${text} class="range-popover">
       ${(close) => html`<${Ends} view=${view} x=${x} onDone=${close} />`}

@@ -49,7 +49,7 @@ function Columns({ here, view, runs, close }) {
     <//></li>
   `;
   const metric = (name) => html`<${Metric} key=${name} name=${name} chosen=${chosen} onChange=${change} />`;
-  const section = (title, names, row) => names.length > 0 && html`<h3>${title}</h3><ul>${names.map(row)}</ul>`;
+  const section = (title, names, row) => names.length > 0 && html`<h2>${title}</h2><ul>${names.map(row)}</ul>`;
   return html`
     <${SearchField} label="Find a column" value=${text.value} onInput=${(value) => (text.value = value)} />
     <div class="actions">
@@ -71,7 +71,7 @@ function Chosen({ view, fields, onRemove }) {
     const move = (by) => () => moveColumn(view, fields, field, by);
     return html`
       <li key=${field}>
-        <bdi class="words" title=${field}>${title}</bdi>
+        <bdi class="words" title=${visible(field)}>${title}</bdi>
         <${Button} kind="quiet" icon="up" label="Move ${title} up" disabled=${at === 0} onClick=${move(-1)} />
         <${Button} kind="quiet" icon="down" label="Move ${title} down" disabled=${at === fields.length - 2}
           onClick=${move(1)} />
@@ -79,7 +79,7 @@ function Chosen({ view, fields, onRemove }) {
       </li>
     `;
   };
-  return html`<h3>Shown · ${number(fields.length - 1)}</h3><ol>${fields.slice(1).map(row)}</ol>`;
+  return html`<h2>Shown · ${number(fields.length - 1)}</h2><ol>${fields.slice(1).map(row)}</ol>`;
 }
 
 /** A metric, and what of it is shown. */

@@ -53,6 +53,7 @@ export function EditRun({ here, run, onSaved = () => {}, onClose }) {
     <${Dialog} title=${title} onClose=${onClose} actions=${actions}>
       <form ref=${form} class="fields" onSubmit=${save} aria-busy=${String(!before.value && !said.value)}>
         <${Fields} before=${before.value} typed=${typed} />
+        <button type="submit" hidden>Save</button>
       </form>
     <//>
   `;

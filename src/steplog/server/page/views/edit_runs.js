@@ -95,7 +95,7 @@ function EditAll({ title, uuids, change, onSaved, onClose, children }) {
   `;
   return html`
     <${Dialog} title=${title} onClose=${onClose} actions=${actions}>
-      <form ref=${form} class="fields" onSubmit=${save}>${children}</form>
+      <form ref=${form} class="fields" onSubmit=${save}>${children}<button type="submit" hidden>Save</button></form>
     <//>
   `;
 }

@@ -31,8 +31,8 @@ export function TagsField({ label, tags, onChange, known = [], autofocus }) {
       <label id="${id}-label" for=${id}>${label}</label>
       <div class="tagsfield" onClick=${(event) => event.target === event.currentTarget && field.current.focus()}>
         ${tags.map(chosen)}
-        <input id=${id} ref=${field} list="${id}-known" enterkeyhint="enter" autofocus=${autofocus} onKeyDown=${press} onBlur=${add}
-          placeholder=${tags.length ? "" : "Enter or a comma ends a tag"} />
+        <input id=${id} ref=${field} list="${id}-known" enterkeyhint="enter" autofocus=${autofocus}
+          onKeyDown=${press} onBlur=${add} placeholder=${tags.length ? "" : "Enter or a comma ends a tag"} />
         <datalist id="${id}-known">
           ${known.filter((tag) => !tags.includes(tag)).map((tag) => html`<option key=${tag} value=${tag} />`)}
         </datalist>

@@ -1,6 +1,5 @@
 // A run: what is known of it at the left, its charts and samples at the right; or that it is in the trash, or gone.
 
-import { coloursOf } from "../charts/palette.js";
 import { web } from "../data/address.js";
 import { isCause } from "../data/life.js";
 import { lossLines } from "../data/losses.js";
@@ -17,7 +16,7 @@ import { Fate } from "./run_fate.js";
 
 export function RunPage({ here, view }) {
   const open = useMemo(() => new OpenRun(here), []);
-  const runs = useMemo(() => shownAlone(open, coloursOf([here.run]).get(here.run)), []);
+  const runs = useMemo(() => shownAlone(open), []);
   useEffect(() => open.follow(), []);
   const run = open.run.value;
   useCalled(here, run?.name, open);

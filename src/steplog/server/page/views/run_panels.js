@@ -28,13 +28,11 @@ export function ConfigPanel({ large }) {
   const short = of + many(rows.length, "value") + beyond;
   return html`
     <${Panel} kind="config" title="Config" short=${short} open=${matchMedia(ROOM).matches}>
-      <div class="tools">
-        ${rows.length >= SEARCHED && html`
-          <${SearchField} label="Search the config" placeholder="Search" value=${words.value}
-            onInput=${(text) => (words.value = text)} />
-        `}
-        <${Copy} text=${() => json(config, 2)} label="Copy the config as JSON" />
-      </div>
+      <${Copy} class="head-copy" text=${() => json(config, 2)} label="Copy the config as JSON" />
+      ${rows.length >= SEARCHED && html`
+        <${SearchField} label="Search the config" placeholder="Search" value=${words.value}
+          onInput=${(text) => (words.value = text)} />
+      `}
       <${Rows} rows=${found} />
     <//>
   `;
@@ -65,10 +63,8 @@ export function ExceptionPanel({ value }) {
     <details class="panel exception" open>
       <summary><${Icon} name="chevron" /><h2>Exception</h2><bdi>${short}</bdi></summary>
       ${body && body.trim() !== last && html`
-        <div class="traceback">
-          <pre tabindex="0" aria-label="Traceback">${cut(visible(body, { lines: true }))}</pre>
-          <${Copy} text=${body} label="Copy the traceback" />
-        </div>
+        <${Copy} class="head-copy" text=${body} label="Copy the traceback" />
+        <pre tabindex="0" aria-label="Traceback">${cut(visible(body, { lines: true }))}</pre>
       `}
     </details>
   `;

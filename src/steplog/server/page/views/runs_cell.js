@@ -38,7 +38,8 @@ function StatusCell({ row, runs }) {
 
 function DurationCell({ row, runs }) {
   if (row.status === "RUNNING") runs.second.value;
-  return html`<div role="gridcell" class="number">${lengthOf(row)}</div>`;
+  const length = lengthOf(row);
+  return html`<div role="gridcell" class="number">${length === "0 s" ? "< 1 s" : length}</div>`;
 }
 
 function DateCell({ value, runs }) {

@@ -1,7 +1,7 @@
 // The line in which runs are filtered: words, or a filter, with what may be typed next.
 
 import { completions, valuesOf } from "../data/runs_fields.js";
-import { filterOf, typedAt, valuesFor } from "../data/runs_filter.js";
+import { filterOf, isUnfinished, typedAt, valuesFor } from "../data/runs_filter.js";
 import { visible } from "../data/values.js";
 import { html, useEffect, useId, useRef, useSignal } from "../ui.js";
 import { Button } from "./parts/button.js";
@@ -63,12 +63,13 @@ class Typing {
     clearTimeout(this.#timer);
     clearTimeout(this.#settles);
     this.isSettled.value = false;
-    this.#timer = setTimeout(() => this.#tell(), TYPING_MS);
+    this.#timer = setTimeout(() => isUnfinished(this.input.current.value) || this.#tell(), TYPING_MS);
     this.#settles = setTimeout(() => (this.isSettled.value = true), SETTLED_MS);
     this.#offer();
   }
 
   leave() {
+    if (!this.input.current) return; // it has gone with its focus
     this.#close();
     this.#finish();
   }

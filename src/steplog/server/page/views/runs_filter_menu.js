@@ -33,7 +33,7 @@ function Choices({ here, view }) {
       return html`<${Chip} key=${value} label=${label} pressed=${isChosen} onClick=${change}>${text}<//>`;
     };
     return html`
-      <div role="group" aria-label=${title}><h3>${title}</h3><div class="chips">${values.map(chip)}</div></div>
+      <div role="group" aria-label=${title}><h2>${title}</h2><div class="chips">${values.map(chip)}</div></div>
     `;
   };
   return html`

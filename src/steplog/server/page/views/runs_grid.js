@@ -39,11 +39,11 @@ export function RunsGrid({ here, view, runs, selection }) {
       <button type="button" class="fresh" onClick=${() => scroll.value.toTop()}>${many(fresh, "new run")}</button>
     `}
     <div class=${`runs-grid ${selection ? "selecting" : ""}`} ref=${scroller} role=${isGrouped ? "treegrid" : "grid"}
-      tabindex="0" aria-label="Runs" aria-multiselectable="true" aria-rowcount=${count + 1} aria-colcount=${fields.length}
-      aria-activedescendant=${current} aria-busy=${String(runs.total.value === null)}
+      tabindex="0" aria-label="Runs" aria-multiselectable="true" aria-rowcount=${count + 1}
+      aria-colcount=${fields.length} aria-activedescendant=${current} aria-busy=${String(runs.total.value === null)}
       style=${templateOf(fields, besides)}
       onKeyDown=${(event) => keysOf(event, { ...shared, scroll: scroll.value })}>
-      <${RunsHead} view=${view} runs=${runs} fields=${fields} />
+      <${RunsHead} view=${view} runs=${runs} fields=${fields} selection=${selection} />
       <div class="runs-rows" role="rowgroup" style=${{ height: `${count * height}px` }}
         onPointerLeave=${() => (runs.emphasis.value = null)}>
         ${lines.slice(from, to).map(row)}

@@ -15,7 +15,8 @@ export function GroupMenu({ here, view }) {
   const begin = (panel) => panel.querySelector("input").focus();
   return html`
     <${Popover} label="Group the runs" icon="group" kind="quiet" class="runs-fields" onOpen=${begin}
-      text=${group.value ? `Group · ${titleOf(group.value)}` : "Group"}>
+      aria-pressed=${String(group.value !== "")}
+      text=${html`<span class="cut">${group.value ? `By ${titleOf(group.value)}` : "Group"}</span>`}>
       ${(close) => html`<${Fields} here=${here} group=${group} close=${close} />`}
     <//>
   `;

@@ -1,7 +1,9 @@
 // The head of the table of runs: a click sorts by a column, its edge is dragged to make it wider, the head to move it.
 
 import { setWidth, titleOf, widthOf } from "../data/runs_columns.js";
+import { many, visible } from "../data/values.js";
 import { html, useSignal } from "../ui.js";
+import { tell } from "./parts/toast.js";
 
 const STEP = 16;
 const DRAG_PX = 5; // a pointer that moved less has clicked
@@ -12,11 +14,11 @@ const ARROWS = { ascending: "↑", descending: "↓", none: "" };
 const LOOKED_AT = 20; // rows that tell whether a column has numbers
 const KEYS = "Alt+arrows move the column, Shift+arrows its edge.";
 
-export function RunsHead({ view, runs, fields }) {
+export function RunsHead({ view, runs, fields, selection }) {
   const current = useSignal("name"); // the head that has a place in the order of tabs
   const dragged = useSignal(null); // {field, before}
   const known = fields.includes(current.value) ? current.value : "name";
-  const shared = { view, runs, fields, current, dragged };
+  const shared = { view, runs, fields, selection, current, dragged };
   return html`
     <div class="runs-head" role="rowgroup"><div role="row" aria-rowindex="1">
       ${fields.map((field) => html`<${Head} key=${field} field=${field} isCurrent=${field === known} ...${shared} />`)}
@@ -24,7 +26,7 @@ export function RunsHead({ view, runs, fields }) {
   `;
 }
 
-function Head({ view, runs, fields, field, isCurrent, current, dragged }) {
+function Head({ view, runs, fields, field, selection, isCurrent, current, dragged }) {
   const [sorted, isDescending] = orderOf(view.sort.value);
   const order = sorted !== field ? "none" : isDescending ? "descending" : "ascending";
   const kinds = {
@@ -33,10 +35,11 @@ function Head({ view, runs, fields, field, isCurrent, current, dragged }) {
     before: dragged.value?.before === field,
     dragged: dragged.value?.field === field,
   };
-  const title = `${field}\n${UNSORTED.has(field) ? "" : "Sort by it. "}${field === "name" ? "" : KEYS}`;
+  const title = `${visible(field)}\n${UNSORTED.has(field) ? "" : "Sort by it. "}${field === "name" ? "" : KEYS}`;
   return html`
     <div class=${["head", ...Object.keys(kinds).filter((kind) => kinds[kind])].join(" ")} role="columnheader"
       aria-sort=${UNSORTED.has(field) ? undefined : order} data-field=${field}>
+      ${selection && field === "name" && html`<${All} runs=${runs} selection=${selection} />`}
       <button type="button" class="sort" tabindex=${isCurrent ? 0 : -1} title=${title}
         onFocus=${() => (current.value = field)} onClick=${() => sortBy(view, field)}
         onKeyDown=${(event) => press(event, view, fields, field)}
@@ -46,6 +49,21 @@ function Head({ view, runs, fields, field, isCurrent, current, dragged }) {
       <span class="edge" aria-hidden="true" onPointerDown=${(event) => resize(event, field)}
         onDblClick=${() => setWidth(field, null)}></span>
     </div>
+  `;
+}
+
+/** Selects all runs of the table, or none. */
+function All({ runs, selection }) {
+  const count = selection.value.size;
+  const isAll = count > 0 && count >= Math.min(runs.total.value, runs.rows.value.length);
+  const box = (input) => input && (input.indeterminate = count > 0 && !isAll);
+  const change = async () => {
+    if (count) return void (selection.value = new Set());
+    const found = await runs.selectAll();
+    return found < runs.total.value ? tell(`The first ${many(found, "run")} are selected.`) : undefined;
+  };
+  return html`
+    <input type="checkbox" class="select" aria-label="Select all runs" checked=${isAll} ref=${box} onClick=${change} />
   `;
 }
 
@@ -90,9 +108,8 @@ function drag(event, { view, fields, field, dragged }) {
   const { currentTarget: target, clientX: from } = event;
   const heads = [...target.closest("[role=row]").querySelectorAll(".head:not(.name)")];
   const beforeAt = (x) => heads.find((head) => x < middle(head))?.dataset.field ?? null;
-  const move = ({ clientX, pointerId }) => {
+  const move = ({ clientX }) => {
     if (!dragged.value && Math.abs(clientX - from) < DRAG_PX) return;
-    target.setPointerCapture(pointerId);
     dragged.value = { field, before: beforeAt(clientX) };
   };
   const end = ({ type }) => {
@@ -106,6 +123,7 @@ function drag(event, { view, fields, field, dragged }) {
     const at = moved.before === null ? columns.length : columns.indexOf(moved.before);
     view.columns.value = [...columns.slice(0, at), field, ...columns.slice(at)];
   };
+  target.setPointerCapture(event.pointerId);
   target.addEventListener("pointermove", move);
   for (const type of ["pointerup", "pointercancel"]) target.addEventListener(type, end, { once: true });
 }

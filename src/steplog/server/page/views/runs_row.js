@@ -39,7 +39,7 @@ export function RunRow({ here, runs, line, index, top, fields, active, selection
           onClick=${show} />
         <button type="button" class="swatch" tabindex="-1" aria-label="Show only ${name}" title="Show only this run"
           onClick=${() => runs.showOnly(uuid)}>
-          <span style=${{ background: runs.colours.value.get(uuid) }}></span>
+          <span class="dot" style=${{ background: runs.colours.value.get(uuid) }}></span>
         </button>
         <a href=${web.run(here, uuid)} tabindex="-1" title=${name}><bdi>${name}</bdi></a>
         <${LossMark} lost=${row.lost} />
@@ -70,6 +70,7 @@ export function GroupRow({ runs, line, index, top, fields, active, selection }) 
   };
   const count = many(uuids.length, "run");
   const said = chosen && !isAll ? `${number(chosen)} of ${count} ${selection ? "selected" : "shown"}` : count;
+  const colour = runs.colours.value.get(uuids.find((uuid) => runs.isShown(uuid)));
   const kinds = { "runs-group": true, active: active.value === line.key };
   return html`
     <div class=${classOf("runs-line", kinds)} role="row" id=${idOf(line.key)} aria-rowindex=${index + 2}
@@ -79,7 +80,11 @@ export function GroupRow({ runs, line, index, top, fields, active, selection }) 
           aria-label="${selection ? "Select" : "Show"} the runs of ${name}" onClick=${choose} />
         <button type="button" class="fold" tabindex="-1" aria-label=${closed ? `Open ${name}` : `Close ${name}`}
           onClick=${() => fold(runs, line, !closed)}><${Icon} name="chevron" turned=${!closed} /></button>
-        <b class=${text === null ? "muted" : ""}><bdi>${name}</bdi></b><span class="muted">${said}</span>
+        <span class="words">
+          <span class="dot" style=${{ background: colour }}></span>
+          <b class=${text === null ? "muted" : ""}><bdi>${name}</bdi></b>
+          <span class="muted">· ${said}</span>
+        </span>
       </div>
     </div>
   `;

@@ -24,6 +24,7 @@ export class Scroll {
   end() {
     this.element.removeEventListener("scroll", this.look);
     this.#sizes.disconnect();
+    this.runs.inView.value = [0, 0];
   }
 
   toTop() {
@@ -44,7 +45,8 @@ export class Scroll {
     if (!shifts.length) return;
     const shift = shifts.sort((a, b) => a - b)[Math.floor(shifts.length / 2)];
     this.element.scrollTop += shift * this.height.value;
-    if (shift > 0) this.fresh.value += shift;
+    const known = new Set(before.map(({ key }) => key));
+    this.fresh.value += lines.slice(0, Math.max(0, first + shift)).filter(({ key }) => !known.has(key)).length;
   }
 
   /** Scroll as little as needed until a line is in view. */

@@ -58,7 +58,7 @@ function Count({ view, runs }) {
   const shown = runs.shownUuids.value.size;
   const isChosen = view.added.value.length > 0 || view.removed.value.length > 0;
   const noun = view.group.value ? "groups" : "runs";
-  const word = (count) => (count ? `first ${number(count)}` : "none");
+  const word = (count) => (count ? `first ${view.group.value ? many(count, "group") : number(count)}` : "none");
   const counts = FIRST.includes(view.first.value) ? FIRST : [...FIRST, view.first.value].sort((a, b) => a - b);
   const options = [...(isChosen ? [["", "chosen"]] : []), ...counts.map((count) => [String(count), word(count)])];
   const missing = view.group.value && runs.rows.value.length < total ? ` (${number(runs.rows.value.length)} read)` : "";

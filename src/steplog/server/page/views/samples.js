@@ -11,6 +11,7 @@ import { SampleCell } from "./samples_cell.js";
 import { SampleNumbers } from "./samples_numbers.js";
 import { StepList } from "./samples_list.js";
 
+const SCROLLED = { tabindex: 0, role: "group", "aria-label": "Runs side by side" };
 const PROGRAM = `run.log("sample", {"prompt": prompt, "answer": answer}, step=step)`;
 
 /** `runs` and `names` are signals, as the charts have them. */
@@ -123,10 +124,11 @@ function Panes({ samples, view }) {
   const step = useStep(samples, list, view);
   const mark = html`<${Check} checked=${differs.value} onChange=${(on) => (differs.value = on)}>Mark differences<//>`;
   const beyond = samples.holders.value.length - runs.length;
-  if (samples.counts.value !== null && !runs.length) {
+  if (samples.isKnown && !runs.length && samples.runs.value.length) {
     return html`<${Empty} title="No samples"><p>None of the runs that are shown has logged one of these.</p><//>`;
   }
-  if (samples.counts.value === null || step === null) return html`<div class="samples-panes" aria-busy="true"></div>`;
+  if (!samples.runs.value.length) return html`<${Empty} title="No run is shown"><p>Choose runs in the table.</p><//>`;
+  if (!runs.length || step === null) return html`<div class="samples-panes" aria-busy="true"></div>`;
   const cell = (name) => (run) => html`
     <${SampleCell} key=${run.uuid} samples=${samples} view=${view} run=${run} name=${name} step=${step}
       alone=${runs.length === 1} other=${differs.value ? runs.find(({ uuid }) => uuid !== run.uuid) : null} />
@@ -134,7 +136,7 @@ function Panes({ samples, view }) {
   const pane = (name) => html`
     <section key=${name} class="samples-metric" aria-label=${visible(name)}>
       ${runs.length > 1 && names.length > 1 && html`<h3><bdi>${visible(name)}</bdi></h3>`}
-      <div class="samples-row">${runs.map(cell(name))}</div>
+      <div class="samples-row" ...${runs.length > 1 ? SCROLLED : {}}>${runs.map(cell(name))}</div>
     </section>
   `;
   return html`

@@ -1,7 +1,7 @@
 // The samples of one metric and run at a step: one of them, which of how many, and whether it is of another step.
 
 import { json, number, visible } from "../data/values.js";
-import { html, useEffect, useSignal } from "../ui.js";
+import { html, useEffect, useRef, useSignal } from "../ui.js";
 import { Button } from "./parts/button.js";
 import { Copy } from "./parts/copy.js";
 import { SampleValue } from "./samples_value.js";
@@ -11,32 +11,37 @@ const KIB = 1024;
 /** `other`: the run whose sample this one is compared with, or null. `alone`: there is no other run. */
 export function SampleCell({ samples, view, run, name, step, alone, other }) {
   const nth = view.nth.value;
-  const found = samples.at(run.uuid, name, step, nth).value;
+  const before = useRef(null); // what is shown until the samples of another step have come
+  const here = samples.at(run.uuid, name, step, nth).value;
+  const busy = here === null;
+  const found = here ?? before.current;
+  before.current = found;
   const beside = other ? samples.at(other.uuid, name, step, nth).value : null;
   const listed = samples.listed.value?.uuid === run.uuid && samples.chosen.value[0] === name;
-  const at = placeIn(found, nth, listed ? samples.time.value : null);
+  const at = placeIn(found, nth, listed && !busy ? samples.time.value : null);
   useEffect(() => {
-    if (listed && at !== null && found.exact && found.first + at !== nth) view.nth.value = found.first + at;
-  }, [listed, at, found]);
+    if (!busy && listed && at !== null && found.exact && found.first + at !== nth) view.nth.value = found.first + at;
+  }, [listed, at, found, busy]);
   const row = at === null ? null : found.rows[at];
-  const swatch = html`<span class="swatch" style=${{ background: run.colour }}></span>`;
+  const swatch = html`<span class="sample-swatch" style=${{ background: run.colour }}></span>`;
+  const text = () => textOf(samples, run.uuid, name, found, at);
   const head = html`
     <header>
       <h3 class="cut">${alone ? null : swatch}<bdi>${visible(alone ? name : run.name)}</bdi></h3>
-      <${Which} samples=${samples} view=${view} found=${found} at=${at} />
-      ${row && html`<${Copy} text=${() => textOf(samples, run.uuid, name, found, at)} label="Copy this sample" />`}
+      ${!busy && html`<${Which} samples=${samples} view=${view} found=${found} at=${at} />`}
+      ${row && !busy && html`<${Copy} text=${text} label="Copy this sample" />`}
     </header>
   `;
-  const text = (each) => (each && placeIn(each, nth, null) !== null ? each.rows[placeIn(each, nth, null)].value : null);
+  const compared = beside?.rows[placeIn(beside, nth, null) ?? -1]?.value ?? null;
   return html`
-    <article class="sample" aria-label="Sample of ${visible(run.name)}">
-      ${head}${content({ samples, run, name, found, at, find: view.find.value, beside: text(beside) })}
+    <article class="sample" aria-label="Sample of ${visible(run.name)}" aria-busy=${String(busy)}>
+      ${head}${content({ samples, run, name, found, at, find: view.find.value, beside: compared })}
     </article>
   `;
 }
 
 function content({ samples, run, name, found, at, find, beside }) {
-  if (!found) return html`<p class="muted" aria-busy="true">…</p>`;
+  if (!found) return html`<p class="muted">…</p>`;
   if (at === null) return html`<p class="muted">This run has no such sample.</p>`;
   const row = found.rows[at];
   const key = `${row.step} ${row.time}`;

@@ -30,7 +30,7 @@ function Node({ name, path, value, depth }) {
   return html`
     <li>
       <div class="entry">
-        <button type="button" class="fold" aria-expanded=${String(open.value)} onClick=${turn}>
+        <button type="button" class="tree-fold" aria-expanded=${String(open.value)} onClick=${turn}>
           <${Icon} name="chevron" turned=${open.value} />${key}
           <span class="muted">${open.value ? words : `${words} ${brief(value)}`}</span>
         </button>

@@ -39,7 +39,8 @@ export function Trash({ here }) {
       <table class="list">
         <thead>
           <tr>
-            <th scope="col">Name</th><th scope="col">Status</th><th scope="col">Deleted</th><th scope="col" class="spare">Gone in</th>
+            <th scope="col">Name</th><th scope="col">Status</th><th scope="col">Deleted</th>
+            <th scope="col" class="spare">Gone in</th>
             <th scope="col"><span class="unseen">Restore</span></th>
           </tr>
         </thead>
@@ -52,7 +53,6 @@ export function Trash({ here }) {
 
 function Row({ here, run, trash }) {
   const { uuid, name, deleted } = run;
-  const left = KEPT_MS - since(deleted);
   const restore = async () => {
     trash.hide(uuid, true); // at once
     await restoreRuns(here, [uuid], { onRestored: () => trash.drop(uuid) });
@@ -63,8 +63,14 @@ function Row({ here, run, trash }) {
       <th scope="row"><a href=${web.run(here, uuid)}><bdi>${visible(name)}</bdi></a></th>
       <td><${Status} run=${run} /></td>
       <td><time datetime=${deleted} title=${fullDate(deleted)}>${ago(deleted)}</time></td>
-      <td class="spare">${left > 0 ? span(left > HOUR_MS ? Math.ceil(left / HOUR_MS) * HOUR_MS : left, 1) : "a moment"}</td>
+      <td class="spare">${remaining(KEPT_MS - since(deleted))}</td>
       <td><${Button} icon="undo" onClick=${restore} label="Restore ${visible(name)}">Restore<//></td>
     </tr>
   `;
+}
+
+/** How long something still goes on, in whole hours where it is more than one. */
+function remaining(ms) {
+  if (ms <= 0) return "a moment";
+  return span(ms > HOUR_MS ? Math.ceil(ms / HOUR_MS) * HOUR_MS : ms, 1);
 }

@@ -4,46 +4,60 @@ import { MetricNames } from "../data/metric_names.js";
 import { Runs } from "../data/runs.js";
 import { number, visible } from "../data/values.js";
 import { html, useEffect, useLayoutEffect, useMemo, useSignal } from "../ui.js";
-import { NoRun } from "./chart_empty.js";
+import { NoProject, NoRun } from "./chart_empty.js";
 import { Live } from "./chart_live.js";
 import { ChartsPanel } from "./charts_panel.js";
 import { Button } from "./parts/button.js";
 import { Splitter } from "./parts/splitter.js";
 import { RunsTable } from "./runs_table.js";
+import { SavedViews } from "./saved_views.js";
 
 const NARROW = "(max-width: 760px)";
-const LEAST = 240; // pixels of the table; the charts keep as many, or more
+const START = 380; // pixels of the table
+const LEAST = 240;
 const CHARTS_LEAST = 360;
 
 export function Workspace({ here, view }) {
   const runs = useMemo(() => new Runs(here, view), []);
   const names = useMemo(() => new MetricNames(here), []);
   useEffect(() => names.follow(), []);
-  const narrow = useNarrow();
-  const open = useSignal(false); // whether the table is, on a narrow window
   useLayoutEffect(() => void (document.title = `${visible(here.project)} · steplog`), []);
   const heading = html`<h1 class="unseen">${visible(here.project)}</h1>`;
+  if (runs.gone.value) return html`${heading}<${NoProject} />`;
   if (runs.total.value === 0 && !view.where.value) return html`${heading}<${NoRun} here=${here} />`;
-  const toggle = html`
-    <${Button} icon="runs" class="runs-button" aria-expanded=${String(open.value)} aria-controls="runs"
-      onClick=${() => (open.value = !open.value)}>Runs <span class="count">
-      ${number(runs.shown.value.length)} shown</span><//>
+  return html`${heading}<${Panels} here=${here} view=${view} runs=${runs} names=${names} />`;
+}
+
+/** The table and the charts, side by side; on a narrow window one of them. */
+function Panels({ here, view, runs, names }) {
+  const narrow = useNarrow();
+  const open = useSignal(false); // whether the table is, on a narrow window
+  const most = () => Math.max(LEAST, innerWidth - CHARTS_LEAST);
+  const aside = html`
+    <div class="beside-tabs">
+      <${Live} rows=${runs.rows} shown=${runs.shown} /><${SavedViews} here=${here} view=${view} />
+    </div>
   `;
-  const table = !narrow || open.value;
+  const table = html`<div class="runs-side" id="runs"><${RunsTable} here=${here} view=${view} runs=${runs} /></div>`;
   return html`
     <div class="workspace ${narrow ? "narrow" : ""}">
-      ${heading}
-      ${narrow && toggle}
-      ${table && html`<div class="runs-side" id="runs"><${RunsTable} here=${here} view=${view} runs=${runs} /></div>`}
+      ${narrow && html`<${RunsButton} runs=${runs} open=${open} />`}
+      ${(!narrow || open.value) && table}
       ${!narrow && html`<${Splitter} label="Width of the table" property="--runs-width" name="steplog-runs-width"
-        start=${380}
-        least=${LEAST} most=${() => Math.max(LEAST, innerWidth - CHARTS_LEAST)} />`}
+        start=${START} least=${LEAST} most=${most} />`}
       <section class="charts-panel" aria-label="Metrics" hidden=${narrow && open.value}>
         <${ChartsPanel} here=${here} view=${view} runs=${runs.shown} names=${names.all} emphasis=${runs.emphasis}
-          aside=${html`<${Live} rows=${runs.rows} shown=${runs.shown} />`}
-          />
+          aside=${aside} />
       </section>
     </div>
+  `;
+}
+
+function RunsButton({ runs, open }) {
+  const count = number(runs.shown.value.length);
+  return html`
+    <${Button} icon="runs" class="runs-button" aria-expanded=${String(open.value)} aria-controls="runs"
+      onClick=${() => (open.value = !open.value)}>Runs <span class="count">${count} shown</span><//>
   `;
 }
 

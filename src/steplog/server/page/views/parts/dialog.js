@@ -3,8 +3,11 @@
 import { html, useId, useLayoutEffect, useRef } from "../../ui.js";
 import { Button } from "./button.js";
 
-/** `kind`: "" or "large", which fills the window. `actions` are buttons at its end, `tools` those beside the title. */
-export function Dialog({ title, kind = "", onClose, actions, tools, children, ...rest }) {
+/**
+ * `label` is the title as a text, where it is not one. `kind`: "" or "large", which fills the window. `actions` are
+ * buttons at its end, `tools` those beside the title.
+ */
+export function Dialog({ title, label, kind = "", onClose, actions, tools, children, ...rest }) {
   const dialog = useRef(null);
   const id = useId();
   useLayoutEffect(() => {
@@ -22,7 +25,7 @@ export function Dialog({ title, kind = "", onClose, actions, tools, children, ..
     <dialog class="dialog ${kind}" ref=${dialog} aria-labelledby=${id} onCancel=${cancel} onPointerDown=${besides}
       ...${rest}>
       <div class="inside">
-        <header><h2 id=${id}>${title}</h2>${tools}<${Button} kind="quiet" icon="close" label="Close"
+        <header><h2 id=${id} aria-label=${label}>${title}</h2>${tools}<${Button} kind="quiet" icon="close" label="Close"
           onClick=${onClose} /></header>
         <div class="body">${children}</div>
         ${actions && html`<footer>${actions}</footer>`}
