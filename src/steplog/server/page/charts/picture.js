@@ -1,7 +1,7 @@
 // The picture of a scene: frame, bands, lines and marks, on a canvas.
 
 import { frameOf, strokeFrame } from "./axes.js";
-import { fillTraces } from "./crowd.js";
+import { fillTraces, fillTracesCoarsely } from "./crowd.js";
 import { strokeMarks } from "./marks.js";
 import { Projection } from "./projection.js";
 import { spanOf, toAxis } from "./ranges.js";
@@ -10,7 +10,7 @@ import { extentOf, heightsOf } from "./traces.js";
 
 const Y_ROOM = 0.05;
 const CROWD_POINTS = 40_000; // in sight, from which an image is quicker than paths
-const QUICK_POINTS = 250_000; // from which it is quicker still while a hand moves it
+const COARSE_FROM = 250_000; // points, or columns of pixels of lines
 
 /** The range of x of a scene, as the axis has it. */
 export function xRangeOf({ x }, traces) {
@@ -34,7 +34,9 @@ export function paintPicture(context, chart, inks) {
   const view = new Projection(scaled(frame.box, ratio), chart.xRange, chart.yRange);
   const points = chart.paths ? 0 : pointsInSight(traces, view);
   if (points > CROWD_POINTS) {
-    fillTraces(context, traces, view, ratio, Boolean(chart.moving) && points > QUICK_POINTS);
+    const work = Math.max(points, traces.length * view.width);
+    const fill = chart.moving && work > COARSE_FROM ? fillTracesCoarsely : fillTraces;
+    fill(context, traces, view, ratio);
     context.globalCompositeOperation = "destination-over"; // an image replaces what is there
     strokeFrame(context, frame, view, ratio, inks);
     context.globalCompositeOperation = "source-over";
