@@ -172,6 +172,17 @@ def test_a_chart_follows_the_colour_scheme_while_it_is_shown(server, browser, da
 
 
 @pytest.mark.slow
+def test_a_chart_has_the_colours_that_are_forced(server, browser):
+    chart = Chart(browser, server, [metric({"a": curve(wave(50))})])
+    before = chart.pixels()
+    browser.media(forced=True)
+    browser.wait("plot.frame === 0 && matchMedia('(forced-colors: active)').matches")
+    label = chart.run("((plot.root.style.color = 'CanvasText'), getComputedStyle(plot.root).color)")
+    red, green, blue = (int(part) for part in label.removeprefix("rgb(").removesuffix(")").split(","))
+    assert chart.pixels().count(f"#{red:02x}{green:02x}{blue:02x}", 30) > before.count("#000000", 30) + 50
+
+
+@pytest.mark.slow
 def test_many_lines_as_an_image_are_where_few_lines_as_paths_are(server, browser):
     told = metric({"a": curve(wave(300))})
     paths = Chart(browser, server, [told]).of_curves().heights(BLUE, 90)
