@@ -149,6 +149,28 @@ def test_a_log_axis_shows_what_is_above_zero(server, browser):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("lines", [1, 60])
+def test_a_band_that_reaches_below_zero_reaches_to_the_bottom_of_a_log_axis(server, browser, lines):
+    told = curve([1.0] * 1000, low=[-1.0] * 1000, high=[2.0] * 1000, count=3)
+    others = {f"other {n}": curve([0.5, *[1.5] * 999]) for n in range(lines - 1)}
+    runs = [run("a"), *(run(uuid, colour=GREEN) for uuid in others)]
+    chart = Chart(browser, server, [metric({"a": told, **others}, width=1.0001)], runs, {"logY": True})
+    seen = tinted(chart.of_curves(), "blue")
+    assert seen[-8:-2, 20:-20].all()
+    assert not seen[:4].any()
+
+
+@pytest.mark.slow
+def test_names_in_what_a_screen_reader_says_have_nothing_invisible(server, browser):
+    hostile = "loss\u202e\x00<b>"
+    chart = Chart(browser, server, [metric({"a": curve(wave(9))}, name=hostile)], [run("a", name="r\u2066n")])
+    assert browser.by_role("image").accessible_name.startswith("loss\\u202e\\u0000<b>: 1 line")
+    browser.by_role("group").press("ArrowRight")
+    browser.wait("document.querySelector('.plot-said').textContent.includes('r\\\\u2066n')")
+    assert chart.told("hovers")
+
+
+@pytest.mark.slow
 def test_what_is_not_above_zero_is_left_out_of_a_log_x_axis(server, browser):
     told = curve([5.0, 4.0, 3.0, 2.0, 1.0], x=[0, 1, 10, 100, 1000])
     chart = Chart(browser, server, [metric({"a": told})], view={"logX": True})
