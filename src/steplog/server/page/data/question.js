@@ -3,15 +3,15 @@
 const NANOSECONDS = 1e9;
 const LEAST_BUCKETS = 128;
 const MOST_BUCKETS = 2048;
-const CURVE_BUCKETS = 200_000; // of the curves of one chart
-const REQUEST_BUCKETS = 250_000; // the server takes 500,000
+const CHART_BUCKETS = 20_000; // of many curves in one chart few can be told apart
+const REQUEST_BUCKETS = 100_000; // while one answer is drawn, the server makes the next
 const REQUEST_NAMES = 200;
 const STEP_END = 2 ** 63 - 1024; // what a double has below 2^63
 
 /** The question for what is chosen: `{x, from, to, buckets}`, `from` and `to` undefined for the whole axis. */
 export function questionOf(x, range, pixels, runs) {
-  const wanted = Math.min(pixels, CURVE_BUCKETS / Math.max(1, runs));
-  const buckets = Math.min(MOST_BUCKETS, Math.max(LEAST_BUCKETS, 2 ** Math.ceil(Math.log2(wanted))));
+  const most = Math.min(MOST_BUCKETS, 2 ** Math.floor(Math.log2(CHART_BUCKETS / Math.max(1, runs))));
+  const buckets = Math.max(LEAST_BUCKETS, Math.min(most, 2 ** Math.ceil(Math.log2(pixels))));
   if (!range) return { x, buckets };
   const [low, high] = range.map((end) => end * (x === "step" ? 1 : NANOSECONDS));
   const piece = 2 ** Math.max(0, Math.floor(Math.log2((high - low) / 2)));

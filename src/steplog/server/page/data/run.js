@@ -3,13 +3,13 @@
 import { coloursOf } from "../charts/palette.js";
 import { batch, computed, signal } from "../ui.js";
 import { api, query } from "./address.js";
-import { Missing, read, Refused } from "./api.js";
+import { Missing, read, readChanged, Refused } from "./api.js";
 import { lasting, startOf } from "./life.js";
 import { poll } from "./poll.js";
 import { json, numeric } from "./values.js";
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
-const ALIVE = { least: 2, most: 15 };
+const ALIVE = { least: 2, most: 60 };
 const ENDED = { least: 10, most: 60 }; // a worker may still deliver
 const TRASHED = { least: 20, most: 120 };
 
@@ -34,6 +34,7 @@ export class OpenRun {
     this.older = signal(0); // how many older runs the address leads to as well
     /** The caller's metrics, `{name, numeric, others}`; the same list until one comes. Null until they are known. */
     this.names = kept(() => this.run.value && this.series.value.filter(({ name }) => !isReserved(name)).map(named));
+    this.kept = new Map(); // by address what was answered, `{tag, body}`
     this.ends = new AbortController();
     this.how = { signal: this.ends.signal, wake: new EventTarget() };
   }
@@ -70,8 +71,8 @@ export class OpenRun {
     }
     const address = api.run(this.here, this.found.uuid);
     const [brief, series] = await Promise.all([
-      read(address + query({ brief: 1 })),
-      read(api.series(this.here, this.found.uuid)),
+      this.#read(address + query({ brief: 1 })),
+      this.#read(api.series(this.here, this.found.uuid)),
     ]);
     await this.#readLarge(address, brief, series);
     const now = JSON.stringify([lasting(brief), series.map(({ count }) => count)]);
@@ -83,6 +84,13 @@ export class OpenRun {
       this.fate.value = "there";
     });
     return { changed, ...(brief.status === "RUNNING" ? ALIVE : ENDED) };
+  }
+
+  /** What is the same as before is not sent again. */
+  async #read(path) {
+    const { tag, body } = await readChanged(path, this.kept.get(path)?.tag);
+    if (body !== null) this.kept.set(path, { tag, body });
+    return this.kept.get(path).body;
   }
 
   /** What may be large, read again only after it may have changed, as it may have since the run was found. */
