@@ -63,7 +63,9 @@ export class Grid {
 
 /** Least and greatest numbers that are the last one are sent as infinity. */
 function spellOut({ min, max, last }) {
-  for (const ends of [min, max]) for (let at = 0; at < ends.length; at += 1) if (ends[at] === Infinity) ends[at] = last[at];
+  for (const ends of [min, max]) {
+    for (let at = 0; at < ends.length; at += 1) if (ends[at] === Infinity) ends[at] = last[at];
+  }
 }
 
 /** The series of an answer as `[series, first, end]`: each is in one piece. */
