@@ -46,6 +46,7 @@ GROUPS = (
     "backup",
     "importing",
     "page_load",
+    "page_bytes",
 )
 HERE = Path(__file__).resolve().parent
 
