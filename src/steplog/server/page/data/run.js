@@ -10,7 +10,7 @@ import { now } from "./time.js";
 import { json, numeric } from "./values.js";
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
-const ALIVE = { least: 2, most: 15 };
+const ALIVE = { least: 2, most: 60 };
 const ENDED = { least: 10, most: 60 }; // a worker may still deliver
 const EACH_MS = 20; // so long for each metric the list of them is not asked for again: it is large where there are many
 const TRASHED = { least: 20, most: 120 };
