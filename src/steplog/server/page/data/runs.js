@@ -51,7 +51,10 @@ export class Runs {
     /** Uuids of groups that are closed, by their text. */
     this.closed = signal(new Set());
     /** What the table has, from top to bottom: lines of groups and of runs. */
-    this.lines = computed(() => displayed(this.rows.value, view.group.value, this.closed.value));
+    this.lines = computed(() => {
+      const { value: closed } = this.closed;
+      return closed.size ? displayed(this.rows.value, view.group.value, closed) : this.#open.value;
+    });
     this.#open = computed(() => displayed(this.rows.value, view.group.value, NONE));
     this.shownUuids = computed(() => this.#chosen());
     /** `ShownRun[]`: `{uuid, name, colour, status, started, group}`, in the table's order; a group has one colour. */
@@ -187,8 +190,9 @@ export class Runs {
     const { first, group } = this.view;
     const [from, to] = this.inView.value;
     const seen = this.lines.value.slice(from, to).flatMap(({ row }) => (row ? [row.uuid] : []));
+    const goOn = this.shown.value.flatMap(({ uuid, status }) => (status === "RUNNING" ? [uuid] : []));
     const least = group.value ? GROUPED_MAX - 1 : Math.max(first.value - 1, to, this.#least);
-    return { least, seen: new Set([...seen, ...this.shownUuids.value]) };
+    return { least, seen: new Set([...seen, ...goOn]) };
   }
 
   async #name() {
