@@ -261,6 +261,11 @@ def test_a_range_that_is_typed_is_that_of_all_charts(server, browser):
     browser.by_role("image", re.compile("eval/metric_10.* step 30 to step 40")).found()
     browser.by_role("image", re.compile("eval/metric_11.* step 30 to step 40")).found()
     assert query_of(browser) == {"range": "30,40"}
+    x, y = browser.by_role("image", re.compile("eval/metric_11")).middle()
+    browser.drag((x - 60, y), (x + 60, y))
+    browser.wait("new URLSearchParams(location.search).get('range') !== '30,40'")
+    start, end = map(float, query_of(browser)["range"].split(","))
+    assert 30 < start < end < 40
     browser.by_role("button", "Reset zoom").click()
     browser.by_role("image", re.compile("eval/metric_10.* step 0 to step 49")).found()
     assert query_of(browser) == {}

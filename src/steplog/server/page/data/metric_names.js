@@ -6,7 +6,7 @@ import { Missing, Refused, readChanged } from "./api.js";
 import { poll } from "./poll.js";
 
 const NAMES_MAX = 10_000;
-const EVERY = { least: 5, most: 60 };
+const EVERY = { least: 4, most: 20 }; // seconds; where nothing is new, an answer is empty
 
 export class MetricNames {
   constructor(here) {

@@ -3,7 +3,7 @@
 import { choicesOf } from "../state.js";
 import { batch, computed, signal } from "../ui.js";
 import { api, web } from "./address.js";
-import { ask, readChanged } from "./api.js";
+import { Missing, ask, readChanged } from "./api.js";
 import { changing } from "./edits.js";
 import { reach } from "./outage.js";
 
@@ -29,9 +29,13 @@ export class SavedViews {
 
   /** Bring them up to date, and show the one that the address asks for; returns whether that is there. */
   async read() {
-    const { tag, body } = await reach(() => readChanged(api.views(this.here), this.#tag));
-    this.#tag = tag;
-    if (body) this.#show(body);
+    try {
+      const { tag, body } = await reach(() => readChanged(api.views(this.here), this.#tag));
+      this.#tag = tag;
+      if (body) this.#show(body);
+    } catch (error) {
+      if (!(error instanceof Missing)) throw error; // nor is the project, which others say
+    }
     return this.#open(this.view.opening.value);
   }
 

@@ -5,7 +5,7 @@ import { signal } from "../ui.js";
 
 const NEAR = "400px 0px"; // of the window: charts that far away are drawn before they come into view
 const BUCKETS_A_PIXEL = 0.75;
-const FRAME_MS = 10; // of drawing in one frame
+const FRAME_MS = 12; // of drawing in one frame
 
 export class Board {
   /** `runs` is a signal of the shown runs, `emphasis` one of the uuid of the run that is pointed at, or null. */

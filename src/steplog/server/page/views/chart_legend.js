@@ -15,7 +15,8 @@ export function Legend({ board, drawn, most }) {
   const more = scene.lines.length - lines.length;
   const values = valuesOf(board, { ...scene, lines });
   const item = ({ id, uuid, label, ...line }) => html`
-    <li key=${id} class=${uuid && board.emphasis.value === uuid ? "pointed" : ""}>
+    <li key=${id} class=${uuid && board.emphasis.value === uuid ? "pointed" : ""}
+      onPointerEnter=${() => (board.emphasis.value = uuid)} onPointerLeave=${() => (board.emphasis.value = null)}>
       <${Stroke} ...${line} /><bdi class="cut" title=${visible(label)}>${visible(label)}</bdi>
       <span class="figures">${values.get(id)}</span>
     </li>

@@ -33,7 +33,11 @@ function Panels({ here, view, runs, names }) {
   const narrow = useNarrow();
   const open = useSignal(false); // whether the table is, on a narrow window
   const most = () => Math.max(LEAST, innerWidth - CHARTS_LEAST);
-  const live = html`<${Live} rows=${runs.rows} shown=${runs.shown} />`;
+  const aside = html`
+    <div class="beside-tabs">
+      <${Live} rows=${runs.rows} shown=${runs.shown} /><${SavedViews} here=${here} view=${view} />
+    </div>
+  `;
   const table = html`<div class="runs-side" id="runs"><${RunsTable} here=${here} view=${view} runs=${runs} /></div>`;
   return html`
     <div class="workspace ${narrow ? "narrow" : ""}">
@@ -43,7 +47,7 @@ function Panels({ here, view, runs, names }) {
         start=${START} least=${LEAST} most=${most} />`}
       <section class="charts-panel" aria-label="Metrics" hidden=${narrow && open.value}>
         <${ChartsPanel} here=${here} view=${view} runs=${runs.shown} names=${names.all} emphasis=${runs.emphasis}
-          aside=${html`${live}<${SavedViews} here=${here} view=${view} />`} />
+          aside=${aside} />
       </section>
     </div>
   `;
