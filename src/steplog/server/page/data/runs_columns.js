@@ -32,7 +32,9 @@ const TITLES = {
   notes: "Notes",
 };
 const TOLD = /[^.]\.(last|min|max|count)$/;
-const WIDTH_OTHER = 100;
+const WIDTH_OTHER = 92; // a number's, at least
+const TITLE_MAX = 190;
+const LETTER = 7; // about the width of one
 const WIDTH = { name: 190, status: 108, started: 92, ended: 92, duration: 96, tag: 140, description: 200, notes: 200 };
 
 /** Whether a text that may come from an address is a field, as far as that can be told here. */
@@ -75,7 +77,13 @@ export function titleOf(field) {
 /** Widths that were chosen, in pixels, by field. */
 const widths = signal(remembered());
 
-export const widthOf = (field) => widths.value[field] ?? WIDTH[field] ?? WIDTH_OTHER;
+export const widthOf = (field) => widths.value[field] ?? WIDTH[field] ?? widthOfTitle(field);
+
+/** Enough for the title of a column, within limits: the end of a name tells it from others. */
+function widthOfTitle(field) {
+  const wanted = titleOf(field).length * LETTER + 28; // its edges, and an arrow
+  return Math.max(WIDTH_OTHER, Math.min(TITLE_MAX, wanted));
+}
 
 /** Make a column wider or narrower; null: as wide as at first. */
 export function setWidth(field, pixels) {
