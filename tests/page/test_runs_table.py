@@ -515,6 +515,24 @@ def test_what_is_no_field_in_an_address_is_left_out_of_it(server, browser):
 
 
 @pytest.mark.slow
+def test_what_a_run_merely_logs_does_not_hasten_the_reading_of_the_table(server, browser):
+    run = Live(server, project(server, "alive"), name="a")
+    browser.open(address(server, "/"))
+    browser.wait("document.querySelector('h1')")
+    pages = load(browser, server, "data/runs_pages.js")
+    pages.run("(globalThis.alive = new RunPages({ namespace: 'team', project: 'alive' }), null)")
+    question = {"where": "", "sort": "-started", "columns": ["name", "tag", "seen", "last_point", "loss.last"]}
+    read = f"globalThis.alive.read({json.dumps(question)}, () => ({{ least: 0, seen: new Set() }}), () => true)"
+    assert [pages.run(read), pages.run(read)] == [True, False]
+    run.log([("loss", 0.5, 0)])
+    assert pages.run(read) is False
+    (row,) = pages.run("globalThis.alive.rows.value")
+    assert (row["loss.last"], row["last_point"]) == (0.5, server.ask("GET", run.path).json()["last_point"])
+    tell(server, run.path, tags=["x"])
+    assert pages.run(read) is True
+
+
+@pytest.mark.slow
 def test_pages_are_those_of_the_server_whatever_becomes_of_the_runs(server, browser):
     """Runs are made, renamed and deleted at random; the rows that are read are the server's, each time."""
     place = project(server, "pages")
