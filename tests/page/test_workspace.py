@@ -394,3 +394,21 @@ def test_a_project_that_is_not_there_is_said_to_be_so(server, browser):
         browser.by_role("heading", "No such project").found()
         browser.by_role("link", "See those that it has.").click()
         browser.wait("location.pathname === '/'")
+
+
+@pytest.mark.slow
+def test_pinning_a_chart_keeps_the_focus_where_it_was_and_can_be_undone(server, browser):
+    place, _ = a_sweep(server, "pins")
+    opened(browser, server, place)
+    browser.by_role("button", "Pin eval/metric_10").press("Enter")
+    browser.wait(f"{HEADINGS}[0] === 'Pinned 1'")
+    browser.wait("document.activeElement.ariaLabel === 'Pin eval/metric_11'")
+    browser.press("Enter")
+    browser.wait(f"{HEADINGS}[0] === 'Pinned 2'")
+    browser.wait("document.activeElement.closest('.charts')")
+    assert query_of(browser) == {"pins": "eval/metric_10,eval/metric_11"}
+    browser.by_role("button", "Undo").click()
+    browser.wait(f"String({HEADINGS}) === 'Pinned 1,eval 1,train 10'")
+    browser.by_role("button", "Menu of eval/metric_10").click()
+    browser.by_role("menuitem", "Unpin").click()
+    browser.wait(f"String({HEADINGS}) === 'eval 2,train 10'")
