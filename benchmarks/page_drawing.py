@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from page.browser import Browser
+from page.browser import AWAITED, Browser
 
 __all__ = ["Drawn", "WatchingBrowser", "draw"]
 
@@ -22,7 +22,6 @@ SETTLED_S = 4.0  # so long after the first chart is there, and while requests ar
 DIFFERING_MAX = 0.004  # of the charts' pixels; anti-aliasing and JPEG differ by less
 CHANNEL_MIN = 48  # what JPEG adds is below
 WAITING_S = 1.0
-AWAITED = {"Document", "XHR", "Fetch"}
 PAUSE_S = 0.05
 # Boxes of what is drawn into, at least as large as a small chart, as far as they are in the viewport.
 BOXES = """(() => {
@@ -73,7 +72,7 @@ class WatchingBrowser(Browser):
 
     def __init__(self, profile: Path) -> None:
         self.frames: list[tuple[float, str]] = []
-        self.under_way: dict[str, float] = {}
+        self.waiting: dict[str, float] = {}
         super().__init__(profile)
 
     def _note(self, heard: dict[str, Any]) -> None:
@@ -84,13 +83,13 @@ class WatchingBrowser(Browser):
             self.tell("Page.screencastFrameAck", sessionId=told["sessionId"])
         elif event == "Network.requestWillBeSent":
             if told.get("type") in AWAITED:  # of a worker's module nobody tells when it has come
-                self.under_way[told["requestId"]] = time.monotonic()
+                self.waiting[told["requestId"]] = time.monotonic()
         elif event in ("Network.responseReceived", "Network.loadingFailed"):
-            self.under_way.pop(told["requestId"], None)
+            self.waiting.pop(told["requestId"], None)
 
     def waits(self) -> bool:
         """Whether a request waits for longer than one does that asks for news."""
-        return any(time.monotonic() - since_s > WAITING_S for since_s in self.under_way.values())
+        return any(time.monotonic() - since_s > WAITING_S for since_s in self.waiting.values())
 
 
 def draw(browser: WatchingBrowser, url: str, script: str, *, cold: bool, deadline_s: float, picture: Path) -> Drawn:
@@ -98,7 +97,7 @@ def draw(browser: WatchingBrowser, url: str, script: str, *, cold: bool, deadlin
     browser.size(*VIEWPORT)
     browser.call("Page.navigate", url="about:blank")
     browser.forget()
-    browser.under_way.clear()
+    browser.waiting.clear()
     browser.frames.clear()
     if cold:
         browser.call("Network.clearBrowserCache")

@@ -1,7 +1,9 @@
 """Read the first page of a table of 50,000 runs with 40 metrics and 30 config entries each, over loopback.
 
 The rows are written past the server, as the packer and the config leave them. What is timed is a request, its answer
-read and decoded: 100 rows of ten columns; and ``steplog.runs`` of all runs, in a process of its own.
+read and decoded: 100 rows of ten columns; and ``steplog.runs`` of all runs, in a process of its own. A poll is such a
+request by a client that has the answer, as the page makes it every few seconds: where nothing has changed, and where a
+run of the project goes on, which logs a point before each.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import json
 import random
 import sqlite3
 import time
+import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Iterable, Iterator
@@ -29,6 +32,8 @@ COLUMNS = ["name", "status", "duration", *(f"train/metric_{n}.last" for n in ran
 LISTED = ["name", "status", "started", "config.lr", "train/metric_3.last"]
 WHERE = "train/metric_7.last<1.5 and train/metric_8.last>-1 and config.lr>0.0001"
 BY_METRIC = {"columns": ",".join(COLUMNS), "sort": "train/metric_7.last"}
+PAGE = {"columns": ",".join(COLUMNS).replace("duration", "started,ended"), "limit": 50, "count": 1}
+POLLED = {"of the newest": PAGE, "by a metric's last value": PAGE | {"sort": "train/metric_7.last"}}
 PROJECT = "/bench/projects/tables/"
 
 
@@ -54,6 +59,11 @@ def figures(stage: Stage) -> Iterator[Figure]:
             cpu_ms = 1000 * (server.cpu_s() - before) / rounds
             note = f"{took[0]:.0f} ms at first; the server's CPU {cpu_ms:.1f} ms"
             yield over(took, group=GROUP, name=name, unit="ms", must=must, reach=reach, note=note)
+        for name, parameters in POLLED.items():
+            for goes_on in (False, True):
+                took, cpu_ms = _polls(server, parameters, stage.pick(31, 7), goes_on)
+                name_of = f"a poll {name}, {'while a run goes on' if goes_on else 'nothing has changed'}"
+                yield over(took, group=GROUP, name=name_of, unit="ms", note=f"the server's CPU {cpu_ms:.1f} ms")
         took = stage.child(list_runs, stage.environment(server), rounds=stage.pick(9, 3), columns=LISTED)
         yield over(took, group=GROUP, name="steplog.runs of all with five columns", unit="ms")
 
@@ -86,6 +96,34 @@ def _read_ms(server: Server, path: str, parameters: dict[str, Any]) -> float:
     if not (found if isinstance(found, list) else found.get("rows") or found.get("metrics")):
         raise RuntimeError("the answer is empty")
     return took
+
+
+def _polls(server: Server, parameters: dict[str, Any], rounds: int, goes_on: bool) -> tuple[list[float], float]:
+    """How long each poll took, and the CPU time that the server needed for one, in ms."""
+    run = json.loads(_request(server, "POST", f"{PROJECT}runs/", b"{}"))["uuid"] if goes_on else ""
+    url = f"{server.url}{API}{PROJECT}table/?{urlencode(parameters)}"
+    tag, took, cpu_s = "", [], 0.0
+    for step in range(rounds + 1):
+        if goes_on:
+            point = {"name": "train/metric_7", "value": step % 7, "step": step}
+            _request(server, "POST", f"{PROJECT}runs/{run}/metrics/", json.dumps(point).encode())
+        before, begun = server.cpu_s(), time.perf_counter()
+        headers = {"Authorization": f"Api-Key {KEY}", "If-None-Match": tag}
+        try:
+            with urllib.request.urlopen(urllib.request.Request(url, None, headers), timeout=60) as answer:
+                json.loads(answer.read())
+                told = answer.headers
+        except urllib.error.HTTPError as error:
+            if error.code != 304:
+                raise
+            told = error.headers
+        tag = told["ETag"]
+        if step:  # the first one has nothing yet
+            took.append(1000 * (time.perf_counter() - begun))
+            cpu_s += server.cpu_s() - before
+    if goes_on:
+        _request(server, "DELETE", f"{PROJECT}runs/{run}/")
+    return took, 1000 * cpu_s / rounds
 
 
 def _new_project(server: Server) -> None:

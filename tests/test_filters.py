@@ -96,6 +96,7 @@ last_point!=2026-11-02
 generation=2
 generation>1.5
 notes~salt
+words~SALT and words~Debug and words~sweep and words~ADA and words~train
 notes!=null
 config.lr=0.1
 config.lr=1e-1
@@ -126,6 +127,7 @@ none.last<1
 tag=debug
 tag!=baseline
 name~Salt
+words~pepper and words~crashed
 group~a
 group=a
 ended<2030-01-01
@@ -171,6 +173,8 @@ REFUSED = [
     ("name=salt and pepper", 15, '"pepper" is no field'),
     ("name=7", 6, 'name is compared with a text: write "7"'),
     ("name~true", 6, '~ takes a text: write "true"'),
+    ("words=salt", 7, "words takes ~"),
+    ("words~7", 7, '~ takes a text: write "7"'),
     ("tag<a", 5, "tag takes =, != and ~"),
     ("tag=null", 5, "tag is compared with a text"),
     ("started>yesterday", 9, "started is compared with a date, such as 2026-11-01"),

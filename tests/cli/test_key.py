@@ -19,6 +19,7 @@ from polling import wait_until
 from server.process import DEADLINE_S, KEY, SOURCES, ServerProcess
 from steplog import instance
 from steplog.cli import main
+from steplog.server.sqlite import schema
 
 PROMISED_S = 5.0
 PROGRAM = """
@@ -387,5 +388,5 @@ def test_a_database_of_an_older_version_is_upgraded_before_its_keys_are_listed(s
     (tmp_path / "server.db").write_bytes(gzip.decompress(golden.read_bytes()))
     assert [(key["user"], key["origin"]) for key in listed(steplog)] == [("ann", "configured"), ("bob", "configured")]
     connection = sqlite3.connect(tmp_path / "server.db")
-    assert connection.execute("PRAGMA user_version").fetchone() == (5,)
+    assert connection.execute("PRAGMA user_version").fetchone() == (schema._SCHEMA_VERSION,)
     connection.close()

@@ -115,7 +115,7 @@ def test_the_page_of_the_api_has_every_request_that_the_server_takes_and_no_othe
     for route in app.routes:
         if isinstance(route, Route) and route.path.startswith(API):
             path = route.path.removeprefix(API).replace("{namespace}", "{ns}").replace("{project}", "{slug}")
-            path = path.replace("{run}", "{uuid}")
+            path = path.replace("{run}", "{uuid}").replace("{view}", "{uuid}")
             taken |= {f"{method.upper()} {path}" for method in METHODS if hasattr(route.endpoint, method)}
     table = (DOCS / "api.md").read_text("utf-8").split("## Requests")[1].split("## ")[0]
     written = re.findall(r"^\| `([A-Z]+ [^`?]+?)(?:\?[^`]*)?`", table, re.MULTILINE)

@@ -26,6 +26,7 @@ Point = tuple[float, float]
 # After the next two frames, what was changed before is painted.
 PAINTED = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))"
 MOVES = 8  # events of a drag
+AWAITED = {"Document", "XHR", "Fetch"}
 
 
 class Browser(DevTools):
@@ -38,6 +39,7 @@ class Browser(DevTools):
         self.received_bytes = 0  # as they came over the network: compressed, with their headers
         self.sent_bytes = 0  # the bodies of requests
         self.statuses: dict[str, list[int]] = {}  # of the answers, by URL
+        self.under_way: set[str] = set()  # requests of documents and of scripts that wait for their answers
         self._stood_in: dict[str, bytes] = {}
         super().__init__(profile)
 
@@ -49,10 +51,15 @@ class Browser(DevTools):
         if event == "Network.requestWillBeSent":
             self.requests.append(told["request"]["url"])
             self.sent_bytes += len(told["request"].get("postData", "").encode())
+            if told.get("type") in AWAITED:
+                self.under_way.add(told["requestId"])
         elif event == "Network.responseReceived":
             self.statuses.setdefault(told["response"]["url"], []).append(told["response"]["status"])
         elif event == "Network.loadingFinished":
             self.received_bytes += int(told["encodedDataLength"])
+            self.under_way.discard(told["requestId"])
+        elif event == "Network.loadingFailed":
+            self.under_way.discard(told["requestId"])
         elif event == "Page.javascriptDialogOpening":
             self.dialogs.append(told["message"])
             self.tell("Page.handleJavaScriptDialog", accept=True)
@@ -85,6 +92,7 @@ class Browser(DevTools):
     def open(self, url: str) -> None:
         """Go to a URL, as if typed."""
         self.call("Page.navigate", url="about:blank")  # a new fragment alone would load nothing
+        self.under_way.clear()
         self.call("Page.navigate", url=url)
 
     def back(self) -> None:
@@ -119,6 +127,19 @@ class Browser(DevTools):
             DEADLINE_S,
             lambda: (condition, self.run("document.body?.innerText"), self.complaints),
         )
+
+    def settle(self) -> None:
+        """Return when no request waits for its answer, and what came is painted."""
+        quiet = 0
+
+        def settled() -> bool:
+            nonlocal quiet
+            with contextlib.suppress(NavigatedError):
+                self.run(PAINTED)
+            quiet = 0 if self.under_way else quiet + 1
+            return quiet > 2
+
+        wait_until(settled, DEADLINE_S, lambda: (self.under_way, self.requests[-3:]))
 
     @contextlib.contextmanager
     def standing_in(self, bodies: dict[str, bytes]) -> Iterator[None]:

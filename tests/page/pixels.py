@@ -39,6 +39,10 @@ class Pixels:
         """How many pixels have a colour."""
         return int(self.near(colour, tolerance).sum())
 
+    def colours(self) -> int:
+        """How many different colours there are."""
+        return len(np.unique(self.rgb.reshape(-1, 3), axis=0))
+
     def box(self, colour: str, tolerance: int = 40) -> tuple[int, int, int, int] | None:
         """Left, top, right and bottom of what has a colour."""
         found = np.argwhere(self.near(colour, tolerance))

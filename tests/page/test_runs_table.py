@@ -121,17 +121,17 @@ def test_cells_say_what_a_run_has_and_nothing_where_it_has_nothing(server, brows
 
 
 @pytest.mark.slow
-def test_words_find_names_and_anything_else_is_a_filter(server, browser):
+def test_words_find_texts_and_anything_else_is_a_filter(server, browser):
     place = project(server, "filtered")
     for number, status in enumerate(("COMPLETED", "FAILED", "COMPLETED")):
         tell(server, new_run(server, place, name=f"wide net {number}"), status=status, tags=[f"t {number}"])
     browser.open(address(server, place))
     listed(browser, "wide net 2", "wide net 1", "wide net 0")
     line = browser.by_role("combobox", "Filter the runs")
-    line.fill("net 1")
+    line.fill("NET 1")
     listed(browser, "wide net 1")
-    browser.wait("new URLSearchParams(location.search).get('where') === 'name~net and name~\"1\"'")
-    assert line.value == "net 1", "what is typed stays as it is"
+    browser.wait("new URLSearchParams(location.search).get('where') === 'words~NET and words~\"1\"'")
+    assert line.value == "NET 1", "what is typed stays as it is"
     with browser.complaining("400 (Bad Request)"):
         line.fill("status=COMPLETED and")
         line.press("Enter")
@@ -453,7 +453,7 @@ def test_a_filter_is_read_as_its_conditions_and_words_become_one(server, browser
     )
     assert filters.call("withSwitched", "status=FAILED and tag=x", "tag", "x", False) == "status=FAILED"
     assert filters.call("withSwitched", "", "group", None, True) == "group=null"
-    words = {"": "", " a  b ": "name~a and name~b", "a=b": "a=b", '"x y" 7': 'name~"x y" and name~"7"', "[1": "[1"}
+    words = {"": "", " a  b ": "words~a and words~b", "a=b": "a=b", '"x y" 7': 'words~"x y" and words~"7"', "[1": "[1"}
     assert {each: filters.call("filterOf", each) for each in words} == words
     unfinished = ("status=", "status=FAILED and", "status=FAILED and tag")
     assert [each for each in (*unfinished, "tag", "tag=x", "a b", "") if filters.call("isUnfinished", each)] == [

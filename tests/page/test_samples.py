@@ -189,7 +189,7 @@ def test_several_samples_of_a_step_are_told_apart(server, browser):
     browser.by_role("option", re.compile("^1 ?b of 1")).click()
     browser.wait(f"{TEXTS}[0] === 'b of 1' && location.search.includes('nth=1')")
     browser.by_role("button", "Next sample of this step").click()
-    browser.wait(f"{TEXTS}[0] === 'c of 1'")
+    browser.wait(f"{TEXTS}[0] === 'c of 1' && {CHOSEN} === '1c of 1'")
     samples_of(server, browser, run.path, "&step=1&nth=1")
     browser.wait(f"{TEXTS}[0] === 'b of 1' && {CHOSEN} === '1b of 1'")
 
@@ -294,7 +294,7 @@ def test_hostile_samples_are_shown_as_text_and_do_nothing(server, browser):
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_samples_fit_any_screen_and_axe_finds_nothing(server, browser, dark):
     place = project(server, f"fits {dark}")
-    for name in ("a", "b_" + "x" * 80):
+    for name in ("a", "b_" + "x" * 80, "c"):
         run = Live(server, place, name=name)
         run.log([("words", text_of("word " * 300 + "x" * 300), step) for step in range(100)])
         run.log([("rows", text_of([{"prompt": "p" * 200, "answer": "x " * 200, "score": 1}]), 99)])

@@ -31,7 +31,7 @@ LAYERS = {
     "main.js": {"state.js", "ui.js", "data/", "views/"},
     "state.js": {"ui.js"},
     "ui.js": {"vendor/"},
-    "data/": {"ui.js", "charts/palette.js"},
+    "data/": {"ui.js", "state.js", "charts/palette.js"},
     "charts/": {"data/values.js", "data/time.js"},
     "views/": {"ui.js", "state.js", "data/", "charts/"},
 }

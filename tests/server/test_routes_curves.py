@@ -73,9 +73,8 @@ def test_curves_come_as_columns(server, uuid):
     header = {key: value for key, value in as_json.items() if key not in ("buckets", "since")}
     assert {key: value for key, value in table.about.items() if key != "since"} == header
     assert list(table.columns) == [
-        "series", "bucket", "at", "step", "min", "max", "last", "count", "nan", "inf", "-inf", "approximate",
+        "series", "bucket", "step", "min", "max", "last", "count", "nan", "inf", "-inf",
     ]  # fmt: skip
-    assert table.columns["approximate"].count == 0
     assert table.columns["min"].type == "f4"
     for name in ("series", "bucket", "step", "count"):
         assert list(table.columns[name].values()) == [bucket[name] for bucket in as_json["buckets"]]

@@ -195,6 +195,8 @@ def test_another_form_is_not_acceptable(runs):
         ({"columns": "name,lr"}, {"columns": ["Column 6:", '"lr" is no field']}),
         ({"columns": ",".join(["name"] * 201)}, {"columns": ["at most 200 fields"]}),
         ({"sort": "-lr"}, {"sort": ["Column 2:", '"lr" is no field']}),
+        ({"sort": "words"}, {"sort": ["Words can only be looked for"]}),
+        ({"columns": "name,words"}, {"columns": ["Words can only be looked for"]}),
         ({"sort": "tag"}, {"sort": ["Column 1:", "several tags"]}),
         ({"sort": "name,status"}, {"sort": ["Column 6:", "at most 1 field"]}),
         ({"limit": 0}, {"limit": ["greater than or equal to 1"]}),

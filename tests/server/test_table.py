@@ -223,6 +223,9 @@ def _conditions() -> st.SearchStrategy[tuple[Condition, ...]]:
         st.tuples(st.just("lost"), operators, st.just("Infinity")),
         st.tuples(st.sampled_from(["started", "ended", "seen", "last_point"]), operators, st.sampled_from(DATES)),
         st.tuples(st.just("duration"), operators, st.sampled_from([60.25, 61, 172_795.75, 0])),
+        st.tuples(
+            st.just("words"), st.just("~"), st.sampled_from(["RUN-3", "Debug", "ann", "", "a\na", "b\n", "id-2\n"])
+        ),
         st.tuples(st.just("tag"), st.sampled_from(["=", "!=", "~"]), st.sampled_from(["a", "b", "debug", "c"])),
     )
     return st.lists(triples.map(list), max_size=3).map(filter_of)

@@ -121,7 +121,7 @@ def _revoke(key_ids: tuple[int, ...], database: Path | None) -> None:
 
 @command.command("rotate")
 @click.argument("key_id", metavar="[KEY]", type=int, required=False)
-@click.option("--page", is_flag=True, help="Replace the page's token instead.")
+@click.option("--page", is_flag=True, help="Replace the page's token instead, and sign out who reads.")
 @database_option
 @_json_option
 def _rotate(key_id: int | None, page: bool, database: Path | None, as_json: bool) -> None:
@@ -161,7 +161,8 @@ def _rotate_page(database: Path | None, as_json: bool) -> None:
     if as_json:
         printing.print_json({"created": token.made, "ends": keys.page_token_end(token)})
         return
-    click.echo(f"the page has a new token; a running server refuses the old one within {_WITHIN_S} seconds")
+    words = f"a running server refuses the old one, and who has signed in with it, within {_WITHIN_S} seconds"
+    click.echo(f"the page has a new token; {words}")
     if sys.stdout.isatty():
         click.echo(address)
 

@@ -4,7 +4,7 @@
 
     filter     condition ("and" condition)*
     condition  field operator value
-    field      status | name | id | tag | group | job_type | user | started | ended | duration |
+    field      words | status | name | id | tag | group | job_type | user | started | ended | duration |
                lost | seen | last_point | generation | description | notes
                config.PATH                 loss: config.lr, config.optim.lr, config."a.b"
                METRIC.last|min|max|count   split at the last dot: train/loss.last, "p(a<b)".max
@@ -42,6 +42,7 @@ from steplog.filters.fields import (
     MISSING,
     OPERATORS,
     RUN_FIELDS,
+    SEARCHED,
     Condition,
     Field,
     Value,
@@ -58,6 +59,7 @@ __all__ = [
     "MISSING",
     "OPERATORS",
     "RUN_FIELDS",
+    "SEARCHED",
     "Condition",
     "Field",
     "Value",

@@ -6,6 +6,7 @@
     RUN_FIELDS       all that a run has beside its config and metrics
     DATE_FIELDS      those that are dates
     NUMBER_FIELDS    those that are numbers
+    SEARCHED         all texts of a run, in which words are looked for; a condition's field alone
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ __all__ = [
     "OPERATORS",
     "PLAIN",
     "RUN_FIELDS",
+    "SEARCHED",
     "WORDS",
     "Condition",
     "Field",
@@ -43,6 +45,7 @@ DEFAULT_FIELDS = ("status", "name", "id", "tag", "group", "job_type", "user", "s
 RUN_FIELDS = (*DEFAULT_FIELDS, "lost", "seen", "last_point", "generation", "description", "notes")
 DATE_FIELDS = ("started", "ended", "seen", "last_point")
 NUMBER_FIELDS = ("duration", "lost", "generation")
+SEARCHED = "words"
 AGGREGATES = ("last", "min", "max", "count")
 OPERATORS = ("=", "!=", "<", "<=", ">", ">=", "~")
 CHARACTERS_MAX = 64 * 1024

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from steplog.filters.dates import date_text, moment_of
-from steplog.filters.fields import MISSING, NOT_FINITE, Condition, Field, Value
+from steplog.filters.fields import MISSING, NOT_FINITE, SEARCHED, Condition, Field, Value
 
 __all__ = ["holds", "matches", "value_of"]
 
@@ -60,6 +60,8 @@ def holds(condition: Condition, found: Any) -> bool:
         return not holds(condition._replace(operator="="), found)
     if field == _TAG:
         return any(wanted == tag if operator == "=" else str(wanted) in tag for tag in found)
+    if field == _SEARCHED:
+        return str(wanted).casefold() in found
     if operator == "=":
         return _is_equal(found, wanted)
     numbers = _is_number(found) and _is_number(wanted)
@@ -86,6 +88,7 @@ _COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
 }
 _TAG = Field("run", ("tag",))
 _LOST = Field("run", ("lost",))
+_SEARCHED = Field("run", (SEARCHED,))
 
 
 def _started(run: Mapping[str, Any], _now: datetime | None = None) -> str | None:
@@ -103,6 +106,13 @@ def _username(run: Mapping[str, Any], _now: datetime | None) -> Any:
     return user.get("username") if isinstance(user, Mapping) else None
 
 
+def _searched(run: Mapping[str, Any], _now: datetime | None) -> str:
+    """The texts that users give a run, and its user, a line each."""
+    texts = [run.get(name) for name in ("name", "id", "group", "job_type", "description", "notes")]
+    lines = "".join(f"{text}\n" for text in (*texts, _username(run, None)) if text is not None)
+    return (lines + "\n".join(run.get("tags") or [])).casefold()
+
+
 def _lost(run: Mapping[str, Any], _now: datetime | None) -> int | float | None:
     """At most how many values the server will not have, by the report of the run's client."""
     report: Any = run.get("report")
@@ -117,6 +127,7 @@ def _lost(run: Mapping[str, Any], _now: datetime | None) -> int | float | None:
 _OF_RUN: Mapping[str, Callable[[Mapping[str, Any], datetime | None], Any]] = {
     "tag": lambda run, _: run.get("tags") or [],
     "user": _username,
+    SEARCHED: _searched,
     "started": _started,
     "ended": lambda run, _: date_text(run.get("ended")),
     "seen": lambda run, _: date_text(run.get("seen")),

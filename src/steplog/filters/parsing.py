@@ -20,6 +20,7 @@ from steplog.filters.fields import (
     OPERATORS,
     PLAIN,
     RUN_FIELDS,
+    SEARCHED,
     WORDS,
     Condition,
     Field,
@@ -80,7 +81,14 @@ def parse_field(text: str) -> Field:
 
 
 def parse_fields(text: str, at_most: int = CONDITIONS_MAX) -> tuple[Field, ...]:
-    """Fields with commas between them. Raises FilterError."""
+    """Fields with commas between them, which can be shown and sorted by. Raises FilterError."""
+    found = _fields(text, at_most)
+    if any(field == Field("run", (SEARCHED,)) for field in found):
+        raise FilterError(f"{SEARCHED} can only be looked for, by {SEARCHED}~…")
+    return found
+
+
+def _fields(text: str, at_most: int) -> tuple[Field, ...]:
     if len(text) > CHARACTERS_MAX:
         raise FilterError(f"at most {CHARACTERS_MAX} characters", CHARACTERS_MAX + 1)
     reader = _Reader(text)
@@ -187,7 +195,7 @@ def _field(parts: Sequence[tuple[str, bool]], column: int) -> Field:
     first, is_quoted = parts[0]
     if not is_quoted and first.startswith("config."):
         return Field("config", _config_path([(first[len("config.") :], False), *parts[1:]], column))
-    if not is_quoted and len(parts) == 1 and first in RUN_FIELDS:
+    if not is_quoted and len(parts) == 1 and (first in RUN_FIELDS or first == SEARCHED):
         return Field("run", (first,))
     last, is_quoted = parts[-1]
     before, dot, aggregate = last.rpartition(".")
@@ -223,6 +231,8 @@ def _condition(field: Field, operator: str, value: Value, column: int | None) ->
     example = "" if value is None or isinstance(value, str) else f": write {quoted(value_text(value))}"
     if operator == "~" and not isinstance(value, str):
         raise FilterError(f"~ takes a text{example}", column)
+    if name == SEARCHED and operator != "~":
+        raise FilterError(f"{SEARCHED} takes ~", column)
     if name == "tag" and operator not in ("=", "!=", "~"):
         raise FilterError("tag takes =, != and ~", column)
     if name in NUMBER_FIELDS:
@@ -256,7 +266,7 @@ def _condition_of(triple: object) -> Condition:
             raise FilterError("the value is not valid Unicode") from None
     elif not isinstance(value, bool) and value is not None:
         raise FilterError("the value is a number, true, false, null or a text")
-    return _condition(parse_field(field), operator, value, None)
+    return _condition(_fields(field, at_most=1)[0], operator, value, None)
 
 
 def _number(text: str, column: int) -> int | float:

@@ -1,7 +1,7 @@
 """Curves of many runs as JSON and as columns. Pure.
 
 Both have the same header, which says what the buckets are of. Columns that have nothing to tell (nothing is NaN,
-infinite or approximate) are left out of JSON, and empty otherwise.
+infinite or approximate) are left out.
 
 Values travel as float32 where no series loses more than a 4,096th of its range by it, and float64 else. Of the random
 bits of a mantissa none are sent in vain: a least and a greatest number that is the last one is infinity, and in float32
@@ -72,6 +72,7 @@ def as_columns(answer: CurveAnswer, x: str, token: str, *, in_planes: bool = Fal
     columns += _values(given)
     columns.append(_counts("count", given["count"]))
     columns += [_counts(_NAMES.get(name, name), given[name] if any(given[name]) else ()) for name in _SPARSE]
+    columns = [column for column in columns if column.count]
     return encode([*map(planes, columns)] if in_planes else columns, _header(answer, x, token))
 
 

@@ -3,7 +3,7 @@
 A client that polls sends *tokens* of earlier answers, and gets only the buckets that were touched since. A token says
 what was answered: of each run its state, of each metric its grid. It is signed, so what comes back was made here::
 
-    base64url(HMAC-SHA-256, 16 bytes ‖ deflate(MessagePack [instance, digest of the question, Answered]))
+    base64url(HMAC-SHA-256, 16 bytes ‖ deflate(MessagePack [digest of the question, Answered]))
 
 1. The question of a token is the axis, its range and the number of buckets. Runs and metrics are not part of it: what
    a token says of others does not count, and what it does not cover is answered whole.
@@ -157,12 +157,11 @@ class Signer:
 
     def __init__(self, instance: str, secret: str) -> None:
         """Of the server with this id; the secret is known to it alone."""
-        self._instance = instance
         self._key = hashlib.sha256(f"curves\0{instance}\0{secret}".encode()).digest()
 
     def token(self, question: object, answered: Answered) -> str:
         """The token of an answer to a question: what a client asks, as JSON."""
-        content = zlib.compress(msgspec.msgpack.encode([self._instance, _digest(question), answered]), 1)
+        content = zlib.compress(msgspec.msgpack.encode([_digest(question), answered]), 1)
         return urlsafe_b64encode(self._signature(content) + content).decode()
 
     def read(self, question: object, token: str) -> Answered | None:
@@ -175,10 +174,10 @@ class Signer:
             if not hmac.compare_digest(signed[:_SIGNATURE_BYTES], self._signature(content)):
                 return None
             plain = zlib.decompressobj().decompress(content, _TOKEN_BYTES_MAX)
-            instance, digest, answered = msgspec.msgpack.decode(plain, type=tuple[str, bytes, Answered])
+            digest, answered = msgspec.msgpack.decode(plain, type=tuple[bytes, Answered])
         except (ValueError, zlib.error, msgspec.MsgspecError):
             return None
-        return answered if (instance, digest) == (self._instance, _digest(question)) else None
+        return answered if digest == _digest(question) else None
 
     def _signature(self, content: bytes) -> bytes:
         return hmac.new(self._key, content, "sha256").digest()[:_SIGNATURE_BYTES]

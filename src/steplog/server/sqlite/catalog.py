@@ -42,15 +42,15 @@ SELECT p.id, p.uuid, p.slug, p.display_name, p.visibility, p.date_created,
 FROM projects p JOIN namespaces n ON n.id = p.namespace AND p.deleted IS NULL
 """
 
-# Of the runs that go on, since a project may have one that began long ago; of the newest, since others may have ended.
-_ACTIVITY = """
-SELECT p.id, (SELECT count(*) FROM runs WHERE project = p.id AND deleted IS NULL),
-       (SELECT count(*) FROM runs WHERE project = p.id AND status = 'RUNNING' AND deleted IS NULL),
+# Last heard of are the runs that go on, some of which began long ago, or the newest. SQLite would not take the index of
+# those that go on by itself.
+_RUNNING = "FROM runs INDEXED BY runs_running WHERE project = p.id AND status = 'RUNNING' AND deleted IS NULL"
+_ACTIVITY = f"""
+SELECT p.id, (SELECT count(*) FROM runs WHERE project = p.id AND deleted IS NULL), (SELECT count(*) {_RUNNING}),
        (SELECT max(seen) FROM progress WHERE run IN (
-           SELECT id FROM runs WHERE project = p.id AND status = 'RUNNING' AND deleted IS NULL
-           UNION ALL SELECT max(id) FROM runs WHERE project = p.id AND deleted IS NULL))
+           SELECT id {_RUNNING} UNION ALL SELECT max(id) FROM runs WHERE project = p.id AND deleted IS NULL))
 FROM projects p WHERE p.namespace = ? AND p.deleted IS NULL
-"""
+"""  # noqa: S608 - constants
 
 
 def user(connection: sqlite3.Connection, username: str) -> UserRow | None:

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from steplog.filters import Condition, Field, Value
+from steplog.filters import SEARCHED, Condition, Field, Value
 from steplog.records.cells import (
     FIELD_CHARACTERS_MAX,
     LAST_BYTES_MAX,
@@ -75,6 +75,10 @@ _RUN_FIELDS = {
     "notes": "r.notes",
 }
 _LONG = {name: f"substr(r.{name}, 1, {FIELD_CHARACTERS_MAX})" for name in ("description", "notes")}  # to sort by
+_SEARCHED_FIELDS = [_RUN_FIELDS[name] for name in ("name", "id", "group", "job_type", "description", "notes", "user")]
+_SEARCHED_LINES = " || ".join(f"ifnull({text} || char(10), '')" for text in _SEARCHED_FIELDS)
+_TAG_LINES = "ifnull((SELECT group_concat(value, char(10)) FROM json_each(r.tags)), '')"
+_RUN_FIELDS[SEARCHED] = f"folded({_SEARCHED_LINES} || {_TAG_LINES})"
 _NOT_FINITE = ("NaN", "Infinity", "-Infinity")
 
 
@@ -110,6 +114,7 @@ def page(connection: sqlite3.Connection, project_id: int, query: TableQuery) -> 
         return _LIVE[total](scope.live[name][run])
 
     connection.create_function("live_value", 3, live_value)
+    connection.create_function("folded", 1, str.casefold, deterministic=True)
     try:
         return _page(scope, query)
     finally:
@@ -260,6 +265,7 @@ def _on_run(scope: _Scope, name: str, operator: str, value: Value) -> _Sql:
         text = {"=": f"{found.text} IS NULL", "!=": f"{found.text} IS NOT NULL"}.get(operator)
         return _Sql("0") if text is None else _Sql(text, found.values)
     if operator == "~":
+        value = str(value).casefold() if name == SEARCHED else value
         return _Sql(f"instr({found.text}, ?) > 0", (*found.values, value))
     value = math.inf if name == "lost" and isinstance(value, str) else value
     return _Sql(f"{found.text} {'IS NOT' if operator == '!=' else operator} ?", (*found.values, value))

@@ -14,7 +14,9 @@ const AT_ONCE = 3; // requests
 const LAYERS_MAX = 6; // of parts of the axis: zooming out shows at once what was there
 const HELD_MAX = 2_000_000; // buckets of metrics that are not in view
 const GESTURE_MS = 150;
-const PACE = { live: { least: 2, most: 30 }, ended: { least: 30, most: 60 } }; // from poll to poll
+// Seconds from poll to poll. What changes at each of them is asked for less often in the end.
+const PACE = { live: { least: 2, most: 30 }, ended: { least: 30, most: 60 } };
+const STEADY = { after: 10, factor: 2 }; // polls in a row that have brought something
 
 export class Curves {
   /** `runs`: signal of the runs that are shown, `{uuid, status}`; of `view`, `x` and `range` count; `pace`: seconds. */
@@ -33,6 +35,7 @@ export class Curves {
     this.requests = new Set(); // under way: {layer, names, runs, aborts}
     this.uuids = [];
     this.live = new Set(); // runs that went on when they were polled last
+    this.changes = 0; // polls in a row that have brought something
     this.polled = { any: 0, all: 0 }; // when runs were, by the page's clock
     this.ends = new AbortController();
     this.wake = new EventTarget();
@@ -207,7 +210,9 @@ export class Curves {
     }
     this.live = live;
     if (isFull) this.polled.all = this.polled.any;
-    return { changed, ...(live.size ? this.pace.live : this.pace.ended) };
+    this.changes = changed ? this.changes + 1 : 0;
+    const { least, most } = live.size ? this.pace.live : this.pace.ended;
+    return { changed, least: least * (this.changes > STEADY.after ? STEADY.factor : 1), most };
   }
 
   /** Let go of the metrics that have been out of view for longest, where there is too much of them. */

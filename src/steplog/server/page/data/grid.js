@@ -39,9 +39,9 @@ export class Grid {
       if (!this.metrics.has(name)) this.metrics.set(name, new Map());
       for (const uuid of runs) if (about.reset || !isKnown(name, uuid)) drop(name, uuid);
     }
-    spellOut(columns);
+    if (columns.series) spellOut(columns);
     for (const at of about.whole) drop(about.names[about.series[at][1]], about.runs[about.series[at][0]]);
-    for (const [at, first, end] of stretches(columns.series)) {
+    for (const [at, first, end] of stretches(columns.series ?? [])) {
       const [run, name] = about.series[at];
       const curves = this.metrics.get(about.names[name]);
       const [before, part] = [curves.get(about.runs[run]), curveOf(columns, first, end, about.x, about.widths[name])];
@@ -63,7 +63,9 @@ export class Grid {
 
 /** Least and greatest numbers that are the last one are sent as infinity. */
 function spellOut({ min, max, last }) {
-  for (const ends of [min, max]) for (let at = 0; at < ends.length; at += 1) if (ends[at] === Infinity) ends[at] = last[at];
+  for (const ends of [min, max]) {
+    for (let at = 0; at < ends.length; at += 1) if (ends[at] === Infinity) ends[at] = last[at];
+  }
 }
 
 /** The series of an answer as `[series, first, end]`: each is in one piece. */
@@ -89,7 +91,7 @@ function curveOf(columns, first, end, kind, width) {
   const part = (name) => columns[name].subarray(first, end);
   const curve = { width };
   for (const name of ["bucket", "step", "last", "min", "max", "count"]) curve[name] = part(name);
-  for (const [name, column] of Object.entries(SPARSE)) curve[name] = columns[column].length ? part(column) : null;
+  for (const [name, column] of Object.entries(SPARSE)) curve[name] = columns[column] ? part(column) : null;
   curve.x = kind === "step" ? numbersOf(curve.step) : secondsOf(curve.bucket, part("at"), width);
   return finished(curve);
 }

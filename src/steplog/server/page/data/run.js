@@ -3,14 +3,16 @@
 import { coloursOf } from "../charts/palette.js";
 import { batch, computed, signal } from "../ui.js";
 import { api, query } from "./address.js";
-import { Missing, read, Refused } from "./api.js";
+import { Missing, read, readChanged, Refused } from "./api.js";
 import { lasting, startOf } from "./life.js";
 import { poll } from "./poll.js";
+import { now } from "./time.js";
 import { json, numeric } from "./values.js";
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 const ALIVE = { least: 2, most: 15 };
 const ENDED = { least: 10, most: 60 }; // a worker may still deliver
+const EACH_MS = 20; // so long for each metric the list of them is not asked for again: it is large where there are many
 const TRASHED = { least: 20, most: 120 };
 
 /** Metrics that steplog itself writes: config, exception and the like. They are no curves. */
@@ -64,36 +66,67 @@ export class OpenRun {
   }
 
   async #ask() {
-    if (!this.found) {
-      this.found = await this.#find();
-      this.readAt = undefined;
-    }
+    if (!this.found) return this.#begin();
     const address = api.run(this.here, this.found.uuid);
-    const [brief, series] = await Promise.all([
-      read(address + query({ brief: 1 })),
-      read(api.series(this.here, this.found.uuid)),
-    ]);
+    const before = this.run.value;
+    const brief = await this.#readKnown(address + query({ brief: 1 }));
+    const isDue = brief.status !== before.status || now() - this.seriesRead >= this.series.value.length * EACH_MS;
+    const series = isDue ? await this.#readSeries() : this.series.value;
     await this.#readLarge(address, brief, series);
-    const now = JSON.stringify([lasting(brief), series.map(({ count }) => count)]);
-    const changed = now !== this.before;
-    this.before = now;
+    return this.#take(brief, series);
+  }
+
+  /** Find it, or find it again. */
+  async #begin() {
+    this.known = new Map();
+    const found = await this.#find();
+    const { config, config_omitted: omitted = 0, provenance, ...brief } = found;
+    const series = await this.#readSeries(found.uuid);
+    this.found = found;
+    this.readAt = null; // once more after it is shown: it may have changed since it was found
+    batch(() => {
+      this.#takeLarge({ config, config_omitted: omitted, provenance });
+      this.#take(brief, series);
+    });
+    return { changed: true, ...(brief.status === "RUNNING" ? ALIVE : ENDED) };
+  }
+
+  #take(brief, series) {
+    const before = this.run.value;
+    const changed = series !== this.series.value || alive(brief) !== alive(before);
     batch(() => {
       this.run.value = brief;
-      if (changed) this.series.value = series;
+      this.series.value = series;
       this.fate.value = "there";
     });
     return { changed, ...(brief.status === "RUNNING" ? ALIVE : ENDED) };
   }
 
+  #readSeries(uuid = this.found.uuid) {
+    this.seriesRead = now();
+    return this.#readKnown(api.series(this.here, uuid));
+  }
+
+  /** What is at an address, the same object for as long as that has not changed. */
+  async #readKnown(address) {
+    const before = this.known.get(address);
+    const { tag, body } = await readChanged(address, before?.tag);
+    const known = { tag, body: body ?? before.body };
+    this.known.set(address, known);
+    return known.body;
+  }
+
   /** What may be large, read again only after it may have changed, as it may have since the run was found. */
   async #readLarge(address, { date_updated: updated }, series) {
-    const now = JSON.stringify([updated, series.filter(({ name }) => isReserved(name)).map(({ count }) => count)]);
-    if (now === this.readAt) return;
-    const first = this.readAt === undefined;
-    const { config, config_omitted: omitted = 0, provenance } = first ? this.found : await read(address);
-    const large = { config, config_omitted: omitted, provenance };
+    const state = JSON.stringify([updated, series.filter(({ name }) => isReserved(name)).map(({ count }) => count)]);
+    if (state === this.readAt) return;
+    const { config, config_omitted: omitted = 0, provenance } = await read(address);
+    this.#takeLarge({ config, config_omitted: omitted, provenance });
+    this.readAt = state;
+  }
+
+  #takeLarge(large) {
     if (json(large) !== json(this.large.value)) this.large.value = large;
-    this.readAt = first ? null : now;
   }
 
   /** Find the run by uuid, by slug, which several may share, or by its caller's id. */
@@ -150,6 +183,9 @@ export function shownAlone(open) {
     return [{ uuid, name, status, started: startOf(run), group: null, colour: coloursOf([uuid]).get(uuid) }];
   });
 }
+
+/** What a change of is worth asking again soon: all but when it was heard of. */
+const alive = (run) => run && json({ ...lasting(run), last_point: run.last_point });
 
 function named({ name, min, last }) {
   const number = numeric(last) !== undefined;

@@ -15,7 +15,7 @@ const SHOWN_MAX = 1000;
 const GROUPED_MAX = 50_000; // rows that are read to be grouped
 const LONE_AT_ONCE = 4;
 const LEAST_S = 4; // between polls: after a change, and at most without one
-const MOST_S = 10;
+const MOST_S = 15;
 
 const NONE = new Set();
 const NEWEST = "-started"; // the server's own order is that of arrival, which is another one for imported runs

@@ -41,12 +41,12 @@ export function withSwitched(where, field, text, isOnly) {
 export const hasCondition = (where, field, text) =>
   conditionsOf(where).includes(text === null ? `${field}=null` : `${field}=${valueText(text)}`);
 
-/** What is typed, as a filter: words without any operator are looked for in the names of runs. */
+/** What is typed, as a filter: words without any operator are looked for in all texts of a run. */
 export function filterOf(text) {
   const typed = text.trim();
   if (!typed || typed.startsWith("[") || /[=<>~]/.test(typed.replace(QUOTED, ""))) return typed;
   const words = typed.match(/"(?:[^"\\]|\\.)*"|\S+/g) ?? [];
-  return words.map((word) => `name~${valueText(word.replace(/^"(.*)"$/s, "$1"))}`).join(" and ");
+  return words.map((word) => `words~${valueText(word.replace(/^"(.*)"$/s, "$1"))}`).join(" and ");
 }
 
 /**

@@ -69,6 +69,7 @@ class Typing {
   }
 
   leave() {
+    if (!this.input.current) return; // it has gone with its focus
     this.#close();
     this.#finish();
   }

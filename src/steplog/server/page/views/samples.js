@@ -11,6 +11,7 @@ import { SampleCell } from "./samples_cell.js";
 import { SampleNumbers } from "./samples_numbers.js";
 import { StepList } from "./samples_list.js";
 
+const SCROLLED = { tabindex: 0, role: "group", "aria-label": "Runs side by side" };
 const PROGRAM = `run.log("sample", {"prompt": prompt, "answer": answer}, step=step)`;
 
 /** `runs` and `names` are signals, as the charts have them. */
@@ -135,7 +136,7 @@ function Panes({ samples, view }) {
   const pane = (name) => html`
     <section key=${name} class="samples-metric" aria-label=${visible(name)}>
       ${runs.length > 1 && names.length > 1 && html`<h3><bdi>${visible(name)}</bdi></h3>`}
-      <div class="samples-row">${runs.map(cell(name))}</div>
+      <div class="samples-row" ...${runs.length > 1 ? SCROLLED : {}}>${runs.map(cell(name))}</div>
     </section>
   `;
   return html`

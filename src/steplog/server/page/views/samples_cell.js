@@ -23,7 +23,7 @@ export function SampleCell({ samples, view, run, name, step, alone, other }) {
     if (!busy && listed && at !== null && found.exact && found.first + at !== nth) view.nth.value = found.first + at;
   }, [listed, at, found, busy]);
   const row = at === null ? null : found.rows[at];
-  const swatch = html`<span class="swatch" style=${{ background: run.colour }}></span>`;
+  const swatch = html`<span class="sample-swatch" style=${{ background: run.colour }}></span>`;
   const text = () => textOf(samples, run.uuid, name, found, at);
   const head = html`
     <header>

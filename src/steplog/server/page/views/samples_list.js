@@ -39,9 +39,11 @@ export function StepList({ samples, list, view }) {
   };
   const rows = [];
   for (let place = first; place < end; place++) {
+    const row = list.row(place);
+    const chosen = place === at.value && (view.step.value === null || String(row?.step) === view.step.value);
     rows.push(html`
-      <${Row} key=${place} id="${id}-${place}" place=${place} row=${list.row(place)} height=${height} count=${count}
-        chosen=${place === at.value} onChoose=${choose} />
+      <${Row} key=${place} id="${id}-${place}" place=${place} row=${row} height=${height} count=${count}
+        chosen=${chosen} onChoose=${choose} />
     `);
   }
   const active = at.value !== null && at.value >= first && at.value < end ? `${id}-${at.value}` : undefined;
@@ -76,20 +78,21 @@ function preview({ value, bytes }) {
 function usePlace(samples, list, view, element, height) {
   const at = useSignal(null);
   const step = view.step.value;
+  const nth = view.nth.value;
   const count = list.count.value;
   useEffect(() => {
     if (!count) return undefined;
     const known = at.value === null ? null : list.row(at.value);
-    if (step !== null && known && String(known.step) === step) return undefined;
+    if (step !== null && known && String(known.step) === step && known.time === samples.time.peek()) return undefined;
     let current = true;
     const place = step === null ? Promise.resolve(list.find ? 0 : count - 1) : list.placeOf(step);
     place.then((found) => {
       if (!current) return;
-      at.value = Math.min(count - 1, found + (step === null ? 0 : view.nth.peek()));
+      at.value = Math.min(count - 1, found + (step === null ? 0 : nth));
       reveal(element.current, at.value, height);
     });
     return () => (current = false);
-  }, [step, count, height]);
+  }, [step, nth, count, height]);
   return at;
 }
 
