@@ -365,7 +365,7 @@ def test_what_is_new_comes_without_a_word_and_takes_no_focus(server, browser):
 @pytest.mark.slow
 def test_a_chart_is_saved_as_files_and_copied_as_a_link(server, browser, tmp_path: Path):
     place, _ = a_sweep(server, "files")
-    opened(browser, server, place)
+    opened(browser, server, place, "?range=10,20")
     browser.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
     beginnings = {"CSV": rb"[#\w]", "SVG": rb"<svg|<\?xml", "PNG": rb"\x89PNG"}
     for kind, beginning in beginnings.items():
@@ -379,7 +379,13 @@ def test_a_chart_is_saved_as_files_and_copied_as_a_link(server, browser, tmp_pat
     browser.by_role("menuitem", "Copy link").click()
     browser.wait("document.querySelector('.toast').innerText.startsWith('Link copied.')")
     copied = browser.run("navigator.clipboard.readText()")
-    assert copied == f"{server.url}{place}?large=eval%2Fmetric_10"
+    assert copied == f"{server.url}{place}?range=10%2C20&large=eval%2Fmetric_10"
+    browser.by_role("button", "Menu of eval/metric_10").click()
+    browser.by_role("menuitem", "Copy as Python").click()
+    browser.wait("document.querySelector('.toast').innerText.startsWith('Python copied.')")
+    program = browser.run("navigator.clipboard.readText()")
+    assert 'NAMES = ["eval/metric_10"]' in program
+    assert "run.history(known, start=10, end=20)" in program
 
 
 def saved(browser: Browser, file: Path) -> Any:

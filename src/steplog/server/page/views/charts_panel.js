@@ -70,9 +70,10 @@ function ChartsTab({ view, runs, names, board, search, sections, numeric, wide }
       onToggle=${() => set(each, !open)} />`;
   };
   const all = { openAll: setAll(true), closeAll: setAll(false) };
+  const most = Math.max(1, ...sections.value.map(({ charts }) => charts.length)); // in one section
   return html`
     <${Toolbar} board=${board} search=${search.value} wide=${wide.value} sections=${all} />
-    <div class="sections">${content()}</div>
+    <div class="sections" style=${{ "--most": most }}>${content()}</div>
     <${LargeChart} board=${board} sections=${sections} numeric=${numeric} />
   `;
 
