@@ -291,6 +291,24 @@ def test_hostile_samples_are_shown_as_text_and_do_nothing(server, browser):
 
 
 @pytest.mark.slow
+def test_nonsense_in_the_address_shows_what_there_is(server, browser):
+    run = filled(server, "nonsense", [("words", text_of(f"sample {at}"), at) for at in range(3)])
+    for query, text in (
+        ("&step=99999999999999999999", "sample 2"),
+        ("&step=9223372036854775808", "sample 2"),
+        ("&step=9223372036854775807", "sample 2"),
+        ("&step=-9223372036854775808", "sample 2"),
+        ("&step=-9223372036854775807", "sample 0"),
+        ("&step=x&nth=-1", "sample 2"),
+        ("&step=1&nth=9007199254740992", "sample 1"),
+        ("&samples=nothing,%2C,%00&steps=nobody", "sample 2"),
+        ("&step=1&find=" + "%F0%9F%92%A5" * 2000, "sample 1"),
+    ):
+        samples_of(server, browser, run.path, query)
+        browser.wait(f"{TEXTS}[0] === {json.dumps(text)}")
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_samples_fit_any_screen_and_axe_finds_nothing(server, browser, dark):
     place = project(server, f"fits {dark}")
