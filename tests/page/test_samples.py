@@ -80,6 +80,23 @@ def test_the_newest_sample_is_followed_until_another_is_chosen(server, browser):
 
 
 @pytest.mark.slow
+def test_who_has_scrolled_away_from_the_newest_sample_is_left_there(server, browser):
+    run = filled(server, "scrolled", [("words", text_of(f"sample {at}"), at) for at in range(200)])
+    samples_of(server, browser, run.path)
+    browser.wait(f"{CHOSEN}?.startsWith('199')")
+    listed = "document.querySelector('.samples-list')"
+    run.log([("words", b'"sample 200"', 200)])
+    browser.run(LOOKED)
+    browser.wait(f"{CHOSEN}?.startsWith('200') && {listed}.scrollTop > 4000")  # at the end it goes along
+    browser.run(f"{listed}.scrollTop = 0")
+    browser.wait(f"{listed}.innerText.includes('sample 3')")
+    run.log([("words", b'"sample 201"', 201)])
+    browser.run(LOOKED)
+    browser.wait(f"{TEXTS}[0] === 'sample 201'")
+    assert browser.run(f"{listed}.scrollTop") == 0
+
+
+@pytest.mark.slow
 def test_a_hundred_thousand_samples_cost_what_is_in_view(server, browser):
     run = Live(server, project(server, "many"), name="a")
     for first in range(0, 100_000, 10_000):
