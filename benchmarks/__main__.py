@@ -47,6 +47,7 @@ GROUPS = (
     "importing",
     "page_load",
     "page_frames",
+    "page_bytes",
 )
 HERE = Path(__file__).resolve().parent
 
