@@ -47,6 +47,7 @@ GROUPS = (
     "importing",
     "page_load",
     "page_bytes",
+    "page_frames",
 )
 HERE = Path(__file__).resolve().parent
 
