@@ -39,7 +39,7 @@ export class Curves {
     this.polled = { any: 0, all: 0 }; // when runs were, by the page's clock
     this.ends = new AbortController();
     this.wake = new EventTarget();
-    this.timer = null;
+    this.isDue = false;
     this.waking = null;
     this.stop = effect(() => {
       void [this.x.value, this.range.value.value, this.pixels.value];
@@ -74,14 +74,15 @@ export class Curves {
     this.stop();
     this.range.stop();
     this.ends.abort();
-    clearTimeout(this.timer);
     clearTimeout(this.waking);
   }
 
   /** Collects what is wanted at a time. */
   #soon() {
-    this.timer ??= setTimeout(() => {
-      this.timer = null;
+    if (this.isDue) return;
+    this.isDue = true;
+    queueMicrotask(() => {
+      this.isDue = false;
       if (!this.ends.signal.aborted) this.#fill();
     });
   }
