@@ -46,8 +46,8 @@ GROUPS = (
     "backup",
     "importing",
     "page_load",
-    "page_bytes",
     "page_frames",
+    "page_bytes",
 )
 HERE = Path(__file__).resolve().parent
 
