@@ -18,9 +18,9 @@ const LEAST = 240;
 const CHARTS_LEAST = 360;
 
 export function Workspace({ here, view }) {
-  const runs = useMemo(() => new Runs(here, view), []);
   const names = useMemo(() => new MetricNames(here), []);
-  useEffect(() => names.follow(), []);
+  const runs = useMemo(() => new Runs(here, view, names.all), []);
+  useLayoutEffect(() => names.follow(), []);
   useLayoutEffect(() => void (document.title = `${visible(here.project)} · steplog`), []);
   const heading = html`<h1 class="unseen">${visible(here.project)}</h1>`;
   if (runs.gone.value) return html`${heading}<${NoProject} />`;
