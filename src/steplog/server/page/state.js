@@ -3,6 +3,7 @@
 import { batch, effect, signal, untracked } from "./ui.js";
 
 const WRITE_MS = 250; // browsers refuse more than some 100 writes of the address in 30 s
+const DATE_END_S = 8.64e12; // no date is further from 1970
 
 const text = (start = "") => ({ start, read: (given) => given, write: (value) => value });
 const flag = { start: false, read: (given) => given === "1", write: () => "1" };
@@ -26,9 +27,10 @@ const numeral = (start, least, most) => ({
   read: (given) => (given.trim() !== "" && least <= Number(given) && Number(given) <= most ? Number(given) : start),
   write: String,
 });
+const isStep = (number) => -(2n ** 63n) < number && number < 2n ** 63n;
 const integer = {
   start: null, // else as a text, since a step may have 64 bits
-  read: (given) => (/^-?\d{1,19}$/.test(given) ? given : null),
+  read: (given) => (/^-?\d{1,19}$/.test(given) && isStep(BigInt(given)) ? given : null),
   write: (value) => value,
 };
 const range = {
@@ -137,6 +139,8 @@ export class View {
         const value = given.has(name) ? read(given.get(name)) : start;
         if (json(value) !== untracked(() => json(this[field].value))) this[field].value = value;
       }
+      const isFar = (end) => Math.abs(end) > DATE_END_S;
+      if (this.x.peek() === "time" && this.range.peek()?.some(isFar)) this.range.value = null;
     });
   }
 
