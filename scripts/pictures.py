@@ -1,80 +1,51 @@
 #!/usr/bin/env python3
-"""The README's pictures: docs/page.png, a run's page, and docs/terminal.svg, its ten lines and ``steplog ls``.
+"""The README's pictures: docs/workspace.png and docs/run.png of a sweep, and docs/terminal.svg, its ten lines.
 
-Both show real runs on a server of their own, whose directories are temporary. Run it with the Python that has
+    python scripts/pictures.py                  write the three
+    python scripts/pictures.py --review DIR     write each view there, light and dark, wide and as on a phone
+
+All show runs on servers of their own, whose directories are temporary. Run it with the Python that has
 ``steplog[test]`` and Pillow, on a machine with Chromium. Runs print into a pipe, so no address carries a token.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "src")]
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "src"), str(ROOT / "scripts")]
 
 from rich.console import Console  # noqa: E402
 from rich.text import Text  # noqa: E402
+from sweep import fill  # noqa: E402
 
 from cli.terminal import on_terminal  # noqa: E402 - where to find it is known only now
 from docs.examples import programs  # noqa: E402
 from page.browser import Browser  # noqa: E402
-from page.looking import DRAWN  # noqa: E402
+from page.looking import address  # noqa: E402
 from server.process import ServerProcess  # noqa: E402
 
-PAGE, TERMINAL = ROOT / "docs" / "page.png", ROOT / "docs" / "terminal.svg"
-PAGE_SIZE = 1100, 772
-PAGE_COLOURS = 64
-PAGE_BYTES_MAX = 150_000
+DOCS = ROOT / "docs"
+TERMINAL = DOCS / "terminal.svg"
+SIZE, PHONE = (1360, 860), (390, 844)
+COLOURS = 96
+PICTURE_BYTES_MAX = 150_000
+COLUMNS_SHOWN = "name,status,config.optimizer,config.lr,eval/accuracy.last"
+DRAWN = "document.querySelectorAll('.chart-canvas[aria-busy=false]').length >= 3"
+LISTED = "document.querySelector('main h1') && document.querySelector('main').innerText.length > 40"
 COLUMNS = 120
 TRAINING = """
-import math, random
-from collections import deque
 import steplog
-
-HIDDEN, BATCH, RATE = 12, 16, 0.4
-draw = random.Random(7)
-
-def moon(label):
-    turn = math.pi * draw.random()
-    x, y = (1 - math.cos(turn), 0.5 - math.sin(turn)) if label else (math.cos(turn), math.sin(turn))
-    return (x + draw.gauss(0, 0.12), y + draw.gauss(0, 0.12), 1.0), label
-
-points = [moon(number % 2) for number in range(400)]
-inner = [[draw.gauss(0, 1) for _ in range(3)] for _ in range(HIDDEN)]
-outer = [draw.gauss(0, 0.5) for _ in range(HIDDEN)]
-
-def guess(point):
-    hidden = [math.tanh(sum(w * x for w, x in zip(row, point))) for row in inner]
-    return hidden, 1 / (1 + math.exp(-sum(w * h for w, h in zip(outer, hidden))))
-
-config = {"learning rate": RATE, "batch": BATCH, "model": {"hidden": HIDDEN, "activation": "tanh"}, "data": "two moons"}
-with steplog.init(
-    project="two-moons", name="tanh-12", config=config, tags=["baseline"], group="activations", provenance=False
-) as run:
-    print(run.url)
-    last = deque(maxlen=100)
+with steplog.init(project="two-moons", name="tanh-12", tags=["baseline"], group="activations") as run:
     for step in range(4000):
-        rate, loss, d_inner, d_outer = RATE * (1 - step / 4500), 0.0, [[0.0] * 3 for _ in inner], [0.0] * HIDDEN
-        for point, label in draw.sample(points, BATCH):
-            hidden, chance = guess(point)
-            loss -= math.log(max(chance if label else 1 - chance, 1e-12)) / BATCH
-            for unit, value in enumerate(hidden):
-                d_outer[unit] += (chance - label) * value / BATCH
-                slope = (chance - label) * outer[unit] * (1 - value * value) / BATCH
-                d_inner[unit] = [d + slope * x for d, x in zip(d_inner[unit], point)]
-        norm = math.sqrt(sum(d * d for row in [d_outer, *d_inner] for d in row))
-        outer = [w - rate * d for w, d in zip(outer, d_outer)]
-        inner = [[w - rate * d for w, d in zip(row, ds)] for row, ds in zip(inner, d_inner)]
-        last.append((loss, norm))
-        means = [sum(values) / len(last) for values in zip(*last)]
-        run.log({"loss": means[0], "grad_norm": means[1], "learning_rate": rate}, step=step)
-        if step % 20 == 0:
-            run.log("accuracy", sum((guess(point)[1] > 0.5) == label for point, label in points) / 400, step=step)
+        run.log({"loss": 0.7, "accuracy": 0.5}, step=step)
 """
 CRASH = """
 import steplog
@@ -91,7 +62,17 @@ with steplog.init(project="two-moons", name="relu-12", mode="offline") as run:
 
 
 def main() -> int:
-    """Make both."""
+    """Make all of the README's, or those to review."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--review", type=Path, metavar="DIR", help="write pictures of all views there instead")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as directory, ServerProcess(Path(directory), "--user", "me") as server:
+        pictures_of_page(server, options.review)
+    return 0 if options.review else made_in_terminal()
+
+
+def made_in_terminal() -> int:
+    """The terminal's picture."""
     with (
         tempfile.TemporaryDirectory() as directory,
         ServerProcess(Path(directory), "--user", "me", "--port", "8787") as server,
@@ -117,14 +98,13 @@ def main() -> int:
             )
             return done.stdout
 
-        url = re.findall(r"^http://\S+#\S+$", run("-c", TRAINING), re.MULTILINE)[0]
+        run("-c", TRAINING)
         run("-c", CRASH)
         run("-c", OFFLINE)
         (train,) = programs((ROOT / "README.md").read_text("utf-8"))
         (server.directory / "train.py").write_text(train.source, "utf-8")
         listed = on_terminal(["ls"], environment, columns=COLUMNS).text
         picture_of_terminal([("python train.py", run("train.py")), ("steplog ls", listed)])
-        picture_of_page(url, server.directory)
     return 0
 
 
@@ -140,19 +120,59 @@ def picture_of_terminal(shown: list[tuple[str, str]]) -> None:
     TERMINAL.write_text(re.sub(r"\s*@font-face \{.*?\}", "", picture, flags=re.DOTALL), "utf-8")
 
 
-def picture_of_page(url: str, directory: Path) -> None:
-    """The top of a run's page, with few colours."""
+def pictures_of_page(server: ServerProcess, review: Path | None) -> None:
+    """The README's two, or all views to review."""
+    place, runs = fill(server, time.time())
+    run = runs[-2].path
+    workspace = f"{place}?first=12&smoothing=0.5&columns={COLUMNS_SHOWN}"
+    views = {
+        "home": ("/", LISTED),
+        "workspace": (workspace, DRAWN),
+        "groups": (f"{place}?group=group&smoothing=0.5&pins=eval%2Floss&logy=1", DRAWN),
+        "run": (run, DRAWN),
+        "samples": (f"{run}?tab=samples", LISTED),
+        "trash": (f"{place}?trash=1", LISTED),
+    }
+    with Browser(server.directory / "profile") as browser:
+        if review is None:
+            for name in ("workspace", "run"):
+                take(browser, server, *views[name], DOCS / f"{name}.png", SIZE)
+                reduce(DOCS / f"{name}.png")
+            return
+        review.mkdir(parents=True, exist_ok=True)
+        for name, view in views.items():
+            for dark in (False, True):
+                for size, kind in ((SIZE, "wide"), (PHONE, "phone")):
+                    file = review / f"{name}-{kind}-{'dark' if dark else 'light'}.png"
+                    take(browser, server, *view, file, size, dark=dark)
+
+
+def take(
+    browser: Browser,
+    server: ServerProcess,
+    path: str,
+    condition: str,
+    file: Path,
+    size: tuple[int, int],
+    *,
+    dark: bool = False,
+) -> None:
+    """A picture of a view, once all of it is there."""
+    browser.size(*size, dark=dark)
+    browser.open(address(server, path))
+    browser.wait(condition)
+    browser.settle()
+    browser.run("document.fonts.ready.then(() => new Promise((done) => setTimeout(done, 500)))")
+    browser.picture(file)
+
+
+def reduce(file: Path) -> None:
+    """Write a picture with few colours. Raises SystemExit if it is large all the same."""
     from PIL import Image
 
-    with Browser(directory / "profile") as browser:
-        browser.size(*PAGE_SIZE)
-        browser.open(url)
-        browser.wait(f"{DRAWN} === 4")
-        browser.run("document.fonts.ready.then(() => new Promise((done) => setTimeout(done, 500)))")
-        browser.picture(PAGE)
-    Image.open(PAGE).convert("RGB").quantize(PAGE_COLOURS).save(PAGE, optimize=True)
-    if (size := PAGE.stat().st_size) > PAGE_BYTES_MAX:
-        raise SystemExit(f"{PAGE.name} has {size} bytes")
+    Image.open(file).convert("RGB").quantize(COLOURS).save(file, optimize=True)
+    if (size := file.stat().st_size) > PICTURE_BYTES_MAX:
+        raise SystemExit(f"{file.name} has {size} bytes")
 
 
 if __name__ == "__main__":

@@ -1,23 +1,25 @@
-#!/usr/bin/env python3
-"""A sweep to look at: twelve trainings of a small network on two spirals, logged as a training script would.
+"""A sweep to look at: twelve trainings of a small network on two spirals, for the README's pictures.
 
-    python scripts/sweep.py          into the server that steplog would use here
-
-Optimizer, learning rate and width differ; runs are grouped by their optimizer. One training diverges and raises, one is
-still running at the end (the program ends, and leaves it so only with ``--leave``).
+Optimizer, learning rate and width differ. One training diverges and raises. The values are those of the trainings; how
+long a step takes is not: they are too quick to look at.
 """
 
 from __future__ import annotations
 
-import sys
+import json
 from collections.abc import Iterator
+from datetime import datetime, timezone
 from typing import Any
 
 import numpy as np
 
-import steplog
+from page.looking import Live
+from page.looking import project as new_project
+from server.process import ServerProcess
 
 PROJECT = "two-spirals"
+STEP_S, APART_S = 1.1, 2900  # how long a step takes, and how far the starts are from each other
+RUNNING_STEPS = 1370  # of the last run, which has not ended
 STEPS, BATCH, EVAL_EVERY, SAMPLES_EVERY = 2000, 32, 20, 200
 POINTS = 600
 SWEEP: list[dict[str, Any]] = [
@@ -132,25 +134,66 @@ def name_of(config: dict[str, Any]) -> str:
     return f"{config['optimizer']}-{config['lr']:g}-w{config['model']['width']}"
 
 
-def main() -> int:
-    """Train all; those of one group side by side in time is not needed."""
-    for config in SWEEP:
+def fill(server: ServerProcess, now_s: float) -> tuple[str, list[Live]]:
+    """Deliver the sweep as of a time: the path of its project, and its runs, the newest last."""
+    place, runs = new_project(server, PROJECT), []
+    for number, config in enumerate(SWEEP):
+        last = number == len(SWEEP) - 1
+        steps = RUNNING_STEPS if last else STEPS
+        began_s = now_s - RUNNING_STEPS * STEP_S - (len(SWEEP) - 1 - number) * APART_S
+        fault, told = None, []
         try:
-            with steplog.init(
-                project=PROJECT,
-                name=name_of(config),
-                config=config,
-                group=config["optimizer"],
-                tags=["sweep", "baseline"] if config["optimizer"] == "sgd" else ["sweep"],
-                description=f"{config['optimizer']} at {config['lr']:g}, two layers of {config['model']['width']}",
-            ) as run:
-                print(run.url)
-                for step, told in training(config):
-                    run.log(told, step=step)
+            for step, values in training(config):
+                told.append((step, values))
+                if len(told) == steps:
+                    break
         except FloatingPointError as error:
-            print(f"{name_of(config)}: {error}")
-    return 0
+            fault = str(error)
+        run = Live(server, place, name=name_of(config), config=config, **_words(config, began_s))
+        _deliver(run, told, round(began_s * 1e9))
+        if fault is not None:
+            where = 'Traceback (most recent call last):\n  File "train.py", line 118, in train'
+            trace = f"{where}\nFloatingPointError: {fault}"
+            raised = {"type": "FloatingPointError", "message": fault, "traceback": trace}
+            run.log([("steplog/exception", json.dumps(raised).encode(), 0)])
+        if not last:
+            run.end("CRASHED" if fault else "COMPLETED", ended=_date(began_s + len(told) * STEP_S))
+        runs.append(run)
+    return place, runs
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _words(config: dict[str, Any], began_s: float) -> dict[str, Any]:
+    return {
+        "started": _date(began_s),
+        "group": config["optimizer"],
+        "tags": ["sweep", "baseline"] if config["optimizer"] == "sgd" else ["sweep"],
+        "description": f"Two layers of {config['model']['width']}, {config['optimizer']} at {config['lr']:g}",
+        "provenance": {
+            "host": "node-17",
+            "user": "ada",
+            "python": "3.12.7",
+            "command": ["train.py", f"--optimizer={config['optimizer']}", f"--lr={config['lr']:g}"],
+            "git": {"commit": "3f9c2d1e07b84a55c6a9d0f1b2e3c4d5a6b7c8d9", "branch": "spirals", "dirty": False},
+        },
+    }
+
+
+def _deliver(run: Live, told: list[tuple[int, dict[str, Any]]], began_ns: int) -> None:
+    """Curves by how often they have a value, then texts and samples."""
+    step_ns = round(STEP_S * 1e9)
+    for names, every in ((_numbers(told[1][1]), 1), (_numbers(told[0][1]) - _numbers(told[1][1]), EVAL_EVERY)):
+        kept = [values for step, values in told if step % every == 0]
+        curves = {name: np.array([values[name] for values in kept]) for name in sorted(names)}
+        run.log_curves(curves, every=every, began_ns=began_ns, step_ns=step_ns)
+    for name in ("hardest", "verdict"):
+        samples = [(step, values[name]) for step, values in told if name in values]
+        for step, value in samples:
+            run.log([(name, json.dumps(value).encode(), step)], began_ns=began_ns + step * step_ns)
+
+
+def _numbers(values: dict[str, Any]) -> set[str]:
+    return {name for name, value in values.items() if isinstance(value, float)}
+
+
+def _date(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, timezone.utc).isoformat().replace("+00:00", "Z")

@@ -78,13 +78,22 @@ class Live:
         """Deliver ``(name, value, step)`` or ``(name, value)``; bytes are JSON text."""
         self.send(range_of(records, first=self._sent, began_ns=began_ns))
 
-    def log_curves(self, curves: dict[str, Any], *, first_step: int = 0, began_ns: int = BEGAN_NS) -> None:
-        """Deliver a value a step and a second of each metric: arrays of one length."""
+    def log_curves(
+        self,
+        curves: dict[str, Any],
+        *,
+        first_step: int = 0,
+        every: int = 1,
+        began_ns: int = BEGAN_NS,
+        step_ns: int = SECOND_NS,
+    ) -> None:
+        """Deliver arrays of one length: a value of each metric ``every`` so many steps, which take ``step_ns`` each."""
         length = len(next(iter(curves.values())))
         at_once = max(1, SLOTS_MAX // len(curves))
         for start in range(0, length, at_once):
             part = {name: values[start : start + at_once] for name, values in curves.items()}
-            self.send(range_of_curves(part, self._sent, first_step + start, began_ns + start * SECOND_NS))
+            steps = first_step + every * np.arange(start, min(length, start + at_once))
+            self.send(range_of_curves(part, self._sent, steps, began_ns + steps * step_ns))
 
     def send(self, batch: Range) -> None:
         """Deliver a range that begins where the last one ended."""
@@ -98,17 +107,16 @@ class Live:
         assert answer.status_code == 200, answer.text
 
 
-def range_of_curves(curves: dict[str, Any], first: int, first_step: int, began_ns: int) -> Range:
-    """A range of arrays of one length: a value of each metric a step."""
+def range_of_curves(curves: dict[str, Any], first: int, steps: Any, times_ns: Any) -> Range:
+    """A range of arrays of one length: a value of each metric at each step."""
     values = np.array(list(curves.values()), dtype=float).T
-    steps, metrics = values.shape
-    slots = np.zeros((steps, metrics), SLOT)
-    slots["step"] = (first_step + np.arange(steps))[:, None]
+    slots = np.zeros(values.shape, SLOT)
+    slots["step"] = steps[:, None]
     slots["value"] = values
-    slots["time_ns"] = began_ns + (np.arange(steps) * SECOND_NS)[:, None] + np.arange(metrics)[None, :]
-    slots["name"] = np.arange(metrics)[None, :]
+    slots["time_ns"] = times_ns[:, None] + np.arange(len(curves))[None, :]
+    slots["name"] = np.arange(len(curves))[None, :]
     slots["kind"] = slot.KIND_FLOAT
-    return Range("w", first, first + steps * metrics, dict(enumerate(curves)), slots.tobytes(), b"")
+    return Range("w", first, first + values.size, dict(enumerate(curves)), slots.tobytes(), b"")
 
 
 def curve(number: int, steps: int, *, scale: float = 1.0) -> Any:

@@ -3,6 +3,7 @@
 import { batch, effect, signal, untracked } from "./ui.js";
 
 const WRITE_MS = 250; // browsers refuse more than some 100 writes of the address in 30 s
+const DATE_END_S = 8.64e12; // no date is further from 1970
 
 const text = (start = "") => ({ start, read: (given) => given, write: (value) => value });
 const flag = { start: false, read: (given) => given === "1", write: () => "1" };
@@ -138,6 +139,8 @@ export class View {
         const value = given.has(name) ? read(given.get(name)) : start;
         if (json(value) !== untracked(() => json(this[field].value))) this[field].value = value;
       }
+      const isFar = (end) => Math.abs(end) > DATE_END_S;
+      if (this.x.peek() === "time" && this.range.peek()?.some(isFar)) this.range.value = null;
     });
   }
 

@@ -10,7 +10,7 @@ import { now } from "./time.js";
 import { json, numeric } from "./values.js";
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
-const ALIVE = { least: 3, most: 15 };
+const ALIVE = { least: 2, most: 60 };
 const AGAIN = { least: 0, most: 0 };
 const ENDED = { least: 10, most: 60 }; // a worker may still deliver
 // While a run goes on, the list of its metrics is asked for the more rarely the more there are.
