@@ -46,6 +46,7 @@ GROUPS = (
     "backup",
     "importing",
     "page_load",
+    "page_live",
 )
 HERE = Path(__file__).resolve().parent
 
