@@ -46,7 +46,8 @@ GROUPS = (
     "backup",
     "importing",
     "page_load",
-    "page_live",
+    "page_frames",
+    "page_bytes",
 )
 HERE = Path(__file__).resolve().parent
 

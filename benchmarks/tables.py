@@ -33,7 +33,11 @@ LISTED = ["name", "status", "started", "config.lr", "train/metric_3.last"]
 WHERE = "train/metric_7.last<1.5 and train/metric_8.last>-1 and config.lr>0.0001"
 BY_METRIC = {"columns": ",".join(COLUMNS), "sort": "train/metric_7.last"}
 PAGE = {"columns": ",".join(COLUMNS).replace("duration", "started,ended"), "limit": 50, "count": 1}
-POLLED = {"of the newest": PAGE, "by a metric's last value": PAGE | {"sort": "train/metric_7.last"}}
+POLLED = {
+    "of the newest": PAGE,
+    "by a metric's last value": PAGE | {"sort": "train/metric_7.last"},
+    "where an entry is so": PAGE | {"where": "config.lr>0.0001"},
+}
 PROJECT = "/bench/projects/tables/"
 
 

@@ -32,7 +32,7 @@ AWAITED = {"Document", "XHR", "Fetch"}
 class Browser(DevTools):
     """A browser with one page; a context manager."""
 
-    def __init__(self, profile: Path) -> None:
+    def __init__(self, profile: Path, *switches: str) -> None:
         self.requests: list[str] = []
         self.dialogs: list[str] = []
         self.complaints: list[str] = []
@@ -41,7 +41,7 @@ class Browser(DevTools):
         self.statuses: dict[str, list[int]] = {}  # of the answers, by URL
         self.under_way: set[str] = set()  # requests of documents and of scripts that wait for their answers
         self._stood_in: dict[str, bytes] = {}
-        super().__init__(profile)
+        super().__init__(profile, *switches)
 
     def __enter__(self) -> Browser:
         return self

@@ -45,9 +45,12 @@ class NavigatedError(AssertionError):
 
 
 class DevTools:
-    """A browser's process with one page, and calls to it; a context manager. ``_note`` gets each event."""
+    """A browser's process with one page, and calls to it; a context manager. ``_note`` gets each event.
 
-    def __init__(self, profile: Path) -> None:
+    ``switches`` are added to its command line.
+    """
+
+    def __init__(self, profile: Path, *switches: str) -> None:
         assert CHROMIUM is not None
         theirs_in, self._to = os.pipe()
         self._from, theirs_out = os.pipe()
@@ -61,7 +64,7 @@ class DevTools:
             os.dup2(high[1], 4)
 
         self._process = subprocess.Popen(
-            [CHROMIUM, *ARGUMENTS, f"--user-data-dir={profile}", "about:blank"],
+            [CHROMIUM, *ARGUMENTS, *switches, f"--user-data-dir={profile}", "about:blank"],
             preexec_fn=arrange,
             close_fds=False,
             stdin=subprocess.DEVNULL,

@@ -149,6 +149,28 @@ def test_a_log_axis_shows_what_is_above_zero(server, browser):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("lines", [1, 60])
+def test_a_band_that_reaches_below_zero_reaches_to_the_bottom_of_a_log_axis(server, browser, lines):
+    told = curve([1.0] * 1000, low=[-1.0] * 1000, high=[2.0] * 1000, count=3)
+    others = {f"other {n}": curve([0.5, *[1.5] * 999]) for n in range(lines - 1)}
+    runs = [run("a"), *(run(uuid, colour=GREEN) for uuid in others)]
+    chart = Chart(browser, server, [metric({"a": told, **others}, width=1.0001)], runs, {"logY": True})
+    seen = tinted(chart.of_curves(), "blue")
+    assert seen[-8:-2, 20:-20].all()
+    assert not seen[:4].any()
+
+
+@pytest.mark.slow
+def test_names_in_what_a_screen_reader_says_have_nothing_invisible(server, browser):
+    hostile = "loss\u202e\x00<b>"
+    chart = Chart(browser, server, [metric({"a": curve(wave(9))}, name=hostile)], [run("a", name="r\u2066n")])
+    assert browser.by_role("image").accessible_name.startswith("loss\\u202e\\u0000<b>: 1 line")
+    browser.by_role("group").press("ArrowRight")
+    browser.wait("document.querySelector('.plot-said').textContent.includes('r\\\\u2066n')")
+    assert chart.told("hovers")
+
+
+@pytest.mark.slow
 def test_what_is_not_above_zero_is_left_out_of_a_log_x_axis(server, browser):
     told = curve([5.0, 4.0, 3.0, 2.0, 1.0], x=[0, 1, 10, 100, 1000])
     chart = Chart(browser, server, [metric({"a": told})], view={"logX": True})
@@ -172,6 +194,17 @@ def test_a_chart_follows_the_colour_scheme_while_it_is_shown(server, browser, da
 
 
 @pytest.mark.slow
+def test_a_chart_has_the_colours_that_are_forced(server, browser):
+    chart = Chart(browser, server, [metric({"a": curve(wave(50))})])
+    before = chart.pixels()
+    browser.media(forced=True)
+    browser.wait("plot.frame === 0 && matchMedia('(forced-colors: active)').matches")
+    label = chart.run("((plot.root.style.color = 'CanvasText'), getComputedStyle(plot.root).color)")
+    red, green, blue = (int(part) for part in label.removeprefix("rgb(").removesuffix(")").split(","))
+    assert chart.pixels().count(f"#{red:02x}{green:02x}{blue:02x}", 30) > before.count("#000000", 30) + 50
+
+
+@pytest.mark.slow
 def test_many_lines_as_an_image_are_where_few_lines_as_paths_are(server, browser):
     told = metric({"a": curve(wave(300))})
     paths = Chart(browser, server, [told]).of_curves().heights(BLUE, 90)
@@ -187,6 +220,27 @@ def test_many_lines_as_an_image_are_where_few_lines_as_paths_are(server, browser
         assert image[x][1] - image[x][0] < 14
     assert set(range(5, 400)) <= paths.keys()
     assert set(range(5, 400)) <= image.keys()
+
+
+@pytest.mark.slow
+def test_a_spike_is_seen_also_while_a_hand_moves_more_lines_than_a_frame_has_time_for(server, browser):
+    size = 1000
+    high = [1.0] * size
+    high[500] = 9.0
+    draw = """(() => {{
+      const line = scene.lines[0];
+      scene.lines = Array.from({{ length: 300 }}, (_, at) => ({{ ...line, id: `${{at}}` }}));
+      plot.draw(scene);
+      plot.moving = {moving};
+      plot.refresh();
+      plot.paint();
+    }})()"""
+    told = curve([0.9] * size, low=[0.9] * size, high=high, count=9)
+    chart = Chart(browser, server, [metric({"a": told}, width=1.0001)])
+    for moving in ("true", "false"):
+        chart.run(draw.format(moving=moving))
+        seen = tinted(chart.of_curves(), "blue")
+        assert 1 <= seen[40].sum() <= 2, moving
 
 
 @pytest.mark.slow

@@ -106,6 +106,38 @@ def test_all_charts_in_view_take_one_request_and_then_what_is_new(server, browse
     charts.wait_for("b", [3, 3])
 
 
+@pytest.mark.slow
+def test_a_question_fits_what_is_seen_and_what_the_server_takes(server, browser):
+    question = load(browser, server, "data/question.js")
+
+    def asked(x: str, ends: Any, pixels: int, runs: int) -> Any:
+        return question.call("questionOf", x, ends, pixels, runs)
+
+    assert asked("step", None, 400, 10) == {"x": "step", "buckets": 512}
+    assert asked("step", None, 400, 60)["buckets"] == 256
+    assert asked("step", None, 400, 1000)["buckets"] == 128
+    zoomed = asked("step", [1000, 1300], 400, 1)
+    assert zoomed == {"x": "step", "from": 896, "to": 1408, "buckets": 1024}
+    assert asked("step", [1010, 1310], 400, 1) == zoomed, "a little to the side is the same question"
+    seconds = asked("time", [1.7e9, 1.7e9 + 60], 400, 1)
+    assert seconds["from"] <= 17 * 10**17 < seconds["to"]
+    assert seconds["to"] - seconds["from"] <= 120 * 10**9
+    far = asked("step", [-1e300, 1e300], 400, 1)
+    assert -(2**63) < far["from"] < far["to"] < 2**63
+
+    def sizes(names: int, runs: int, buckets: int) -> Any:
+        listed = [f"m{name}" for name in range(names)], [f"r{run}" for run in range(runs)]
+        layer = f"{{ question: {{ buckets: {buckets} }}, lacks: () => {json.dumps(listed[1])} }}"
+        called = f"requestsOf({json.dumps(listed[0])}, {json.dumps(listed[1])}, {layer})"
+        return question.run(f"{called}.map(({{ names, runs }}) => [names.length, runs.length])")
+
+    assert sizes(10, 10, 512) == [[10, 10]]
+    assert sizes(10, 60, 256) == [[6, 60], [4, 60]]
+    assert sizes(3, 1000, 128) == [[1, 1000]] * 3
+    assert sizes(450, 1, 128) == [[200, 1], [200, 1], [50, 1]]
+    assert sizes(1, 1000, 2048) == [[1, 195]] * 5 + [[1, 25]]
+
+
 TYPES: dict[str, list[Any]] = {
     "floats": [0.1, 1e300, math.nan, math.inf, -math.inf],
     "small": [0.5, 0.25, 1.0],

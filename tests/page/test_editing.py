@@ -197,7 +197,10 @@ def test_deleted_runs_vanish_at_once_and_undo_brings_them_back(editor, server, p
     select(editor, "run 0", "run 2")
     editor.by_role("button", "Delete").click()
     editor.wait(f"{TOLD}.startsWith('Deleted 2 runs; the trash keeps them for a day.')")
-    assert {name for name in editor.names("checkbox") if name.startswith("Select ")} == {"Select run 1", "Select run 3"}
+    assert {name for name in editor.names("checkbox") if name.startswith("Select run")} == {
+        "Select run 1",
+        "Select run 3",
+    }
     assert len(server.ask("GET", f"{place}runs/").json()) == 2
     editor.by_role("button", "Undo").click()
     editor.wait(f"{TOLD}.startsWith('Restored 2 runs.')")

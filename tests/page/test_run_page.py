@@ -233,7 +233,6 @@ def test_a_config_is_read_again_only_after_a_change(server, browser):
 def test_a_run_of_two_thousand_metrics_is_asked_after_in_brief(server, browser):
     run = new_run(server, project(server, "wide"), name="a")
     server.send(run, range_of([(f"metric {at}", 1.0, 0) for at in range(2000)]))
-    tell(server, run, status="COMPLETED")
     stopped = "Date.now = ((begun) => () => begun)(Date.now())"
     added = browser.call("Page.addScriptToEvaluateOnNewDocument", source=stopped)
     opened(server, browser, run)

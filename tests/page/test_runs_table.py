@@ -462,6 +462,77 @@ def test_a_filter_is_read_as_its_conditions_and_words_become_one(server, browser
 
 
 @pytest.mark.slow
+def test_the_table_is_used_by_a_finger_on_a_narrow_window(server, browser):
+    place = project(server, "narrow")
+    for number in range(20):
+        Live(server, place, name=f"run {number}", tags=["x"]).log([("loss", 1.0, 0)])
+    browser.size(390, 800)
+    browser.open(address(server, place))
+    browser.by_role("button", re.compile("^Runs")).tap()
+    browser.wait(f"{NAMES}.length > 10 && {HEADS}.includes('loss')")
+    assert browser.run("[innerWidth, document.documentElement.scrollWidth]") == [390, 390]
+    left = browser.by_role("link", "run 15").box[0]
+    browser.run(f"{GRID}.scrollLeft = 200")
+    assert browser.by_role("link", "run 15").box[0] == left, "the name stays in view"
+    browser.by_role("checkbox", "Show run 15").tap()
+    browser.wait(f"{SHOWN}.length === 9")
+    browser.by_role("button", "Filter").tap()
+    browser.by_role("button", "Status: failed").tap()
+    browser.wait("/No run is like that/.test(document.body.innerText)")
+    browser.by_role("button", "Status: failed").tap()
+    browser.press("Escape")
+    browser.by_role("button", re.compile("^Runs")).tap()
+    browser.wait("/9 shown/.test(document.body.innerText)")
+
+
+@pytest.mark.slow
+def test_a_run_that_is_pointed_at_stands_out_in_the_charts(server, browser):
+    place = project(server, "pointed")
+    for number in range(3):
+        Live(server, place, name=f"run {number}").log([("loss", number + at / 10, at) for at in range(5)])
+    browser.open(address(server, place))
+    browser.wait("document.querySelectorAll('.charts-panel canvas').length && /run 2/.test(document.body.innerText)")
+    browser.by_role("link", "run 1").hover()
+    bold = "[...document.querySelectorAll('.charts-panel *')].filter((each) => each.children.length === 0"
+    bold += " && /^run \\d$/.test(each.textContent) && Number(getComputedStyle(each).fontWeight) > 500)"
+    browser.wait(f"JSON.stringify({bold}.map((each) => each.textContent)) === '[\"run 1\"]'")
+
+
+@pytest.mark.slow
+def test_what_is_no_field_in_an_address_is_left_out_of_it(server, browser):
+    place = project(server, "nonsense")
+    Live(server, place, name="a", config={"a b": 1}).log([("p(a<b)", 1.0, 0)])
+    quoted = "config.%22a%20b%22,%22p(a<b)%22.last"
+    given = f"columns=,foo,status,a.b,.last,x%20y.last,{quoted}&sort=-bar&group=%00&with=..%252F,x&first=-1&without=%25"
+    browser.open(address(server, f"{place}?{given}"))
+    listed(browser, "a")
+    assert browser.run(HEADS) == ["Name", "Status", "a b", "p(a<b)"]
+    assert list(cells(browser, "a").values()) == ["a", "running", "1", "1"]
+    browser.wait("!/sort|group|foo/.test(location.search)")
+    for sort in ("-tag", "tag"):
+        browser.open(address(server, f"{place}?sort={sort}"))
+        listed(browser, "a")
+
+
+@pytest.mark.slow
+def test_what_a_run_merely_logs_does_not_hasten_the_reading_of_the_table(server, browser):
+    run = Live(server, project(server, "alive"), name="a")
+    browser.open(address(server, "/"))
+    browser.wait("document.querySelector('h1')")
+    pages = load(browser, server, "data/runs_pages.js")
+    pages.run("(globalThis.alive = new RunPages({ namespace: 'team', project: 'alive' }), null)")
+    question = {"where": "", "sort": "-started", "columns": ["name", "tag", "seen", "last_point", "loss.last"]}
+    read = f"globalThis.alive.read({json.dumps(question)}, () => ({{ least: 0, seen: new Set() }}), () => true)"
+    assert [pages.run(read), pages.run(read)] == [True, False]
+    run.log([("loss", 0.5, 0)])
+    assert pages.run(read) is False
+    (row,) = pages.run("globalThis.alive.rows.value")
+    assert (row["loss.last"], row["last_point"]) == (0.5, server.ask("GET", run.path).json()["last_point"])
+    tell(server, run.path, tags=["x"])
+    assert pages.run(read) is True
+
+
+@pytest.mark.slow
 def test_pages_are_those_of_the_server_whatever_becomes_of_the_runs(server, browser):
     """Runs are made, renamed and deleted at random; the rows that are read are the server's, each time."""
     place = project(server, "pages")

@@ -80,6 +80,23 @@ def test_the_newest_sample_is_followed_until_another_is_chosen(server, browser):
 
 
 @pytest.mark.slow
+def test_who_has_scrolled_away_from_the_newest_sample_is_left_there(server, browser):
+    run = filled(server, "scrolled", [("words", text_of(f"sample {at}"), at) for at in range(200)])
+    samples_of(server, browser, run.path)
+    browser.wait(f"{CHOSEN}?.startsWith('199')")
+    listed = "document.querySelector('.samples-list')"
+    run.log([("words", b'"sample 200"', 200)])
+    browser.run(LOOKED)
+    browser.wait(f"{CHOSEN}?.startsWith('200') && {listed}.scrollTop > 4000")  # at the end it goes along
+    browser.run(f"{listed}.scrollTop = 0")
+    browser.wait(f"{listed}.innerText.includes('sample 3')")
+    run.log([("words", b'"sample 201"', 201)])
+    browser.run(LOOKED)
+    browser.wait(f"{TEXTS}[0] === 'sample 201'")
+    assert browser.run(f"{listed}.scrollTop") == 0
+
+
+@pytest.mark.slow
 def test_a_hundred_thousand_samples_cost_what_is_in_view(server, browser):
     run = Live(server, project(server, "many"), name="a")
     for first in range(0, 100_000, 10_000):
@@ -288,6 +305,24 @@ def test_hostile_samples_are_shown_as_text_and_do_nothing(server, browser):
         assert not re.search("[\u202e\0]", browser.run("document.querySelector('.samples').textContent"))
         assert browser.run("window.pwned ?? null") is None
         assert axe.violations(browser, ".samples") == []
+
+
+@pytest.mark.slow
+def test_nonsense_in_the_address_shows_what_there_is(server, browser):
+    run = filled(server, "nonsense", [("words", text_of(f"sample {at}"), at) for at in range(3)])
+    for query, text in (
+        ("&step=99999999999999999999", "sample 2"),
+        ("&step=9223372036854775808", "sample 2"),
+        ("&step=9223372036854775807", "sample 2"),
+        ("&step=-9223372036854775808", "sample 2"),
+        ("&step=-9223372036854775807", "sample 0"),
+        ("&step=x&nth=-1", "sample 2"),
+        ("&step=1&nth=9007199254740992", "sample 1"),
+        ("&samples=nothing,%2C,%00&steps=nobody", "sample 2"),
+        ("&step=1&find=" + "%F0%9F%92%A5" * 2000, "sample 1"),
+    ):
+        samples_of(server, browser, run.path, query)
+        browser.wait(f"{TEXTS}[0] === {json.dumps(text)}")
 
 
 @pytest.mark.slow

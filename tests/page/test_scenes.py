@@ -186,6 +186,7 @@ def test_ticks_of_any_range_are_few_and_ascend(browser, server, ends):
         ([0, 4 * 3600], ["0", "1 h", "2 h", "3 h", "4 h"]),
         ([0, 5400], ["0", "30 min", "1 h", "1 h 30 min"]),
         ([86400, 4 * 86400], ["1 d", "2 d", "3 d", "4 d"]),
+        ([90_000, 90_100], ["1 d 1 h", "1 d 1 h 30 s", "1 d 1 h 1 min", "1 d 1 h 1 min 30 s"]),
     ],
 )
 def test_ticks_of_durations_are_round_in_their_units(ticks, ends, found):

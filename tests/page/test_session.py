@@ -16,7 +16,7 @@ import requests
 from page import axe
 from page.browser import Browser
 from page.looking import address, new_run, project
-from server.process import DEADLINE_S, KEY, ServerProcess
+from server.process import DEADLINE_S, KEY, ServerProcess, lasting_port
 from steplog import instance
 
 IS_OPEN = "document.querySelector('dialog[open] input:not([hidden])') === document.activeElement"
@@ -193,6 +193,31 @@ def test_a_key_is_asked_for_once_whoever_waits_for_it(alone, server, place):
 
 
 @pytest.mark.slow
+def test_two_servers_that_are_reached_by_one_address_keep_their_sessions_apart(alone, tmp_path):
+    """Through a tunnel, say, that leads now here and now there."""
+    browser, port = alone, str(lasting_port())
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+    servers = [ServerProcess(tmp_path / name, "--port", port) for name in ("one",)]
+    try:
+        sign_in_to_read(browser, servers[0], "/")
+        servers[0].end()
+        servers.append(ServerProcess(tmp_path / "other", "--port", port))
+        browser.open(f"{servers[1].url}/")
+        browser.by_role("textbox", "Address or key").found()
+        sign_in_to_read(browser, servers[1], "/")
+        servers[1].end()
+        servers[0].start()
+        browser.open(f"{servers[0].url}/")
+        browser.by_role("button", "Sign in to edit").found()
+        browser.open("about:blank")
+    finally:
+        for each in servers:
+            each.__exit__(None, None, None)
+    browser.complaints.clear()  # of requests while neither was there
+
+
+@pytest.mark.slow
 def test_signing_out_in_one_tab_signs_out_in_all_and_in_again_too(alone, server, place):
     browser = alone
     sign_in_to_read(browser, server, place)
@@ -206,8 +231,6 @@ def test_signing_out_in_one_tab_signs_out_in_all_and_in_again_too(alone, server,
     with browser.another_tab():
         browser.open(address(server, place))
         browser.by_role("grid", "Runs").found()
-    browser.by_role("textbox", "Address or key").found()
-    browser.open(f"{server.url}{place}")
     browser.by_role("grid", "Runs").found()
 
 
@@ -250,19 +273,60 @@ class OtherPort(http.server.BaseHTTPRequestHandler):
         pass
 
 
+class HostChanged(http.server.BaseHTTPRequestHandler):
+    """A proxy that asks a server in its own name for the host, as some do unless they are told otherwise."""
+
+    target: str
+
+    def do_GET(self) -> None:
+        sent = {name: value for name, value in self.headers.items() if name != "Host"}
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        answer = requests.request(self.command, self.target + self.path, headers=sent, data=body, timeout=DEADLINE_S)
+        self.send_response(answer.status_code)
+        for name in ("Content-Type", "Content-Security-Policy"):
+            self.send_header(name, answer.headers.get(name, ""))
+        self.send_header("Content-Length", str(len(answer.content)))
+        self.end_headers()
+        self.wfile.write(answer.content)
+
+    do_POST = do_GET  # noqa: N815 - http.server's name
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
 @contextmanager
-def other_port() -> Iterator[tuple[str, list[str]]]:
-    """Its URL, and the cookies that it is sent."""
-    cookies: list[str] = []
-    kind = type("Recording", (OtherPort,), {"cookies": cookies})
+def listening(kind: type[http.server.BaseHTTPRequestHandler]) -> Iterator[str]:
+    """The URL of a server in this process."""
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), kind) as elsewhere:
         thread = threading.Thread(target=elsewhere.serve_forever)
         thread.start()
         try:
-            yield f"http://127.0.0.1:{elsewhere.server_port}/", cookies
+            yield f"http://127.0.0.1:{elsewhere.server_port}"
         finally:
             elsewhere.shutdown()
             thread.join(DEADLINE_S)
+
+
+@contextmanager
+def other_port() -> Iterator[tuple[str, list[str]]]:
+    """Its URL, and the cookies that it is sent."""
+    cookies: list[str] = []
+    with listening(type("Recording", (OtherPort,), {"cookies": cookies})) as url:
+        yield f"{url}/", cookies
+
+
+@pytest.mark.slow
+def test_behind_what_changes_the_host_the_page_says_why_nobody_is_signed_in(alone, server, place):
+    browser, words = alone, json.dumps("The server does not take this page for its own")
+    with listening(type("Proxy", (HostChanged,), {"target": server.url})) as url:
+        browser.open(address(server, place).replace(server.url, url))
+        browser.wait(f"document.querySelector('.ask').innerText.includes({words})")
+        browser.by_role("textbox", "Address or key").type("k")
+        browser.press("Enter")
+        browser.wait(f"document.querySelector('[role=alert]').textContent.startsWith({words})")
+        browser.open("about:blank")
+    browser.complaints.clear()  # of a 403
 
 
 @pytest.mark.slow

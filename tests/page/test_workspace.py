@@ -365,7 +365,7 @@ def test_what_is_new_comes_without_a_word_and_takes_no_focus(server, browser):
 @pytest.mark.slow
 def test_a_chart_is_saved_as_files_and_copied_as_a_link(server, browser, tmp_path: Path):
     place, _ = a_sweep(server, "files")
-    opened(browser, server, place)
+    opened(browser, server, place, "?range=10,20")
     browser.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
     beginnings = {"CSV": rb"[#\w]", "SVG": rb"<svg|<\?xml", "PNG": rb"\x89PNG"}
     for kind, beginning in beginnings.items():
@@ -379,7 +379,13 @@ def test_a_chart_is_saved_as_files_and_copied_as_a_link(server, browser, tmp_pat
     browser.by_role("menuitem", "Copy link").click()
     browser.wait("document.querySelector('.toast').innerText.startsWith('Link copied.')")
     copied = browser.run("navigator.clipboard.readText()")
-    assert copied == f"{server.url}{place}?large=eval%2Fmetric_10"
+    assert copied == f"{server.url}{place}?range=10%2C20&large=eval%2Fmetric_10"
+    browser.by_role("button", "Menu of eval/metric_10").click()
+    browser.by_role("menuitem", "Copy as Python").click()
+    browser.wait("document.querySelector('.toast').innerText.startsWith('Python copied.')")
+    program = browser.run("navigator.clipboard.readText()")
+    assert 'NAMES = ["eval/metric_10"]' in program
+    assert "run.history(known, start=10, end=20)" in program
 
 
 def saved(browser: Browser, file: Path) -> Any:
@@ -394,3 +400,21 @@ def test_a_project_that_is_not_there_is_said_to_be_so(server, browser):
         browser.by_role("heading", "No such project").found()
         browser.by_role("link", "See those that it has.").click()
         browser.wait("location.pathname === '/'")
+
+
+@pytest.mark.slow
+def test_pinning_a_chart_keeps_the_focus_where_it_was_and_can_be_undone(server, browser):
+    place, _ = a_sweep(server, "pins")
+    opened(browser, server, place)
+    browser.by_role("button", "Pin eval/metric_10").press("Enter")
+    browser.wait(f"{HEADINGS}[0] === 'Pinned 1'")
+    browser.wait("document.activeElement.ariaLabel === 'Pin eval/metric_11'")
+    browser.press("Enter")
+    browser.wait(f"{HEADINGS}[0] === 'Pinned 2'")
+    browser.wait("document.activeElement.closest('.charts')")
+    assert query_of(browser) == {"pins": "eval/metric_10,eval/metric_11"}
+    browser.by_role("button", "Undo").click()
+    browser.wait(f"String({HEADINGS}) === 'Pinned 1,eval 1,train 10'")
+    browser.by_role("button", "Menu of eval/metric_10").click()
+    browser.by_role("menuitem", "Unpin").click()
+    browser.wait(f"String({HEADINGS}) === 'eval 2,train 10'")

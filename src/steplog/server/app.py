@@ -86,7 +86,7 @@ def create_app(
             Route(f"{_PROJECT}table/columns/", routes_table.ColumnList),
             Route(f"{_PROJECT}views/", routes_views.ViewList),
             Route(f"{_PROJECT}views/{{view}}/", routes_views.ViewDetail),
-            *_page_routes(),
+            *_page_routes(store.instance),
         ]
     decoders = ThreadPoolExecutor(_DECODERS, "steplog-decode")
     sessions = Sessions(store, keyring)
@@ -111,7 +111,7 @@ def create_app(
     return app
 
 
-def _page_routes() -> list[Route]:
+def _page_routes(instance: str) -> list[Route]:
     """The files of the page, whose path has their hash so that browsers keep them, and the index at each address."""
     files = {
         file.relative_to(_PAGE).as_posix(): file.read_bytes()
@@ -119,20 +119,21 @@ def _page_routes() -> list[Route]:
         if file.suffix in _MEDIA_TYPES
     }
     assets = f"/page/{hashlib.blake2b(repr(files).encode(), digest_size=8, usedforsecurity=False).hexdigest()}"
-    index = _static(_index(assets, files), "text/html", "no-cache")
+    index = _static(_index(instance, assets, files), "text/html", "no-cache")
     routes = [Route(path, index) for path in _INDEX_PATHS]
     for name, content in files.items():
         routes.append(Route(f"{assets}/{name}", _static(content, _MEDIA_TYPES[Path(name).suffix], _IMMUTABLE)))
     return routes
 
 
-def _index(assets: str, files: Iterable[str]) -> bytes:
+def _index(instance: str, assets: str, files: Iterable[str]) -> bytes:
     """The index, with the addresses of all styles and modules: none is found only once another has come."""
     links = {
         "styles": [f'<link rel="stylesheet" href="{assets}/{name}">' for name in files if name.endswith(".css")],
         "modules": [f'<link rel="modulepreload" href="{assets}/{name}">' for name in files if name.endswith(".js")],
     }
-    text = (_PAGE / "index.html").read_text(encoding="utf-8").replace("{{assets}}", assets)
+    text = (_PAGE / "index.html").read_text(encoding="utf-8")
+    text = text.replace("{{instance}}", instance).replace("{{assets}}", assets)
     for name, lines in links.items():
         text = text.replace(f"{{{{{name}}}}}", "\n  ".join(lines))
     return text.encode()

@@ -66,6 +66,32 @@ def test_points_change_the_version_of_tables_that_show_them(store, change):
     assert names == version(store, project, "name,config.lr")
 
 
+@pytest.mark.parametrize("change", [*OF_RUNS, *OF_POINTS])
+def test_runs_are_counted_anew_once_the_count_may_be_another(store, change):
+    runs = [new_run(store) for _ in range(3)]
+    store.discard_run(store.project("team", "mnist"), runs[2].uuid).result()
+    project = store.project("team", "mnist")
+    wheres = [
+        "",
+        "status=RUNNING",
+        "notes=x",
+        "config.lr=1",
+        "loss.last<1",
+        "name~other",
+        "generation=2",
+        "loss.last!=1",
+    ]
+    queries = [TableQuery(parse_filter(where), (), 10, NOW, counted=True) for where in wheres]
+    for _ in range(2):
+        for query in queries:
+            page = store.table(project, query)
+            assert page.count == len(page.rows)
+    (OF_RUNS | OF_POINTS)[change](store, runs[0])
+    for query in queries:
+        page = store.table(project, query)
+        assert page.count == len(page.rows)
+
+
 def test_other_projects_do_not_change_the_version(store):
     run, project = new_run(store), store.project("team", "mnist")
     add(store, run, range_of([("loss", 0.5)]))

@@ -25,5 +25,5 @@ function Page({ here, view }) {
   `;
 }
 
-await begin();
+begin();
 render(html`<${Page} here=${place(location)} view=${new View()} />`, document.getElementById("page"));

@@ -27,9 +27,10 @@ const numeral = (start, least, most) => ({
   read: (given) => (given.trim() !== "" && least <= Number(given) && Number(given) <= most ? Number(given) : start),
   write: String,
 });
+const isStep = (number) => -(2n ** 63n) < number && number < 2n ** 63n;
 const integer = {
   start: null, // else as a text, since a step may have 64 bits
-  read: (given) => (/^-?\d{1,19}$/.test(given) ? given : null),
+  read: (given) => (/^-?\d{1,19}$/.test(given) && isStep(BigInt(given)) ? given : null),
   write: (value) => value,
 };
 const range = {

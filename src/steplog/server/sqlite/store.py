@@ -28,12 +28,12 @@ from steplog.server.sqlite import (
     sessions,
     slices,
     table_columns,
-    table_query,
     trash,
     views,
 )
 from steplog.server.sqlite.database import Database
 from steplog.server.sqlite.ingest import Ingester
+from steplog.server.sqlite.table_counts import TableCounts
 from steplog.server.sqlite.versions import Versions
 from steplog.server.store import History, Store
 from steplog.server.store_types import (
@@ -79,6 +79,7 @@ class SqliteStore(Store):
         self.database = Database(path, self._rolled_back, beside=beside)
         self.instance = self.database.instance
         self._versions = Versions()
+        self._counts = TableCounts(self._versions)
 
     def check(self) -> None:
         self.database.check_path()
@@ -240,7 +241,7 @@ class SqliteStore(Store):
         return self.database.read(run_changes.configs, [run.id for run in of])
 
     def table(self, project: ProjectRow, query: TableQuery) -> TablePage:
-        return self.database.read(table_query.page, project.id, query)
+        return self.database.read(self._counts.page, project.id, query)
 
     def table_version(self, project: ProjectRow, query: TableQuery) -> str | None:
         return self.database.read(self._versions.of_table, project.id, query.fields)

@@ -9,6 +9,7 @@ const [TOP, RIGHT, BOTTOM, GAP] = [8, 12, 22, 6];
 const LEFT_MIN = 34;
 const X_SPACE = { step: 62, time: 84, relative: 84 }; // between labels
 const Y_SPACE = 28;
+const TICKS_MAX = 10;
 
 /**
  * Where a chart of a size has its box and its ticks. Lengths are in CSS pixels. `x` is `{kind, log, range}`, `y`
@@ -16,14 +17,16 @@ const Y_SPACE = 28;
  */
 export function frameOf(context, { width, height }, x, y) {
   const tall = Math.max(1, height - TOP - BOTTOM);
-  const yTicks = ticksOf(y.range, Math.max(2, Math.floor(tall / Y_SPACE)), y.log);
+  const yTicks = ticksOf(y.range, within(2, tall / Y_SPACE, TICKS_MAX), y.log);
   context.font = FONT;
   const widest = Math.max(0, ...yTicks.map(({ text }) => context.measureText(text).width));
   const left = Math.min(Math.max(LEFT_MIN, Math.ceil(widest) + GAP + 6), Math.floor(width / 2));
   const box = { left, top: TOP, width: Math.max(1, width - left - RIGHT), height: tall };
-  const xTicks = xTicksOf(x.kind, x.range, Math.max(1, Math.floor(box.width / X_SPACE[x.kind])), x.log);
+  const xTicks = xTicksOf(x.kind, x.range, within(1, box.width / X_SPACE[x.kind], TICKS_MAX), x.log);
   return { box, xTicks, yTicks };
 }
+
+const within = (least, wanted, most) => Math.max(least, Math.min(most, Math.floor(wanted)));
 
 /** Draw the grid and the labels; `view` is of the box in device pixels. */
 export function strokeFrame(context, { box, xTicks, yTicks }, view, ratio, inks) {

@@ -1,11 +1,20 @@
 // The colours of a chart beside those of its lines, from the style sheet.
 
+const FORCED = {
+  ground: "Canvas",
+  text: "CanvasText",
+  label: "CanvasText",
+  grid: "GrayText",
+  axis: "CanvasText",
+  alarm: "CanvasText",
+};
 let known = null;
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const contrast = matchMedia("(forced-colors: active)");
 
 /** `{ground, text, label, grid, axis, alarm}` of the colour scheme of now. */
 export function inks() {
+  if (!known && contrast.matches) known = FORCED;
   if (!known) {
     const style = getComputedStyle(document.documentElement);
     const read = (name, otherwise) => style.getPropertyValue(name).trim() || otherwise;

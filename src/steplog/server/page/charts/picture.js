@@ -1,7 +1,7 @@
 // The picture of a scene: frame, bands, lines and marks, on a canvas.
 
 import { frameOf, strokeFrame } from "./axes.js";
-import { fillTraces } from "./crowd.js";
+import { fillTraces, fillTracesCoarsely } from "./crowd.js";
 import { strokeMarks } from "./marks.js";
 import { Projection } from "./projection.js";
 import { spanOf, toAxis } from "./ranges.js";
@@ -10,6 +10,7 @@ import { extentOf, heightsOf } from "./traces.js";
 
 const Y_ROOM = 0.05;
 const CROWD_POINTS = 40_000; // in sight, from which an image is quicker than paths
+const COARSE_FROM = 250_000; // points, or columns of pixels of lines
 
 /** The range of x of a scene, as the axis has it. */
 export function xRangeOf({ x }, traces) {
@@ -25,14 +26,17 @@ export function yRangeOf({ y }, traces, xRange) {
 
 /**
  * Paint a chart on a clear canvas: `{scene, traces, xRange, yRange, size, ratio, paths}`, `size` in CSS pixels, each of
- * `ratio` device pixels; `paths`: by no images. Returns the projection of its box.
+ * `ratio` device pixels; `paths`: by no images; `moving`: by a hand. Returns the projection of its box.
  */
 export function paintPicture(context, chart, inks) {
   const { scene, traces, ratio } = chart;
   const frame = frameOf(context, chart.size, { ...scene.x, range: chart.xRange }, { ...scene.y, range: chart.yRange });
   const view = new Projection(scaled(frame.box, ratio), chart.xRange, chart.yRange);
-  if (!chart.paths && pointsInSight(traces, view) > CROWD_POINTS) {
-    fillTraces(context, traces, view, ratio);
+  const points = chart.paths ? 0 : pointsInSight(traces, view);
+  if (points > CROWD_POINTS) {
+    const work = Math.max(points, traces.length * view.width);
+    const fill = chart.moving && work > COARSE_FROM ? fillTracesCoarsely : fillTraces;
+    fill(context, traces, view, ratio);
     context.globalCompositeOperation = "destination-over"; // an image replaces what is there
     strokeFrame(context, frame, view, ratio, inks);
     context.globalCompositeOperation = "source-over";

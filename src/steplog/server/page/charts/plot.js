@@ -1,5 +1,6 @@
 // A chart in an element: draws a scene, at most once a frame, and tells of zooms, of the cursor, and of what is picked.
 
+import { visible } from "../data/values.js";
 import { Gestures } from "./gestures.js";
 import { inks, onScheme } from "./inks.js";
 import { Keys } from "./keys.js";
@@ -210,17 +211,18 @@ export class Plot {
 
   #name() {
     const { kind, log } = this.scene.x;
+    const label = visible(this.scene.label);
     const ends = this.xRange.map((end) => fromAxis(end, log));
     const words = ends.map((end) => placeText(kind, kind === "step" ? Math.round(end) : end)).join(" to ");
     const many = this.traces.length;
-    const name = `${this.scene.label}: ${many.toLocaleString("en-US")} ${many === 1 ? "line" : "lines"}, ${words}`;
+    const name = `${label}: ${many.toLocaleString("en-US")} ${many === 1 ? "line" : "lines"}, ${words}`;
     if (this.base.getAttribute("aria-label") === name) return;
     this.base.setAttribute("role", "img");
     this.base.setAttribute("aria-label", name);
     this.root.tabIndex = 0;
     this.root.setAttribute("role", "group");
     const keys = "Arrow keys read points, plus and minus zoom, 0 shows all.";
-    this.root.setAttribute("aria-label", `${this.scene.label}. ${keys}`);
+    this.root.setAttribute("aria-label", `${label}. ${keys}`);
   }
 }
 

@@ -1,6 +1,6 @@
 // What is under the cursor of a chart: the values of its lines at a place, sorted, in words.
 
-import { number } from "../data/values.js";
+import { number, visible } from "../data/values.js";
 import { nearest } from "./ranges.js";
 import { placeText } from "./time_ticks.js";
 
@@ -44,7 +44,7 @@ export function lastValues(scene, { most = ROWS_MAX } = {}) {
 
 /** A readout in one line, for a screen reader. */
 export function spoken(readout, most = 4) {
-  const words = ({ label, value, extremes }) => `${label} ${value}${extremes && `, ${extremes}`}`;
+  const words = ({ label, value, extremes }) => `${visible(label)} ${value}${extremes && `, ${extremes}`}`;
   const said = readout.rows.slice(0, most).map(words);
   const more = readout.rows.length + readout.more - said.length;
   return `${readout.place}: ${said.join("; ")}${more ? `; and ${more.toLocaleString("en-US")} more` : ""}`;

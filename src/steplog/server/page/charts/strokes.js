@@ -7,6 +7,8 @@ const DENSE = 2; // points a pixel, from which extremes are enough
 const FAR = 1e5; // pixels: a canvas takes no greater numbers exactly
 const AREA_ALPHA = 0.16;
 const BAND_ALPHA = 0.36;
+const BANDS_ALPHA = 0.22; // of each, where there are more than `FEW`
+const FEW = 3;
 const RAW_ALPHA = 0.3;
 
 /** Draw traces, `{line, x, y, low, high, raw}` as the axes have them, the first one on top. */
@@ -17,7 +19,7 @@ export function strokeTraces(context, traces, view, ratio) {
   context.clip();
   context.lineJoin = "round";
   const from = traces.toReversed();
-  for (const trace of from) if (trace.high) strokeBand(context, trace, view);
+  for (const trace of from) if (trace.high) strokeBand(context, trace, view, traces.length);
   for (const trace of from) if (trace.raw) strokeRaw(context, trace, view, ratio);
   const width = (traces.length > THIN_FROM ? 1 : 1.6) * ratio;
   for (const trace of from) strokeTrace(context, trace, view, ratio, width, traces.length <= DOTTED_LINES_MAX);
@@ -125,11 +127,11 @@ function columns(context, x, y, from, to, view) {
   context.lineTo(near(left + column + 0.6), near(bottom - (last - y0) * ky)); // one column alone is a line, too
 }
 
-function strokeBand(context, trace, view) {
+function strokeBand(context, trace, view, lines) {
   const [from, to] = view.inSight(trace.x);
   context.fillStyle = trace.line.colour;
   const asArea = trace.line.area && to - from < view.width / 3;
-  context.globalAlpha = trace.line.area ? AREA_ALPHA : BAND_ALPHA;
+  context.globalAlpha = trace.line.area ? AREA_ALPHA : lines > FEW ? BANDS_ALPHA : BAND_ALPHA;
   if (asArea) fillArea(context, trace, from, to, view);
   else eachColumn(trace, from, to, view, (left, top, width, height) => context.fillRect(left, top, width, height));
   context.globalAlpha = 1;

@@ -3,6 +3,7 @@
 import { ticksOf } from "./ticks.js";
 
 const [MINUTE, HOUR, DAY] = [60, 3600, 86400];
+const UNITS = [[DAY, "d"], [HOUR, "h"], [MINUTE, "min"], [1, "s"]];
 const STEPS_S = [1, 2, 5, 10, 15, 30, MINUTE, 2 * MINUTE, 5 * MINUTE, 10 * MINUTE, 15 * MINUTE, 30 * MINUTE]
   .concat([1, 2, 3, 6, 12].map((hours) => hours * HOUR))
   .concat([1, 2, 5, 10, 30, 100, 365].map((days) => days * DAY));
@@ -33,21 +34,19 @@ function durationTicks([low, high], count) {
     return ticksOf([low, high], count, false).map(({ at, text }) => ({ at, text: text === "0" ? "0" : `${text} s` }));
   }
   const step = stepOf([low, high], count);
+  const unit = UNITS.find(([size]) => step % size === 0)[0];
   const found = [];
-  for (let at = Math.ceil(low / step) * step; at <= high; at += step) found.push({ at, text: durationText(at) });
+  for (let at = Math.ceil(low / step) * step; at <= high; at += step) found.push({ at, text: durationText(at, unit) });
   return found;
 }
 
-/** Seconds in their two greatest units, such as `1 h 30 min`. */
-export function durationText(seconds) {
-  if (seconds < 0) return `−${durationText(-seconds)}`;
+/** Seconds in units down to one of `least` seconds, such as `1 h 30 min`; less than a minute in three digits. */
+export function durationText(seconds, least = 1) {
+  if (seconds < 0) return `−${durationText(-seconds, least)}`;
   if (seconds < MINUTE) return seconds === 0 ? "0" : `${WHOLE.format(Number(seconds.toPrecision(3)))} s`;
-  const units = [[DAY, "d"], [HOUR, "h"], [MINUTE, "min"], [1, "s"]];
-  const at = units.findIndex(([size]) => seconds >= size);
-  const least = units[Math.min(at + 1, 3)][0];
   let left = Math.round(seconds / least) * least;
   const words = [];
-  for (const [size, unit] of units.slice(at, at + 2)) {
+  for (const [size, unit] of UNITS) {
     const many = Math.floor(left / size);
     left -= many * size;
     if (many) words.push(`${WHOLE.format(many)} ${unit}`);

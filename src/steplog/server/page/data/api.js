@@ -5,7 +5,7 @@ import { keptSession } from "./binding.js";
 import { hear } from "./time.js";
 
 const TIMEOUT_MS = 20_000;
-const LONG_INTEGER = /\d{16}/;
+const LONG_INTEGER = /(?<![\d.])\d{16}/; // not the digits of a fraction
 
 /** No usable response; try again, after the seconds that the server says, if it does. */
 export class Away extends Error {

@@ -3,7 +3,8 @@
 
 import { signal } from "../ui.js";
 
-const NAME = "steplog-session";
+// Of this server: others may be reached by the same address, through a tunnel.
+const NAME = `steplog-${document.querySelector("meta[name=instance]")?.content ?? ""}`;
 
 const kept = signal(stored());
 

@@ -15,7 +15,7 @@ const LAYERS_MAX = 6; // of parts of the axis: zooming out shows at once what wa
 const HELD_MAX = 2_000_000; // buckets of metrics that are not in view
 const GESTURE_MS = 150;
 // Seconds from poll to poll. What changes at each of them is asked for less often in the end.
-const PACE = { live: { least: 2, most: 30 }, ended: { least: 30, most: 60 } };
+const PACE = { live: { least: 2, most: 60 }, ended: { least: 30, most: 60 } };
 const STEADY = { after: 10, factor: 2 }; // polls in a row that have brought something
 
 export class Curves {

@@ -3,15 +3,16 @@
 const NANOSECONDS = 1e9;
 const LEAST_BUCKETS = 128;
 const MOST_BUCKETS = 2048;
-const CURVE_BUCKETS = 200_000; // of the curves of one chart
-const REQUEST_BUCKETS = 250_000; // the server takes 500,000
+const CHART_BUCKETS = 20_000; // of many curves in one chart few can be told apart
+const REQUEST_BUCKETS = 100_000; // of several charts: while some are drawn, the server reads the next
+const MOST_REQUEST_BUCKETS = 400_000; // the server takes 500,000
 const REQUEST_NAMES = 200;
 const STEP_END = 2 ** 63 - 1024; // what a double has below 2^63
 
 /** The question for what is chosen: `{x, from, to, buckets}`, `from` and `to` undefined for the whole axis. */
 export function questionOf(x, range, pixels, runs) {
-  const wanted = Math.min(pixels, CURVE_BUCKETS / Math.max(1, runs));
-  const buckets = Math.min(MOST_BUCKETS, Math.max(LEAST_BUCKETS, 2 ** Math.ceil(Math.log2(wanted))));
+  const most = Math.min(MOST_BUCKETS, 2 ** Math.floor(Math.log2(CHART_BUCKETS / Math.max(1, runs))));
+  const buckets = Math.max(LEAST_BUCKETS, Math.min(most, 2 ** Math.ceil(Math.log2(pixels))));
   if (!range) return { x, buckets };
   const [low, high] = range.map((end) => end * (x === "step" ? 1 : NANOSECONDS));
   const piece = 2 ** Math.max(0, Math.floor(Math.log2((high - low) / 2)));
@@ -28,17 +29,16 @@ export function requestsOf(names, runs, layer, lacks = (name) => layer.lacks(nam
     if (missing.length && !groups.has(key)) groups.set(key, { names: [], runs: missing });
     if (missing.length) groups.get(key).names.push(name);
   }
-  const curves = Math.max(1, Math.floor(REQUEST_BUCKETS / layer.question.buckets));
-  return [...groups.values()].flatMap((group) => split(group, curves)).map((part) => ({ layer, ...part }));
+  const { buckets } = layer.question;
+  return [...groups.values()].flatMap((group) => split(group, buckets)).map((part) => ({ layer, ...part }));
 }
 
 /** By metrics, and by runs where those of one metric are too many. */
-function split({ names, runs }, curves) {
+function split({ names, runs }, buckets) {
+  const curves = Math.floor(REQUEST_BUCKETS / buckets);
   const size = Math.min(REQUEST_NAMES, Math.max(1, Math.floor(curves / runs.length)));
-  const parts = chunks(names, size);
-  return runs.length <= curves
-    ? parts.map((part) => ({ names: part, runs }))
-    : parts.flatMap((part) => chunks(runs, curves).map((some) => ({ names: part, runs: some })));
+  const some = chunks(runs, Math.floor(MOST_REQUEST_BUCKETS / buckets));
+  return chunks(names, size).flatMap((part) => some.map((each) => ({ names: part, runs: each })));
 }
 
 function chunks(list, size) {

@@ -10,9 +10,12 @@ import { now } from "./time.js";
 import { json, numeric } from "./values.js";
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
-const ALIVE = { least: 2, most: 15 };
+const ALIVE = { least: 2, most: 60 };
+const AGAIN = { least: 0, most: 0 };
 const ENDED = { least: 10, most: 60 }; // a worker may still deliver
-const EACH_MS = 20; // so long for each metric the list of them is not asked for again: it is large where there are many
+// While a run goes on, the list of its metrics is asked for the more rarely the more there are.
+const SERIES_MS = 10_000;
+const EACH_MS = 20;
 const TRASHED = { least: 20, most: 120 };
 
 /** Metrics that steplog itself writes: config, exception and the like. They are no curves. */
@@ -48,8 +51,11 @@ export class OpenRun {
     return () => this.ends.abort();
   }
 
-  /** Ask at once: something was changed here. */
-  refresh = () => this.how.wake.dispatchEvent(new Event("poll"));
+  /** Ask at once, or once more where that is being asked: something was changed here. */
+  refresh = () => {
+    this.isStale = true;
+    this.how.wake.dispatchEvent(new Event("poll"));
+  };
 
   async #follow() {
     for (;;) {
@@ -66,12 +72,14 @@ export class OpenRun {
   }
 
   async #ask() {
+    this.isStale = false;
     if (!this.found) return this.#begin();
     const address = api.run(this.here, this.found.uuid);
     const before = this.run.value;
     const brief = await this.#readKnown(address + query({ brief: 1 }));
-    const isDue = brief.status !== before.status || now() - this.seriesRead >= this.series.value.length * EACH_MS;
-    const series = isDue ? await this.#readSeries() : this.series.value;
+    const wait_ms = this.series.value.length && Math.max(SERIES_MS, this.series.value.length * EACH_MS);
+    const goesOn = brief.status === "RUNNING" && before.status === "RUNNING";
+    const series = !goesOn || now() - this.seriesRead >= wait_ms ? await this.#readSeries() : this.series.value;
     await this.#readLarge(address, brief, series);
     return this.#take(brief, series);
   }
@@ -99,7 +107,7 @@ export class OpenRun {
       this.series.value = series;
       this.fate.value = "there";
     });
-    return { changed, ...(brief.status === "RUNNING" ? ALIVE : ENDED) };
+    return { changed, ...(this.isStale ? AGAIN : brief.status === "RUNNING" ? ALIVE : ENDED) };
   }
 
   #readSeries(uuid = this.found.uuid) {

@@ -6,13 +6,15 @@ import { api } from "./address.js";
 import { Missing, read } from "./api.js";
 import { poll } from "./poll.js";
 import { cellOf, groupText } from "./runs_cells.js";
-import { columnsOf, usualMetrics } from "./runs_columns.js";
+import { columnsOf, isField, usualMetrics } from "./runs_columns.js";
 import { displayed } from "./runs_groups.js";
 import { RunPages } from "./runs_pages.js";
 import { everySecond } from "./time.js";
 
 const SHOWN_MAX = 1000;
 const GROUPED_MAX = 50_000; // rows that are read to be grouped
+export const COLUMNS_MAX = 150; // the server allows 200, and others are asked for besides
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const LONE_AT_ONCE = 4;
 const LEAST_S = 4; // between polls: after a change, and at most without one
 const MOST_S = 15;
@@ -51,7 +53,10 @@ export class Runs {
     /** Uuids of groups that are closed, by their text. */
     this.closed = signal(new Set());
     /** What the table has, from top to bottom: lines of groups and of runs. */
-    this.lines = computed(() => displayed(this.rows.value, view.group.value, this.closed.value));
+    this.lines = computed(() => {
+      const { value: closed } = this.closed;
+      return closed.size ? displayed(this.rows.value, view.group.value, closed) : this.#open.value;
+    });
     this.#open = computed(() => displayed(this.rows.value, view.group.value, NONE));
     this.shownUuids = computed(() => this.#chosen());
     /** `ShownRun[]`: `{uuid, name, colour, status, started, group}`, in the table's order; a group has one colour. */
@@ -138,7 +143,14 @@ export class Runs {
   }
 
   async #begin() {
-    const { first, added } = this.view;
+    const { first, added, columns, sort, group } = this.view;
+    effect(() => {
+      // What is no field, in an old address say, would have the whole table refused.
+      if (!columns.value.every(isField)) columns.value = columns.value.filter(isField);
+      if (columns.value.length > COLUMNS_MAX) columns.value = columns.value.slice(0, COLUMNS_MAX);
+      if (sort.value && (!isField(sort.value.replace(/^-/, "")) || /^-?tag$/.test(sort.value))) sort.value = "";
+      if (group.value && !isField(group.value)) group.value = "";
+    });
     let before = null;
     effect(() => {
       const now = JSON.stringify([this.#question(), first.value, added.value]);
@@ -157,7 +169,7 @@ export class Runs {
   #question() {
     const { where, sort, group } = this.view;
     const fields = [...ALWAYS, ...this.columns.value, ...(group.value ? [group.value] : [])];
-    const columns = [...new Set(fields)].filter((field) => field !== "duration"); // that is known from the dates
+    const columns = [...new Set(fields)].filter((field) => field !== "duration" || field === group.value);
     return { where: where.value, sort: sort.value || NEWEST, columns };
   }
 
@@ -187,8 +199,9 @@ export class Runs {
     const { first, group } = this.view;
     const [from, to] = this.inView.value;
     const seen = this.lines.value.slice(from, to).flatMap(({ row }) => (row ? [row.uuid] : []));
+    const goOn = this.shown.value.flatMap(({ uuid, status }) => (status === "RUNNING" ? [uuid] : []));
     const least = group.value ? GROUPED_MAX - 1 : Math.max(first.value - 1, to, this.#least);
-    return { least, seen: new Set([...seen, ...this.shownUuids.value]) };
+    return { least, seen: new Set([...seen, ...goOn]) };
   }
 
   async #name() {
@@ -201,7 +214,7 @@ export class Runs {
   async #askLone() {
     const known = new Set(this.rows.value.map(({ uuid }) => uuid));
     const lone = this.#lone.value;
-    const wanted = this.view.added.value.filter((uuid) => !known.has(uuid));
+    const wanted = this.view.added.value.filter((uuid) => !known.has(uuid) && UUID.test(uuid));
     const due = wanted.filter((uuid) => !lone.has(uuid) || lone.get(uuid)?.status === "RUNNING").slice(0, SHOWN_MAX);
     if (!due.length) return;
     const found = new Map(wanted.filter((uuid) => lone.has(uuid)).map((uuid) => [uuid, lone.get(uuid)]));

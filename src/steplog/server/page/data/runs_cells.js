@@ -39,7 +39,7 @@ export const isNumber = (value) => typeof value !== "boolean" && numeric(value) 
 export const same = (one, other) => json(one) === json(other);
 
 /** The keys of a path: `optim."a.b"` has two. */
-function keysOf(path) {
+export function keysOf(path) {
   const parts = path.match(/"(?:[^"\\]|\\.)*"|[^."]+/g) ?? [];
   return parts.map((part) => (part.startsWith('"') ? JSON.parse(part) : part));
 }

@@ -1,6 +1,7 @@
 // The columns of the table of runs: which there are, what they are called, how wide they are.
 
 import { signal } from "../ui.js";
+import { keysOf } from "./runs_cells.js";
 import { visible } from "./values.js";
 
 /** Fields that are columns until others are chosen; usual metrics follow. */
@@ -30,8 +31,17 @@ const TITLES = {
   description: "Description",
   notes: "Notes",
 };
-const WIDTH_OTHER = 100;
+const TOLD = /[^.]\.(last|min|max|count)$/;
+const WIDTH_OTHER = 92; // a number's, at least
+const TITLE_MAX = 190;
+const LETTER = 7; // about the width of one
 const WIDTH = { name: 190, status: 108, started: 92, ended: 92, duration: 96, tag: 140, description: 200, notes: 200 };
+
+/** Whether a text that may come from an address is a field, as far as that can be told here. */
+export function isField(text) {
+  const isWritten = /^(?:[A-Za-z0-9_./-]|"(?:[^"\\\u0000-\u001f]|\\.)*")+$/.test(text);
+  return Object.hasOwn(TITLES, text) || (isWritten && (/^config\.[^.]/.test(text) || TOLD.test(text)));
+}
 
 export const columnsOf = (chosen, metrics) => (chosen.length ? chosen : [...USUAL, ...metrics]);
 
@@ -60,13 +70,20 @@ export function partsOf(field) {
 export function titleOf(field) {
   const { kind, name, aggregate } = partsOf(field);
   if (kind === "run") return TITLES[name];
-  return visible(kind === "config" || aggregate === "last" ? name : `${name} ${aggregate}`);
+  if (kind === "config") return visible(keysOf(name).join("."));
+  return visible(aggregate === "last" ? name : `${name} ${aggregate}`);
 }
 
 /** Widths that were chosen, in pixels, by field. */
 const widths = signal(remembered());
 
-export const widthOf = (field) => widths.value[field] ?? WIDTH[field] ?? WIDTH_OTHER;
+export const widthOf = (field) => widths.value[field] ?? WIDTH[field] ?? widthOfTitle(field);
+
+/** Enough for the title of a column, within limits: the end of a name tells it from others. */
+function widthOfTitle(field) {
+  const wanted = titleOf(field).length * LETTER + 28; // its edges, and an arrow
+  return Math.max(WIDTH_OTHER, Math.min(TITLE_MAX, wanted));
+}
 
 /** Make a column wider or narrower; null: as wide as at first. */
 export function setWidth(field, pixels) {

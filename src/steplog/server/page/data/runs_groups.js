@@ -9,8 +9,11 @@ import { groupText } from "./runs_cells.js";
 export function displayed(rows, field, closed) {
   if (!field) return rows.map(line);
   const groups = new Map();
+  const texts = new Map(); // by value: many rows have few
   for (const row of rows) {
-    const text = groupText(row, field);
+    const { [field]: value } = row;
+    if (!texts.has(value)) texts.set(value, groupText(row, field));
+    const text = texts.get(value);
     if (!groups.has(text)) groups.set(text, []);
     groups.get(text).push(row);
   }

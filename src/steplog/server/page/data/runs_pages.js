@@ -8,6 +8,9 @@ import { json } from "./values.js";
 
 const FIRST = 50; // rows of the first page
 const NEXT = [200, 1000]; // of the second, and of those after it
+const FAR = 3000; // where so many rows are missing, pages are larger, and shown some at a time
+const LARGE = 2500;
+const AT_A_TIME = 4;
 const SLACK = 50; // a page that others follow is asked for with so many rows more: runs may have come
 const LOGGED = /\.(last|min|max|count)$/; // fields of metrics
 const CELLS_MAX = 200_000; // of a page, by the server
@@ -20,6 +23,8 @@ const CELLS_MAX = 200_000; // of a page, by the server
 export class RunPages {
   #pages = []; // {after, rows, next, tag, path}; `after` is where the page begins, null at the top
   #tail = []; // rows that are to be read anew, and stand below the pages until then
+  #isFresh = false; // there are rows that `rows` does not have
+  #round = 0; // the page that is asked for again besides those that are seen
   #question = null; // {where, sort, columns} of the pages
   #refused = null; // the question that the server has found wrong
 
@@ -37,7 +42,7 @@ export class RunPages {
   }
 
   /**
-   * Bring the first page up to date and those with runs that are seen, and read missing pages.
+   * Bring up to date the first page, those with runs that are seen and one more, and read missing pages.
    *
    * `needed()` gives `{least, seen}`, which may change meanwhile: an index, and uuids. `isCurrent()` tells whether the
    * question still stands. Returns whether anything changed but what runs that go on log.
@@ -55,7 +60,8 @@ export class RunPages {
         this.#question = question;
         for (const page of this.#seen(needed())) changed = (await this.#again(page, isCurrent)) || changed;
       }
-      while (isCurrent() && this.#isShort(needed())) changed = (await this.#more(isCurrent)) || changed;
+      while (isCurrent() && this.#isShort(needed())) changed = (await this.#more(needed().least, isCurrent)) || changed;
+      this.#show();
       if (isCurrent()) this.wrong.value = "";
     } catch (error) {
       if (!(error instanceof Wrong)) throw error;
@@ -74,6 +80,7 @@ export class RunPages {
       page.rows = page.rows.filter(({ uuid }) => !gone.has(uuid));
     }
     this.#tail = this.#tail.filter(({ uuid }) => !gone.has(uuid));
+    this.#isFresh = true;
     if (this.total.value !== null) this.total.value -= this.rows.value.filter(({ uuid }) => gone.has(uuid)).length;
     this.#show();
   }
@@ -94,8 +101,11 @@ export class RunPages {
     return this.lacks(least) || this.#tail.some(({ uuid }) => seen.has(uuid));
   }
 
+  /** The pages that are asked for again: the first, those with runs that are seen, and each of the others in turn. */
   #seen({ seen }) {
-    return this.#pages.filter(({ rows }, at) => at === 0 || rows.some(({ uuid }) => seen.has(uuid)));
+    this.#round = (this.#round + 1) % this.#pages.length;
+    const isSeen = ({ rows }, at) => at === 0 || at === this.#round || rows.some(({ uuid }) => seen.has(uuid));
+    return this.#pages.filter(isSeen);
   }
 
   async #again(page, isCurrent) {
@@ -115,14 +125,15 @@ export class RunPages {
     return text(page.rows) !== before;
   }
 
-  async #more(isCurrent) {
+  async #more(least, isCurrent) {
     const last = this.#pages.at(-1);
     const page = { after: last.next, rows: [], next: null, tag: null };
-    const limit = NEXT[Math.min(this.#pages.length, NEXT.length) - 1];
+    const isFar = least - this.#count() > FAR;
+    const limit = isFar ? LARGE : NEXT[Math.min(this.#pages.length, NEXT.length) - 1];
     const { body, known } = await this.#ask(page, this.#question, limit);
     if (!isCurrent() || this.#pages.at(-1) !== last) return false;
     this.#pages.push(page);
-    this.#take(page, body, known);
+    this.#take(page, body, known, !isFar || this.#pages.length % AT_A_TIME === 0);
     return true;
   }
 
@@ -135,11 +146,12 @@ export class RunPages {
     return { body, known: { path, tag } };
   }
 
-  #take(page, { rows, next, count }, known) {
+  #take(page, { rows, next, count }, known, isShown = true) {
     Object.assign(page, { rows, next }, known);
+    this.#isFresh = true;
     if (count !== undefined) this.total.value = count;
     if (next === null) this.#tail = [];
-    this.#show();
+    if (isShown) this.#show();
   }
 
   /** Take the answer to a page that others follow: its last rows are the first ones of the next page. */
@@ -165,6 +177,8 @@ export class RunPages {
   }
 
   #show() {
+    if (!this.#isFresh) return;
+    this.#isFresh = false;
     const found = new Map();
     for (const rows of [...this.#pages.map((page) => page.rows), this.#tail]) {
       for (const row of rows) if (!found.has(row.uuid)) found.set(row.uuid, row);

@@ -6,6 +6,7 @@ import { Missing, read, Refused } from "./api.js";
 import { reach } from "./outage.js";
 
 const PAGE = 100;
+const FIND_MAX = 1024; // characters that the server looks for
 const CUT = 160; // characters of a value
 const PAGES_KEPT = 40;
 
@@ -13,6 +14,7 @@ export class SampleList {
   /** `find`: a text that the samples have, "" for all. */
   constructor({ path, uuid, name, find }) {
     Object.assign(this, { path, uuid, name, find });
+    this.contains = [...find].slice(0, FIND_MAX).join("");
     /** How many rows there are, as far as is known; null until then. */
     this.count = signal(null);
     /** Changes with each page that has come. */
@@ -91,7 +93,7 @@ export class SampleList {
   /** Read a page; what is known of it stays until it has come. */
   #read(number) {
     const page = { rows: this.pages.get(number)?.rows ?? [] };
-    const fields = { name: this.name, contains: this.find, skip: number * PAGE, limit: PAGE, cut: CUT };
+    const fields = { name: this.name, contains: this.contains, skip: number * PAGE, limit: PAGE, cut: CUT };
     page.reading = reach(() => read(this.path + query(fields)), this.ends.signal).then(
       (rows) => this.#take(page, number, rows),
       (error) => this.#fail(page, number, error),

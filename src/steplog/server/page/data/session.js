@@ -2,21 +2,23 @@
 
 import { batch, computed, signal } from "../ui.js";
 import { api } from "./address.js";
-import { Refused, Wrong, ask, read } from "./api.js";
+import { Forbidden, Refused, Wrong, ask, read } from "./api.js";
 import { keepSession, keptSession, lapsed, onOtherTab } from "./binding.js";
 import { reach } from "./outage.js";
 
 const FRAGMENT = /^#token=([A-Za-z0-9_-]+)$/;
+/** What is said where the server is reached by another name than the page. */
+export const FOREIGN = "The server does not take this page for its own: what is between them changes the Host.";
 const PASTED = /#token=([A-Za-z0-9_-]+)\s*$/;
 
-/** `{user, role, expires}`, or null while nobody is signed in. `user` is null of a READER. */
-export const session = signal(null);
+/** `{user, role, expires}`, `user` null of a READER; null while nobody is signed in, undefined until that is known. */
+export const session = signal(undefined);
 
 /** Whether who is signed in may change something. */
 export const canEdit = computed(() => session.value?.role === "OWNER");
 
-/** Whether the address that was opened has a token that is valid no more. */
-export const oldAddress = signal(false);
+/** Why the address that was opened has signed nobody in, "" if it had no token. */
+export const hint = signal("");
 
 /** Whether somebody is asked for a key, since what they do takes one. */
 export const keyWanted = signal(false);
@@ -83,8 +85,8 @@ async function exchanged(token) {
     try {
       return await ask("POST", api.session(), { token });
     } catch (error) {
-      if (!(error instanceof Refused)) throw error;
-      oldAddress.value = true;
+      if (!(error instanceof Refused) && !(error instanceof Forbidden)) throw error;
+      hint.value = error instanceof Refused ? "The address that was opened is no longer valid." : FOREIGN;
     }
   }
   return read(api.session());
@@ -101,7 +103,8 @@ function hear({ binding = keptSession()?.binding, ...told }) {
   batch(() => {
     if (told.role === null) {
       keepSession(null);
-      lapsed.value = session.value !== null;
+      lapsed.value = Boolean(session.value);
+      session.value ??= null;
     } else {
       keepSession({ binding, ...told });
       session.value = who(told);

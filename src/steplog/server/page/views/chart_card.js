@@ -1,11 +1,11 @@
 // A card: a chart with its name, its values, and what can be done with it. Far from the window it is an empty frame.
 
 import { visible } from "../data/values.js";
-import { toggled } from "../data/sections.js";
 import { html, useEffect, useId, useRef, useSignal } from "../ui.js";
 import { Canvas } from "./chart_canvas.js";
 import { Legend, legendRows, Stroke, Value } from "./chart_legend.js";
 import { ChartMenu } from "./chart_menu.js";
+import { pin } from "./chart_pin.js";
 import { Button } from "./parts/button.js";
 import { Icon } from "./parts/icon.js";
 
@@ -60,11 +60,10 @@ function Tools({ board, chart }) {
   const { view } = board;
   const name = visible(chart.title);
   const pinned = view.pins.value.includes(chart.key);
-  const pin = () => (view.pins.value = toggled(view.pins.value, chart.key));
   return html`
     <div class="card-tools">
       <${Button} kind="quiet" icon="pin" label=${pinned ? `Unpin ${name}` : `Pin ${name}`}
-        aria-pressed=${String(pinned)} onClick=${pin} />
+        aria-pressed=${String(pinned)} onClick=${() => pin(board, chart)} />
       <${Button} kind="quiet" icon="expand" label="Show ${name} large" onClick=${() => view.enter("large", chart.key)}
         />
       <${ChartMenu} board=${board} chart=${chart} />

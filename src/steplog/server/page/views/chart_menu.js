@@ -8,6 +8,7 @@ import { visible } from "../data/values.js";
 import { html, untracked, useSignal } from "../ui.js";
 import { choices, isLog } from "./chart_canvas.js";
 import { Combine } from "./chart_combine.js";
+import { pin } from "./chart_pin.js";
 import { copied } from "./parts/copy.js";
 import { Menu } from "./parts/menu.js";
 
@@ -21,13 +22,14 @@ export function ChartMenu({ board, chart, large = false }) {
   `;
 }
 
-function arrangement({ view }, chart, large, combining) {
+function arrangement(board, chart, large, combining) {
+  const { view } = board;
   const { key, names } = chart;
   const pinned = view.pins.value.includes(key);
   const log = () => (view.logOf.value = toggled(view.logOf.value, key));
   return [
     !large && { label: "Show large", icon: "expand", onSelect: () => view.enter("large", key) },
-    { label: pinned ? "Unpin" : "Pin", icon: "pin", onSelect: () => (view.pins.value = toggled(view.pins.value, key)) },
+    { label: pinned ? "Unpin" : "Pin", icon: "pin", onSelect: () => pin(board, chart) },
     { label: "Combine with…", icon: "combine", onSelect: () => (combining.value = true) },
     names.length > 1 && { label: "Take apart", icon: "minus", onSelect: () => remove(view, key) },
     "-",

@@ -13,7 +13,8 @@ import { Samples } from "./samples.js";
 import { Section } from "./section.js";
 import { Toolbar } from "./toolbar.js";
 
-const WIDE = 880; // from here on all settings are in the toolbar
+const WIDE = 880; // pixels: from here on all settings are in the toolbar
+const TIGHT = 640; // below, what stands beside the tabs has a line of its own
 
 /**
  * `runs` is a signal of the runs that are shown, `names` one of `{name, numeric, others}[]`, null until they are known.
@@ -25,11 +26,13 @@ export function ChartsPanel({ here, view, runs, names, emphasis, aside }) {
   const element = useRef(null);
   const width = useSignal(WIDE);
   useLayoutEffect(() => {
+    width.value = element.current.clientWidth;
     const resized = new ResizeObserver(([{ contentRect }]) => (width.value = contentRect.width));
     resized.observe(element.current);
     return () => resized.disconnect();
   }, []);
   const wide = useComputed(() => width.value >= WIDE);
+  const tight = useComputed(() => width.value < TIGHT);
   const search = useComputed(() => searchOf(view.metrics.value));
   const numeric = useComputed(() => (names.value ?? []).filter((each) => each.numeric).map(({ name }) => name));
   const sections = useComputed(() =>
@@ -43,7 +46,7 @@ export function ChartsPanel({ here, view, runs, names, emphasis, aside }) {
   const shown = { charts: ChartsTab, samples: Samples, table: FiguresTab }[view.tab.value];
   const given = { here, view, runs, names, board, search, sections, numeric, wide };
   return html`
-    <div class="charts size-${view.size.value}" ref=${element}>
+    <div class="charts size-${view.size.value} ${tight.value ? "tight" : ""}" ref=${element}>
       <${Tabs} label="Views" tabs=${tabs} value=${view.tab.value} onChange=${(tab) => (view.tab.value = tab)}
         aside=${aside}>
         <${shown} ...${given} />
@@ -67,9 +70,10 @@ function ChartsTab({ view, runs, names, board, search, sections, numeric, wide }
       onToggle=${() => set(each, !open)} />`;
   };
   const all = { openAll: setAll(true), closeAll: setAll(false) };
+  const most = Math.max(1, ...sections.value.map(({ charts }) => charts.length)); // in one section
   return html`
     <${Toolbar} board=${board} search=${search.value} wide=${wide.value} sections=${all} />
-    <div class="sections">${content()}</div>
+    <div class="sections" style=${{ "--most": most }}>${content()}</div>
     <${LargeChart} board=${board} sections=${sections} numeric=${numeric} />
   `;
 

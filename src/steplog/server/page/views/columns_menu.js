@@ -1,6 +1,7 @@
 // Which columns the table of runs has, and in which order.
 
 import { metricField, partsOf, titleOf } from "../data/runs_columns.js";
+import { COLUMNS_MAX } from "../data/runs.js";
 import { differing, fieldsWith } from "../data/runs_fields.js";
 import { many, number, visible } from "../data/values.js";
 import { html, useEffect, useSignal } from "../ui.js";
@@ -16,7 +17,6 @@ import { tell } from "./parts/toast.js";
 const LISTED_MAX = 60; // of each kind; others are found by their name
 const AGGREGATES = ["last", "min", "max", "count"];
 const COMPARED_MAX = 100; // runs
-const COLUMNS_MAX = 150; // the server allows 200, and others are asked for besides
 
 export function ColumnsMenu({ here, view, runs }) {
   const begin = (panel) => panel.querySelector("input").focus();

@@ -23,6 +23,7 @@ export function RunsGrid({ here, view, runs, selection }) {
   const [from, to] = runs.inView.value;
   const fields = fieldsOf(runs);
   const shared = { here, view, runs, selection, fields, active };
+  const isBusy = runs.total.value === null && !runs.wrong.value;
   const isGrouped = view.group.value !== "";
   const count = isGrouped ? lines.length : Math.max(lines.length, runs.total.value ?? 0);
   const height = scroll.value?.height.value ?? 28;
@@ -40,7 +41,7 @@ export function RunsGrid({ here, view, runs, selection }) {
     `}
     <div class=${`runs-grid ${selection ? "selecting" : ""}`} ref=${scroller} role=${isGrouped ? "treegrid" : "grid"}
       tabindex="0" aria-label="Runs" aria-multiselectable="true" aria-rowcount=${count + 1}
-      aria-colcount=${fields.length} aria-activedescendant=${current} aria-busy=${String(runs.total.value === null)}
+      aria-colcount=${fields.length} aria-activedescendant=${current} aria-busy=${String(isBusy)}
       style=${templateOf(fields, besides)}
       onKeyDown=${(event) => keysOf(event, { ...shared, scroll: scroll.value })}>
       <${RunsHead} view=${view} runs=${runs} fields=${fields} selection=${selection} />

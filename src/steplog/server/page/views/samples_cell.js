@@ -62,7 +62,9 @@ function placeIn(found, nth, time) {
 /** In words: another step, one of several. */
 function Which({ samples, view, found, at }) {
   if (!found || at === null) return null;
-  if (!found.exact) return html`<span class="muted figures">nearest: step ${number(found.rows[at].step)}</span>`;
+  if (!found.exact && String(found.rows[at].step) !== view.step.value) {
+    return html`<span class="muted figures">nearest: step ${number(found.rows[at].step)}</span>`;
+  }
   const count = found.rows.length;
   if (count < 2 && !found.first) return null;
   const go = (by) => () => {

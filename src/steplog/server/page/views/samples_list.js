@@ -88,12 +88,18 @@ function usePlace(samples, list, view, element, height) {
     const place = step === null ? Promise.resolve(list.find ? 0 : count - 1) : list.placeOf(step);
     place.then((found) => {
       if (!current) return;
+      const scrolled = step === null && at.value !== null && !isInView(element.current, at.value, height);
       at.value = Math.min(count - 1, found + (step === null ? 0 : nth));
-      reveal(element.current, at.value, height);
+      if (!scrolled) reveal(element.current, at.value, height); // who has scrolled away is not brought back
     });
     return () => (current = false);
   }, [step, nth, count, height]);
   return at;
+}
+
+function isInView(element, place, height) {
+  const { scrollTop: top, clientHeight: room } = element ?? { scrollTop: 0, clientHeight: 0 };
+  return top < (place + 1) * height && place * height < top + room;
 }
 
 /** Scroll as little as shows a row. */

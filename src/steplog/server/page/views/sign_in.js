@@ -2,19 +2,19 @@
 // session has ended.
 
 import { lapsed } from "../data/binding.js";
-import { Away, Refused, Wrong } from "../data/api.js";
-import { cancelKey, keyWanted, oldAddress, session, signIn } from "../data/session.js";
+import { Away, Forbidden, Refused, Wrong } from "../data/api.js";
+import { FOREIGN, cancelKey, hint, keyWanted, session, signIn } from "../data/session.js";
 import { html, useId, useRef, useSignal } from "../ui.js";
 import { Button } from "./parts/button.js";
 import { Dialog } from "./parts/dialog.js";
 
 /** Its children once somebody is signed in. */
 export function SignIn({ children }) {
-  if (session.value) return children;
+  if (session.value !== null) return session.value && children;
   return html`
     <section class="ask">
       <h1>Sign in</h1>
-      ${oldAddress.value && html`<p>The address that was opened is no longer valid.</p>`}
+      ${hint.value && html`<p>${hint.value}</p>`}
       <p>Open the address that <code>steplog serve</code> prints, or paste it here; <code>steplog key page</code> prints
       it again. With a key you can edit, too.</p>
       <${SignInForm} label="Address or key" />
@@ -73,6 +73,7 @@ function SignInForm({ label }) {
 
 function reason(error) {
   if (error instanceof Refused) return "This is not valid here: it may have been replaced or revoked.";
+  if (error instanceof Forbidden) return FOREIGN;
   if (error instanceof Wrong) return error.message;
   if (error instanceof Away) return "The server does not answer. What you typed stays; try again.";
   throw error;
