@@ -28,7 +28,7 @@ SET_UP = """
   globalThis.opened = () => new Curves({ here, runs, view, pace });
   globalThis.curves = opened();
   globalThis.plain = ({ name, width, exact, byRun }) => ({ name, width, exact, byRun });
-  globalThis.idle = () => !curves.state.value.asking && !curves.timer;
+  globalThis.idle = () => !curves.state.value.asking && !curves.isDue;
 """
 
 

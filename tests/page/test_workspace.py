@@ -47,6 +47,7 @@ def test_a_project_shows_charts_of_the_shown_runs_in_sections(server, browser):
     run.log_curves({"step_time": curve(1, 50), "system/cpu": curve(2, 50)})
     opened(browser, server, place, drawn=3)
     assert browser.run(HEADINGS) == ["Charts 1", "eval 2", "train 10", "system 1"]
+    assert sum("/columns/" in url for url in browser.requests) == 1, "the table asks for the names again"
     assert browser.run(CARDS)[:3] == ["step_time", "eval/metric_10", "eval/metric_11"]
     assert browser.by_role("button", re.compile(r"^system \d")).states["expanded"] is False
     picture = browser.by_role("image", re.compile(r"eval/metric_10: 3 lines")).pixels()

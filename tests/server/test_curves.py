@@ -208,12 +208,12 @@ def ask_for_some_at_random(logged: LoggedRun, seed: int, polls: int) -> int:
     return fewer
 
 
-def test_a_client_that_asks_for_some_curves_at_a_time_has_what_a_full_answer_has(logged):
+def test_a_client_that_asks_for_some_curves_has_what_a_full_answer_has(logged):
     assert ask_for_some_at_random(logged, 1, 30) > 5
 
 
 @pytest.mark.slow
-def test_clients_that_ask_for_some_curves_at_a_time_have_what_full_answers_have(logged):
+def test_clients_that_ask_for_some_curves_have_what_full_answers_have(logged):
     fewer = 0
     for seed in range(2, 62):
         logged.id = logged.add_run(f"first {seed}")

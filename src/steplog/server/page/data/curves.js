@@ -16,7 +16,7 @@ const HELD_MAX = 2_000_000; // buckets of metrics that are not in view
 const GESTURE_MS = 150;
 // Seconds from poll to poll. What changes at each of them is asked for less often in the end.
 const PACE = { live: { least: 2, most: 60 }, ended: { least: 30, most: 60 } };
-const STEADY = { after: 10, factor: 2 }; // polls in a row that have brought something
+const STEADY = { after: 10, factor: 2.5 }; // polls in a row that have brought something
 
 export class Curves {
   /** `runs`: signal of the runs that are shown, `{uuid, status}`; of `view`, `x` and `range` count; `pace`: seconds. */
@@ -39,7 +39,7 @@ export class Curves {
     this.polled = { any: 0, all: 0 }; // when runs were, by the page's clock
     this.ends = new AbortController();
     this.wake = new EventTarget();
-    this.timer = null;
+    this.isDue = false;
     this.waking = null;
     this.stop = effect(() => {
       void [this.x.value, this.range.value.value, this.pixels.value];
@@ -74,14 +74,15 @@ export class Curves {
     this.stop();
     this.range.stop();
     this.ends.abort();
-    clearTimeout(this.timer);
     clearTimeout(this.waking);
   }
 
   /** Collects what is wanted at a time. */
   #soon() {
-    this.timer ??= setTimeout(() => {
-      this.timer = null;
+    if (this.isDue) return;
+    this.isDue = true;
+    queueMicrotask(() => {
+      this.isDue = false;
       if (!this.ends.signal.aborted) this.#fill();
     });
   }

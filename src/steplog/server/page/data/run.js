@@ -87,9 +87,12 @@ export class OpenRun {
   /** Find it, or find it again. */
   async #begin() {
     this.known = new Map();
-    const found = await this.#find();
+    const wanted = this.#wanted();
+    const early = isUuid(wanted) ? this.#readSeries(wanted) : null; // at once: there is nothing to find out first
+    early?.catch(() => null); // of a run that is not there
+    const found = await this.#find(wanted);
     const { config, config_omitted: omitted = 0, provenance, ...brief } = found;
-    const series = await this.#readSeries(found.uuid);
+    const series = await (wanted === found.uuid ? early : this.#readSeries(found.uuid));
     this.found = found;
     this.readAt = null; // once more after it is shown: it may have changed since it was found
     batch(() => {
@@ -138,8 +141,7 @@ export class OpenRun {
   }
 
   /** Find the run by uuid, by slug, which several may share, or by its caller's id. */
-  async #find() {
-    const wanted = this.run.value?.uuid ?? this.here.run;
+  async #find(wanted) {
     if (isUuid(wanted)) {
       try {
         return await read(api.run(this.here, wanted));
@@ -158,7 +160,7 @@ export class OpenRun {
   /** Wait for as long as the run is in the trash; returns whether it ever was. */
   async #waitInTrash() {
     let was = false;
-    const wanted = this.run.value?.uuid ?? this.here.run;
+    const wanted = this.#wanted();
     const ask = async () => {
       const trash = await this.#trash({});
       const known = trash.find(({ uuid, id }) => uuid === wanted || (id && id === wanted));
@@ -175,6 +177,10 @@ export class OpenRun {
       if (!(error instanceof Missing)) throw error;
     }
     return was;
+  }
+
+  #wanted() {
+    return this.run.value?.uuid ?? this.here.run;
   }
 
   #trash(fields) {

@@ -35,7 +35,8 @@ export class Runs {
   #wake = new EventTarget(); // makes the poll ask at once
   #before = []; // the runs that were shown
 
-  constructor(here, view) {
+  /** `names` is a signal of the metrics, `{name, numeric}[]`, null until they are known. */
+  constructor(here, view, names) {
     this.here = here;
     this.view = view;
     this.#pages = new RunPages(here);
@@ -47,7 +48,11 @@ export class Runs {
     this.emphasis = signal(null); // uuid of the run that is pointed at
     this.selected = signal(new Set()); // uuids that are to be edited
     this.inView = signal([0, 0]); // of the lines that are displayed: the first, and the one after the last
-    this.metrics = signal([]); // usual ones, for the columns
+    this.metrics = signal([]); // usual ones, for the columns: as they were when there were any
+    effect(() => {
+      const numeric = (names.value ?? []).filter((each) => each.numeric).map(({ name }) => name);
+      if (numeric.length && !this.metrics.peek().length) this.metrics.value = usualMetrics(numeric);
+    });
     /** Fields of the columns besides the name. */
     this.columns = computed(() => columnsOf(view.columns.value, this.metrics.value));
     /** Uuids of groups that are closed, by their text. */
@@ -188,8 +193,7 @@ export class Runs {
     const question = this.#question();
     const text = JSON.stringify(question);
     const isCurrent = () => text === JSON.stringify(untracked(() => this.#question()));
-    const named = this.metrics.value.length ? null : this.#name();
-    const [changed] = await Promise.all([this.#pages.read(question, () => this.#needed(), isCurrent), named]);
+    const changed = await this.#pages.read(question, () => this.#needed(), isCurrent);
     await this.#askLone();
     return changed;
   }
@@ -202,12 +206,6 @@ export class Runs {
     const goOn = this.shown.value.flatMap(({ uuid, status }) => (status === "RUNNING" ? [uuid] : []));
     const least = group.value ? GROUPED_MAX - 1 : Math.max(first.value - 1, to, this.#least);
     return { least, seen: new Set([...seen, ...goOn]) };
-  }
-
-  async #name() {
-    const { metrics, kinds } = await read(api.columns(this.here));
-    const numeric = metrics.filter((_name, at) => kinds?.[at] !== "others");
-    if (numeric.length) this.metrics.value = usualMetrics(numeric);
   }
 
   /** Ask for the shown runs that are on no page. */

@@ -4,7 +4,9 @@ import { Curves } from "../data/curves.js";
 import { signal } from "../ui.js";
 
 const NEAR = "400px 0px"; // of the window: charts that far away are drawn before they come into view
-const BUCKETS_A_PIXEL = 0.75;
+const FEW = 12; // runs, each point of which may well be seen
+const BUCKETS_OF_FEW = 1.5; // a pixel
+const BUCKETS_OF_MANY = 0.75;
 const FRAME_MS = 12; // of drawing in one frame
 
 export class Board {
@@ -32,9 +34,10 @@ export class Board {
     };
   }
 
-  /** Note how wide a chart is. Every bucket has its extremes, so that there may be fewer of them than pixels. */
+  /** Note how wide a chart is. Every bucket has its extremes: of many runs there may be fewer of them than pixels. */
   measure({ clientWidth }) {
-    if (clientWidth) this.curves.pixels.value = Math.round(clientWidth * BUCKETS_A_PIXEL);
+    const buckets = this.runs.peek().length > FEW ? BUCKETS_OF_MANY : BUCKETS_OF_FEW;
+    if (clientWidth) this.curves.pixels.value = Math.round(clientWidth * buckets);
   }
 
   /** Lift a line's run out of the others, or, where it is, no longer. */

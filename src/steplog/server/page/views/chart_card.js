@@ -14,7 +14,18 @@ export function Card({ board, chart }) {
   const near = useSignal(false);
   const drawn = useSignal(null); // the scene, once the chart has been drawn
   const id = useId();
-  useEffect(() => board.whenNear(element.current, (is) => (near.value = is)), []);
+  useEffect(() => {
+    // Asked for before the chart is made.
+    const ask = (is) => chart.names.forEach((name) => (is ? board.curves.want(name) : board.curves.release(name)));
+    const stop = board.whenNear(element.current, (is) => {
+      if (is !== near.peek()) ask(is);
+      near.value = is;
+    });
+    return () => {
+      stop();
+      if (near.peek()) ask(false);
+    };
+  }, []);
   const rows = legendRows(board, chart);
   const label = visible(chart.title);
   return html`

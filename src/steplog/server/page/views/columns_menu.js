@@ -36,9 +36,10 @@ function Columns({ here, view, runs, close }) {
   }, [text.value]);
   const chosen = fieldsOf(runs).slice(1);
   const change = (field) => {
-    const isChosen = chosen.includes(field);
-    if (!isChosen && chosen.length >= COLUMNS_MAX) return tell(`A table has up to ${COLUMNS_MAX} columns.`);
-    view.columns.value = isChosen ? chosen.filter((each) => each !== field) : [...chosen, field];
+    const columns = fieldsOf(runs).slice(1); // now, whatever has been drawn
+    const isChosen = columns.includes(field);
+    if (!isChosen && columns.length >= COLUMNS_MAX) return tell(`A table has up to ${COLUMNS_MAX} columns.`);
+    view.columns.value = isChosen ? columns.filter((each) => each !== field) : [...columns, field];
     return undefined;
   };
   const { config, metrics, more } = found.value;

@@ -82,7 +82,7 @@ export function GroupRow({ runs, line, index, top, fields, active, selection }) 
           onClick=${() => fold(runs, line, !closed)}><${Icon} name="chevron" turned=${!closed} /></button>
         <span class="words">
           <span class="dot" style=${{ background: colour }}></span>
-          <b class=${text === null ? "muted" : ""}><bdi>${name}</bdi></b>
+          <b class=${text === null ? "muted" : ""} title=${name}><bdi>${name}</bdi></b>
           <span class="muted">· ${said}</span>
         </span>
       </div>

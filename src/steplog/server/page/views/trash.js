@@ -39,7 +39,7 @@ export function Trash({ here }) {
       <table class="list">
         <thead>
           <tr>
-            <th scope="col">Name</th><th scope="col">Status</th><th scope="col">Deleted</th>
+            <th scope="col">Name</th><th scope="col" class="spare">Status</th><th scope="col">Deleted</th>
             <th scope="col" class="spare">Gone in</th>
             <th scope="col"><span class="unseen">Restore</span></th>
           </tr>
@@ -61,7 +61,7 @@ function Row({ here, run, trash }) {
   return html`
     <tr>
       <th scope="row"><a href=${web.run(here, uuid)}><bdi>${visible(name)}</bdi></a></th>
-      <td><${Status} run=${run} /></td>
+      <td class="spare"><${Status} run=${run} /></td>
       <td><time datetime=${deleted} title=${fullDate(deleted)}>${ago(deleted)}</time></td>
       <td class="spare">${remaining(KEPT_MS - since(deleted))}</td>
       <td><${Button} icon="undo" onClick=${restore} label="Restore ${visible(name)}">Restore<//></td>

@@ -3,7 +3,7 @@
 import { MetricNames } from "../data/metric_names.js";
 import { Runs } from "../data/runs.js";
 import { number, visible } from "../data/values.js";
-import { html, useEffect, useLayoutEffect, useMemo, useSignal } from "../ui.js";
+import { html, useComputed, useEffect, useLayoutEffect, useMemo, useSignal } from "../ui.js";
 import { NoProject, NoRun } from "./chart_empty.js";
 import { Live } from "./chart_live.js";
 import { ChartsPanel } from "./charts_panel.js";
@@ -18,9 +18,9 @@ const LEAST = 240;
 const CHARTS_LEAST = 360;
 
 export function Workspace({ here, view }) {
-  const runs = useMemo(() => new Runs(here, view), []);
   const names = useMemo(() => new MetricNames(here), []);
-  useEffect(() => names.follow(), []);
+  const runs = useMemo(() => new Runs(here, view, names.all), []);
+  useLayoutEffect(() => names.follow(), []);
   useLayoutEffect(() => void (document.title = `${visible(here.project)} · steplog`), []);
   const heading = html`<h1 class="unseen">${visible(here.project)}</h1>`;
   if (runs.gone.value) return html`${heading}<${NoProject} />`;
@@ -33,6 +33,8 @@ function Panels({ here, view, runs, names }) {
   const narrow = useNarrow();
   const open = useSignal(false); // whether the table is, on a narrow window
   const most = () => Math.max(LEAST, innerWidth - CHARTS_LEAST);
+  // Which runs are shown is known once the table is.
+  const known = useComputed(() => (runs.total.value === null ? null : names.all.value));
   const aside = html`
     <div class="beside-tabs">
       <${Live} rows=${runs.rows} shown=${runs.shown} /><${SavedViews} here=${here} view=${view} />
@@ -46,7 +48,7 @@ function Panels({ here, view, runs, names }) {
       ${!narrow && html`<${Splitter} label="Width of the table" property="--runs-width" name="steplog-runs-width"
         start=${START} least=${LEAST} most=${most} />`}
       <section class="charts-panel" aria-label="Metrics" hidden=${narrow && open.value}>
-        <${ChartsPanel} here=${here} view=${view} runs=${runs.shown} names=${names.all} emphasis=${runs.emphasis}
+        <${ChartsPanel} here=${here} view=${view} runs=${runs.shown} names=${known} emphasis=${runs.emphasis}
           aside=${aside} />
       </section>
     </div>
