@@ -60,7 +60,7 @@ def test_csv_has_steps_beyond_2_to_the_53_times_and_what_is_smoothed(files):
     assert float(rows[1][-1]) == pytest.approx((0.5 * 1 + 2) / 1.5)
 
 
-def test_csv_of_groups_has_means_and_how_many_runs_they_are_of_and_only_what_is_in_sight(files):
+def test_csv_of_groups_has_means_of_how_many_runs_and_only_what_is_in_sight(files):
     told = metric({"a": curve([1, 2, 3]), "b": curve([3, 4])})
     head, *rows = rows_of(files("csvOf({})", [told], [run(u, group="g") for u in "ab"], group="group", range=[1, 2]))
     assert head == ["group", "metric", "step", "mean", "min", "max", "runs"]

@@ -37,12 +37,10 @@ class SessionDetail(Endpoint):
         fields.check()
         if token is not None and self._session is not None:
             return JsonResponse(_document(self._session))
-        new = await self.state.sessions.begin(key, token)
+        new = await self.state.sessions.begin(key, token, self._session)
         if new is None:
             words = f"Invalid {'page token' if key is None else 'API key'}."
             raise HTTPException(401, words, {"WWW-Authenticate": "Api-Key"})
-        if self._session is not None:
-            await self.state.sessions.end(self._session)
         response = JsonResponse(_document(new.row) | {"binding": new.binding})
         self.state.sessions.set_cookie(response, request, new)
         return response

@@ -9,7 +9,8 @@
    is a READER's, and ends when that token is 30 days old, or somebody rotates it; that a start replaces it ends none.
    Each ends after ``SESSION_AGE_MAX``, and when it is signed out.
 4. It is read as keys are (``key_cache``): one that ends opens nothing five seconds later.
-5. Signing in makes new secrets and ends the session before: one that somebody has planted gains nothing.
+5. Signing in makes new secrets and ends the session before, within five seconds: one that somebody has planted gains
+   nothing.
 """
 
 from __future__ import annotations
@@ -70,8 +71,11 @@ class Sessions:
                 return found
         return None
 
-    async def begin(self, key: str | None, token: str | None) -> NewSession | None:
-        """Sign in, with a key or the page's token; None: it is wrong. Raises StoreError."""
+    async def begin(self, key: str | None, token: str | None, before: SessionRow | None) -> NewSession | None:
+        """Sign in, with a key or the page's token, in place of the session before; None: it is wrong.
+
+        Raises StoreError.
+        """
         found = None if key is None else await self._keyring.find(key)
         if found is None and (token is None or not self._keyring.admits_page(token)):
             return None
@@ -81,9 +85,12 @@ class Sessions:
             expires = min(expires, self._keyring.page_token_end or expires)
         row = SessionRow(_hash(cookie, binding), found, expires)
         try:
-            await wrap_future(self._store.begin_session(row, None if token is None else hash_key(token)))
+            token_hash = None if token is None else hash_key(token)
+            await wrap_future(self._store.begin_session(row, token_hash, None if before is None else before.hash))
         except MissingError:  # what it was begun with has just ended
             return None
+        if before is not None:
+            self._cache.forget(before.hash)
         return NewSession(row, cookie, binding)
 
     async def end(self, session: SessionRow) -> None:

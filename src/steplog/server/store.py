@@ -145,10 +145,13 @@ class Store(ABC):
         """The sessions with these hashes that have neither ended nor expired, nor has their key been revoked."""
 
     @abstractmethod
-    def begin_session(self, session: SessionRow, token_hash: bytes | None = None) -> Future[None]:
+    def begin_session(
+        self, session: SessionRow, token_hash: bytes | None = None, before: bytes | None = None
+    ) -> Future[None]:
         """Add a session of a key, or of the page's token whose hash is given; the oldest of very many goes.
 
-        Raises MissingError where the key was revoked, or the token replaced, meanwhile.
+        ``before``: the hash of one that it replaces, which ends in five seconds, after what is on its way. Raises
+        MissingError where the key was revoked, or the token replaced, meanwhile.
         """
 
     @abstractmethod

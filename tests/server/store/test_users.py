@@ -156,6 +156,9 @@ def test_a_session_is_found_with_its_key_until_it_ends(store):
     store.end_session(own.hash).result()
     store.end_session(own.hash).result()
     assert sessions(store, "own", "read") == ["read"]
+    store.begin_session(own, None, read.hash).result()
+    (_, replaced) = store.sessions_of_hashes([own.hash, read.hash])
+    assert replaced.expires < FAR, "it ends soon"
 
 
 def test_a_session_does_not_count_once_it_has_expired_and_is_forgotten_then(store):

@@ -9,13 +9,14 @@ import hashlib
 import hmac
 import sqlite3
 from collections.abc import Sequence
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 
 from steplog.server.sqlite import keys
 from steplog.server.store_types import MissingError, SessionRow
 
 __all__ = ["begin", "by_hashes", "end", "end_readers"]
 
+_LEFT = timedelta(seconds=5)  # of a session that another one replaces: requests are on their way
 _SESSIONS_MAX = 1000  # of one key, and of the page's token
 
 
@@ -34,7 +35,7 @@ def by_hashes(connection: sqlite3.Connection, hashes: Sequence[bytes]) -> list[S
     return found
 
 
-def begin(connection: sqlite3.Connection, session: SessionRow, token_hash: bytes | None) -> None:
+def begin(connection: sqlite3.Connection, session: SessionRow, token_hash: bytes | None, before: bytes | None) -> None:
     """Add a session, if what it is begun with still counts. Raises MissingError."""
     if session.key is not None:
         key_id: int | None = session.key.id
@@ -50,6 +51,7 @@ def begin(connection: sqlite3.Connection, session: SessionRow, token_hash: bytes
         "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE key IS ? ORDER BY id DESC LIMIT -1 OFFSET ?)",
         (key_id, _SESSIONS_MAX - 1),
     )
+    connection.execute("UPDATE sessions SET expires = min(expires, ?) WHERE hash = ?", (_now(_LEFT), before))
     connection.execute(
         "INSERT INTO sessions (hash, key, expires) VALUES (?, ?, ?)", (session.hash, key_id, session.expires)
     )
@@ -65,5 +67,5 @@ def end_readers(connection: sqlite3.Connection) -> None:
     connection.execute("DELETE FROM sessions WHERE key IS NULL")
 
 
-def _now() -> str:
-    return datetime.now(timezone.utc).replace(microsecond=0).isoformat()
+def _now(later: timedelta = timedelta()) -> str:
+    return (datetime.now(timezone.utc).replace(microsecond=0) + later).isoformat()

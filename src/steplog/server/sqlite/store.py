@@ -146,8 +146,10 @@ class SqliteStore(Store):
     def sessions_of_hashes(self, hashes: Sequence[bytes]) -> list[SessionRow]:
         return self.database.read(sessions.by_hashes, hashes)
 
-    def begin_session(self, session: SessionRow, token_hash: bytes | None = None) -> Future[None]:
-        return self.database.write(sessions.begin, session, token_hash)
+    def begin_session(
+        self, session: SessionRow, token_hash: bytes | None = None, before: bytes | None = None
+    ) -> Future[None]:
+        return self.database.write(sessions.begin, session, token_hash, before)
 
     def end_session(self, session_hash: bytes) -> Future[None]:
         return self.database.write(sessions.end, session_hash)

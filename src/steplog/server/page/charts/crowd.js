@@ -23,24 +23,15 @@ export function fillTraces(context, traces, view, ratio) {
   context.putImageData(imageOf(context, view.width, view.height), view.left, view.top);
 }
 
-/**
- * The same while a hand moves it, in a third of the time: columns are wider, edges are hard, and of what is denser than
- * columns there is the band alone. All extremes are there.
- */
+/** The same while a hand moves it, in half the time: columns are wider and edges are hard. All extremes are there. */
 export function fillTracesCoarsely(context, traces, view, ratio) {
   const width = Math.ceil(view.width / COARSE);
   const coarse = new Projection({ ...view, width }, [view.x0, view.x1], [view.y0, view.y1]);
   const draw = begin(coarse, ratio);
-  const isDense = ({ x }) => {
-    const [first, last] = coarse.inSight(x);
-    return last - first > width;
-  };
   const from = traces.toReversed();
-  for (const trace of from) if (trace.high && !isDense(trace)) draw.band(trace, PALE);
-  for (const trace of from) {
-    if (trace.high && isDense(trace)) draw.band(trace, SOLID);
-    else draw.line(trace, trace.raw ?? trace.y, SOLID, false);
-  }
+  for (const trace of from) if (trace.high) draw.band(trace, PALE);
+  for (const trace of from) if (trace.raw && !trace.high) draw.line(trace, trace.raw, PALE, false);
+  for (const trace of from) draw.line(trace, trace.y, SOLID, false);
   scratch.width = width;
   scratch.height = view.height;
   scratch.getContext("2d").putImageData(imageOf(context, width, view.height), 0, 0);

@@ -11,6 +11,7 @@ import { fromAxis, sameRange } from "./ranges.js";
 import { placeText } from "./time_ticks.js";
 import { extentOf, nearestTrace, traceOf } from "./traces.js";
 
+const ENDED = -1; // in the place of a frame's number: none is asked for any more
 const NEAR_PX = 24; // from a line, for it to be meant
 
 export class Plot {
@@ -73,7 +74,7 @@ export class Plot {
 
   destroy() {
     cancelAnimationFrame(this.frame);
-    this.frame = -1;
+    this.frame = ENDED;
     this.endScheme();
     this.observer.disconnect();
     this.gestures.end();
@@ -92,6 +93,8 @@ export class Plot {
 
   /** Draw now what is to be drawn. */
   paint() {
+    if (this.frame === ENDED) return;
+    cancelAnimationFrame(this.frame);
     this.frame = 0;
     if (!this.scene || !this.#measure()) return;
     if (this.stale) this.#paintBase();

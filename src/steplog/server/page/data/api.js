@@ -1,7 +1,7 @@
 // Requests to the API in the name of the session, and their errors.
 
-import { query } from "./address.js";
-import { keptSession } from "./binding.js";
+import { api, query } from "./address.js";
+import { entered, keptSession } from "./binding.js";
 import { hear } from "./time.js";
 
 const TIMEOUT_MS = 20_000;
@@ -18,8 +18,13 @@ export class Away extends Error {
 /** Not found. */
 export class Missing extends Error {}
 
-/** Nobody is signed in. */
-export class Refused extends Error {}
+/** Nobody is signed in; `binding` is that of the session which was refused. */
+export class Refused extends Error {
+  constructor(binding) {
+    super("Nobody is signed in.");
+    this.binding = binding;
+  }
+}
 
 /** Whoever is signed in may not do this: it takes a key. */
 export class Forbidden extends Error {}
@@ -64,13 +69,15 @@ export async function bytes(method, path, body, accept, signal = undefined) {
 
 /** Send a request; returns a response that is good, or a 304 for what has the tag `known`. `signal` gives it up. */
 export async function answer(method, path, body, accept, { signal, known } = {}) {
+  if (path !== api.session()) await entered();
+  const { binding = "" } = keptSession() ?? {};
   let response;
   try {
     response = await fetch(path, {
       method,
       headers: {
         Accept: accept,
-        "Steplog-Binding": keptSession()?.binding ?? "",
+        "Steplog-Binding": binding,
         ...(body === undefined ? {} : { "Content-Type": "application/json" }),
         ...(known ? { "If-None-Match": known } : {}),
       },
@@ -83,7 +90,7 @@ export async function answer(method, path, body, accept, { signal, known } = {})
     away(error);
   }
   hear(response.headers.get("date"));
-  if (response.status === 401) throw new Refused();
+  if (response.status === 401) throw new Refused(binding);
   if (response.status === 403) throw new Forbidden();
   if (response.status === 404) throw new Missing();
   if (response.status === 400) throw new Wrong(said(await response.json().catch(away)));

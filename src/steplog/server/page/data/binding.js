@@ -14,6 +14,17 @@ export const lapsed = signal(false);
 /** `{binding, user, role, expires}`, null without a session. */
 export const keptSession = () => kept.value;
 
+let entry = Promise.resolve();
+
+/** Have requests wait while somebody signs in, since the browser has the new cookie before the page the new binding. */
+export function entering(doing) {
+  entry = Promise.allSettled([doing]);
+  return doing;
+}
+
+/** Resolves once nobody is signing in. */
+export const entered = () => entry;
+
 /** Keep a session for all tabs, or none. Where the browser keeps nothing, this tab does. */
 export function keepSession(session) {
   kept.value = session;
@@ -34,8 +45,9 @@ export function onOtherTab(tell) {
   });
 }
 
-/** Resolves once somebody is signed in again. */
-export function signedInAgain(signal = undefined) {
+/** Resolves once somebody is signed in again, after a request was refused; at once if it had the session before. */
+export function signedInAgain({ binding }, signal = undefined) {
+  if (binding !== (kept.value?.binding ?? "")) return Promise.resolve();
   lapsed.value = true;
   return new Promise((done) => {
     const stop = lapsed.subscribe((is) => is || queueMicrotask(end));

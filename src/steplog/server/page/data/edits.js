@@ -67,7 +67,7 @@ export async function changing(request) {
     try {
       return await request();
     } catch (error) {
-      if (error instanceof Refused) await signedInAgain();
+      if (error instanceof Refused) await signedInAgain(error);
       else if (error instanceof Forbidden) await keyRefused();
       else throw error;
     }

@@ -40,7 +40,7 @@ export async function reach(request, signal = undefined) {
       }
       answered();
       if (!(error instanceof Refused)) throw error;
-      await signedInAgain(signal);
+      await signedInAgain(error, signal);
     }
   }
 }

@@ -3,7 +3,7 @@
 import { batch, computed, signal } from "../ui.js";
 import { api } from "./address.js";
 import { Forbidden, Refused, Wrong, ask, read } from "./api.js";
-import { keepSession, keptSession, lapsed, onOtherTab } from "./binding.js";
+import { entering, keepSession, keptSession, lapsed, onOtherTab } from "./binding.js";
 import { reach } from "./outage.js";
 
 const FRAGMENT = /^#token=([A-Za-z0-9_-]+)$/;
@@ -37,7 +37,7 @@ export async function begin() {
     reach(() => read(api.session())).then(hear);
     return;
   }
-  hear(await reach(() => exchanged(token)));
+  await entering(reach(() => exchanged(token)).then(hear));
 }
 
 /** Sign in by a key, or by the address that the terminal prints. Throws Refused, Wrong, Away. */
@@ -45,12 +45,12 @@ export async function signIn(text) {
   const given = text.trim();
   const token = PASTED.exec(given)?.[1];
   if (!token && /^\w+:\/\//.test(given)) throw new Wrong("This address has no token at its end.");
-  const entered = (credential) => ask("POST", api.session(), credential);
+  const enter = (credential) => ask("POST", api.session(), credential);
   const alone = (error) => {
-    if (error instanceof Refused) return entered({ token: given }); // of an address, without the rest of it
+    if (error instanceof Refused) return enter({ token: given }); // of an address, without the rest of it
     throw error;
   };
-  hear(await (token ? entered({ token }) : entered({ key: given }).catch(alone)));
+  await entering((token ? enter({ token }) : enter({ key: given }).catch(alone)).then(hear));
 }
 
 /** Sign out, in all tabs. Throws Away. */

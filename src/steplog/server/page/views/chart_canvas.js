@@ -50,6 +50,7 @@ class Drawing {
     board.inFrame(this, () => {
       const scene = sceneOf({ curves, runs, view, label: chart.title });
       this.plot.draw(scene);
+      this.plot.paint(); // in this frame, whose time the board counts
       this.plot.paint(); // now: the board counts how long it takes
       this.#point(untracked(() => board.cursor.value));
       this.drawn.value = scene;

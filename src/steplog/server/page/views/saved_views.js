@@ -53,17 +53,19 @@ function items(saved, open) {
   const all = saved.all.value;
   const current = saved.current.value;
   const changed = saved.changed.value;
+  const keep = () => saved.view.write(); // where Back leads to
   const entry = (one) => ({
     label: html`<bdi>${visible(one.name)}</bdi>`,
     icon: one === current ? "check" : undefined,
     href: saved.href(one),
+    onSelect: keep,
   });
   return [
     ...all.slice(0, IN_MENU).map(entry),
     all.length > IN_MENU && { label: `All ${number(all.length)} views…`, onSelect: () => open("all") },
     all.length > 0 && "-",
     changed && { label: "Save changes", icon: "check", onSelect: () => save(saved) },
-    changed && { label: "Discard changes", icon: "undo", href: saved.href(current) },
+    changed && { label: "Discard changes", icon: "undo", href: saved.href(current), onSelect: keep },
     { label: current ? "Save as a new view…" : "Save this view…", icon: "plus", onSelect: () => open("add") },
     current && { label: "Rename…", icon: "edit", onSelect: () => open("rename", current) },
     current && { label: "Copy link", icon: "link", onSelect: () => copy(saved.link(current)) },
