@@ -118,7 +118,7 @@ class Filled:
         report = {"dropped": {"memory full": number % 3, "oldest": 1}, "abandoned": 0, "lost": lost, "rejected": 2}
         fields["report"] = json.dumps(report) if number % 4 else None
         status = ["RUNNING", "COMPLETED", "CRASHED"][number % 3]
-        if status != "RUNNING":
+        if status != "RUNNING" and number % 7 != 6:
             fields["ended"] = f"2026-11-01T00:01:{number % 60:02}.500000Z"
         self.store.edit_run(run, fields, status, 1).result()
         text = json.dumps(CONFIGS[number % len(CONFIGS)]).encode()
@@ -218,7 +218,7 @@ def _conditions() -> st.SearchStrategy[tuple[Condition, ...]]:
         st.tuples(st.sampled_from(FIELDS[15:]), operators, st.sampled_from(VALUES)),
         st.tuples(st.sampled_from(FIELDS[15:]), st.just("~"), st.sampled_from(["a", "", "NaN", "5"])),
         st.tuples(st.sampled_from(FIELDS[:8]), operators | st.just("~"), st.sampled_from(TEXTS)),
-        st.tuples(st.sampled_from(["group", "ended", "id", "lost", "notes", "last_point"]), operators, st.none()),
+        st.tuples(st.sampled_from(["group", "ended", "duration", "id", "lost", "notes"]), operators, st.none()),
         st.tuples(st.sampled_from(["lost", "generation"]), operators, st.sampled_from([0, 1, 5, 2.5, 7])),
         st.tuples(st.just("lost"), operators, st.just("Infinity")),
         st.tuples(st.sampled_from(["started", "ended", "seen", "last_point"]), operators, st.sampled_from(DATES)),
