@@ -15,7 +15,6 @@ from steplog.filters import (
     AGGREGATES,
     CHARACTERS_MAX,
     CONDITIONS_MAX,
-    MISSING,
     OPERATORS,
     Condition,
     Field,

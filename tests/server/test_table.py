@@ -69,6 +69,10 @@ TEXTS = ["run-3", "run", "RUNNING", "CRASHED", "id-2", "a", "b", "ann", ""]
 DATES = ["2026-11-01", "2026-11-01T00:00:05Z", "2026-10-31T23:59:59.5Z"]
 
 
+def _forget_end(connection: sqlite3.Connection, run: int) -> None:
+    connection.execute("UPDATE runs SET ended = NULL WHERE id = ?", (run,))
+
+
 def _fill(connection: sqlite3.Connection, run_id: int, rows: list[tuple[str, Totals]]) -> None:
     put_lasts(connection, run_id, rows)
     for name, row in rows:
@@ -118,9 +122,11 @@ class Filled:
         report = {"dropped": {"memory full": number % 3, "oldest": 1}, "abandoned": 0, "lost": lost, "rejected": 2}
         fields["report"] = json.dumps(report) if number % 4 else None
         status = ["RUNNING", "COMPLETED", "CRASHED"][number % 3]
-        if status != "RUNNING" and number % 7 != 6:
+        if status != "RUNNING":
             fields["ended"] = f"2026-11-01T00:01:{number % 60:02}.500000Z"
         self.store.edit_run(run, fields, status, 1).result()
+        if number % 7 == 6:
+            self.store.database.write(_forget_end, run.id).result()
         text = json.dumps(CONFIGS[number % len(CONFIGS)]).encode()
         self.store.add_metric(run, None, changes=changes_of([("steplog/config", 1, 0, text)])).result()
         rows = _metrics(number)
@@ -240,6 +246,13 @@ def test_the_database_answers_what_the_language_means(filled, conditions, sort, 
     expected = filled.expected(conditions, sort, descending)
     assert filled.all_pages(limit, conditions, sort, descending) == expected
     assert filled.page(conditions, limit=1, counted=True).count == len(expected)
+
+
+def test_a_duration_without_an_end_is_null_in_both(filled):
+    conditions = parse_filter("duration=null")
+    expected = filled.expected(conditions, None, False)
+    assert expected
+    assert filled.all_pages(40, conditions, None, False) == expected
 
 
 def test_rows_have_what_the_api_says_of_each_run(filled):
