@@ -202,6 +202,10 @@ def test_deleted_runs_vanish_at_once_and_undo_brings_them_back(editor, server, p
         "Select run 3",
     }
     assert len(server.ask("GET", f"{place}runs/").json()) == 2
+    for where in (".toast", ".runs-tools"):
+        link = f"document.querySelector('{where} a')"
+        assert editor.run(f"{link}.pathname + {link}.search") == f"{place}?trash=1"
+    assert len([name for name in editor.names("link") if name == "Trash"]) == 2
     editor.by_role("button", "Undo").click()
     editor.wait(f"{TOLD}.startsWith('Restored 2 runs.')")
     editor.by_role("checkbox", "Select run 2").found()

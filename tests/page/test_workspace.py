@@ -170,6 +170,33 @@ def test_a_chart_is_shown_large_and_back_leads_to_the_workspace(server, browser)
 
 
 @pytest.mark.slow
+def test_a_large_chart_has_the_curves_of_its_card_until_finer_ones_come(server, browser):
+    place = project(server, "finer")
+    Live(server, place, name="long").log_curves({"loss": curve(1, 20_000)})
+    opened(browser, server, place, drawn=1)
+    browser.run("globalThis.bodies = []; globalThis.sent = fetch")
+    browser.run("globalThis.fetch = (path, given) => { bodies.push(given?.body); return sent(path, given); }")
+    with browser.complaining("ERR_INTERNET_DISCONNECTED"), browser.offline():
+        browser.by_role("button", "Show loss large").click()
+        browser.wait("document.querySelector('dialog .chart-canvas[aria-busy=false] canvas')")
+        browser.wait("bodies.some((body) => body?.includes('buckets'))")
+    asked = browser.run("bodies.filter((body) => body?.includes('buckets')).map((body) => JSON.parse(body).buckets)")
+    width = browser.run("document.querySelector('dialog .chart-canvas').clientWidth")
+    assert min(asked) >= width > 1000
+
+
+@pytest.mark.slow
+def test_the_title_of_a_chart_is_copied_in_one_line(server, browser):
+    place, _ = a_sweep(server, "title")
+    opened(browser, server, place)
+    x, y, width, height = browser.by_role("heading", "eval/metric_10").box
+    browser.click_at(x + width / 2, y + height / 2)
+    browser.run("addEventListener('copy', (event) => (globalThis.copied = event.clipboardData.getData('text')))")
+    browser.run("document.execCommand('copy')")
+    assert browser.run("copied") == "eval/metric_10"
+
+
+@pytest.mark.slow
 def test_metrics_are_combined_into_one_chart_by_the_keyboard_alone(server, browser):
     place, _ = a_sweep(server, "combine")
     opened(browser, server, place)

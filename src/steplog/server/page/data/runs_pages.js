@@ -49,26 +49,34 @@ export class RunPages {
    */
   async read(question, needed, isCurrent) {
     const known = this.#question;
-    if (this.#refused && same(this.#refused, question)) return false;
+    if (this.#refused && same(this.#refused, question)) {
+      // The rows that are there are still kept up to date.
+      return known === null ? false : this.#goOn(this.#seen(needed()), needed, isCurrent);
+    }
     this.#refused = null;
     const anew = known === null || known.where !== question.where || known.sort !== question.sort;
     let changed = anew;
     try {
-      if (anew) {
-        if (!(await this.#begin(question, isCurrent))) return true;
-      } else {
-        this.#question = question;
-        for (const page of this.#seen(needed())) changed = (await this.#again(page, isCurrent)) || changed;
-      }
-      while (isCurrent() && this.#isShort(needed())) changed = (await this.#more(needed().least, isCurrent)) || changed;
-      this.#show();
+      if (anew && !(await this.#begin(question, isCurrent))) return true;
+      this.#question = question;
+      changed = (await this.#goOn(anew ? [] : this.#seen(needed()), needed, isCurrent)) || anew;
       if (isCurrent()) this.wrong.value = "";
     } catch (error) {
       if (!(error instanceof Wrong)) throw error;
       if (!isCurrent()) return true;
+      if (!anew) this.#question = known;
       this.#refused = question;
       this.wrong.value = error.message;
     }
+    return changed;
+  }
+
+  /** Ask for pages again, and for those that are missing. */
+  async #goOn(pages, needed, isCurrent) {
+    let changed = false;
+    for (const page of pages) changed = (await this.#again(page, isCurrent)) || changed;
+    while (isCurrent() && this.#isShort(needed())) changed = (await this.#more(needed().least, isCurrent)) || changed;
+    this.#show();
     return changed;
   }
 

@@ -64,7 +64,13 @@ export function Title({ chart, drawn }) {
     const stroke = line && html`<${Stroke} colour="currentcolor" dashes=${line.dashes} /> `;
     return html`${at > 0 && " + "}${stroke}<bdi key=${name}>${folder}<span>${own}</span></bdi>`;
   });
-  return html`<span class=${parts.length > 1 ? "paths cut" : "path"}>${parts}</span>`;
+  return html`<span class=${parts.length > 1 ? "paths cut" : "path"} onCopy=${copied}>${parts}</span>`;
+}
+
+/** Copy a name in one line: its parts are laid out side by side, as blocks. */
+function copied(event) {
+  event.clipboardData.setData("text/plain", String(getSelection()).replaceAll("\n", ""));
+  event.preventDefault();
 }
 
 function Tools({ board, chart }) {

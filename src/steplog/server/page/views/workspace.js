@@ -33,8 +33,7 @@ function Panels({ here, view, runs, names }) {
   const narrow = useNarrow();
   const open = useSignal(false); // whether the table is, on a narrow window
   const most = () => Math.max(LEAST, innerWidth - CHARTS_LEAST);
-  // Which runs are shown is known once the table is.
-  const known = useComputed(() => (runs.total.value === null ? null : names.all.value));
+  const known = useComputed(() => (runs.isKnown.value || runs.shown.value.length ? names.all.value : null));
   const aside = html`
     <div class="beside-tabs">
       <${Live} rows=${runs.rows} shown=${runs.shown} /><${SavedViews} here=${here} view=${view} />
