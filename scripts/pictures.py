@@ -35,7 +35,7 @@ from server.process import ServerProcess  # noqa: E402
 DOCS = ROOT / "docs"
 TERMINAL = DOCS / "terminal.svg"
 SIZE, PHONE = (1360, 860), (390, 844)
-COLOURS = 96
+COLOURS = 250
 PICTURE_BYTES_MAX = 150_000
 COLUMNS_SHOWN = "name,status,config.optimizer,config.lr,eval/accuracy.last"
 DRAWN = "document.querySelectorAll('.chart-canvas[aria-busy=false]').length >= 3"
@@ -170,7 +170,7 @@ def reduce(file: Path) -> None:
     """Write a picture with few colours. Raises SystemExit if it is large all the same."""
     from PIL import Image
 
-    Image.open(file).convert("RGB").quantize(COLOURS).save(file, optimize=True)
+    Image.open(file).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(file, optimize=True)
     if (size := file.stat().st_size) > PICTURE_BYTES_MAX:
         raise SystemExit(f"{file.name} has {size} bytes")
 

@@ -223,7 +223,7 @@ def test_many_lines_as_an_image_are_where_few_lines_as_paths_are(server, browser
 
 
 @pytest.mark.slow
-def test_a_spike_is_seen_also_while_a_hand_moves_more_lines_than_a_frame_has_time_for(server, browser):
+def test_a_spike_is_seen_while_a_hand_moves_more_lines_than_a_frame_has_time_for(server, browser):
     size = 1000
     high = [1.0] * size
     high[500] = 9.0

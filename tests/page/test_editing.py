@@ -260,7 +260,7 @@ def test_an_empty_trash_leads_back_to_the_runs(editor, server, place):
     editor.by_role("heading", "The trash is empty").found()
     assert axe.violations(editor) == []
     editor.by_role("link", "Back to the runs").click()
-    editor.by_role("grid", "Runs").found()
+    editor.wait(f"location.pathname + location.search === '{place}' && document.querySelector('.workspace')")
 
 
 @pytest.mark.slow

@@ -144,3 +144,22 @@ def test_one_notice_says_that_the_server_is_away(lasting, browser):
         assert browser.run("document.querySelector('main [role=grid], main table tbody tr') !== null")
         lasting.start()
         browser.wait(f"!document.body.innerText.includes({AWAY!r})")
+
+
+def test_a_poll_that_is_hastened_while_it_is_under_way_is_made_once_more(server, browser):
+    poll = load(browser, server, "data/poll.js")
+    poll.run("""(async () => {
+      const { Wake, poll } = module;
+      const wake = new Wake();
+      globalThis.asked = [];
+      globalThis.wake = wake;
+      poll(() => new Promise((done) => asked.push(() => done({ changed: false, least: 900, most: 900 }))), { wake });
+    })()""")
+    browser.wait("asked.length === 1")
+    browser.run("wake.call(), asked[0](), 1")
+    browser.wait("asked.length === 2")
+    browser.run("asked[1](), 1")
+    browser.run("new Promise((done) => setTimeout(done, 50))")
+    assert browser.run("asked.length") == 2, "only that often"
+    browser.run("wake.call(), 1")
+    browser.wait("asked.length === 3")

@@ -6,7 +6,7 @@ import { Missing, Refused, Wrong, bytes } from "./api.js";
 import { COLUMNS, tablesOf } from "./columns.js";
 import { Layer } from "./layer.js";
 import { reach } from "./outage.js";
-import { poll } from "./poll.js";
+import { Wake, poll } from "./poll.js";
 import { questionOf, requestsOf } from "./question.js";
 import { settled } from "./settled.js";
 
@@ -38,7 +38,7 @@ export class Curves {
     this.changes = 0; // polls in a row that have brought something
     this.polled = { any: 0, all: 0 }; // when runs were, by the page's clock
     this.ends = new AbortController();
-    this.wake = new EventTarget();
+    this.wake = new Wake();
     this.isDue = false;
     this.waking = null;
     this.stop = effect(() => {
@@ -92,7 +92,7 @@ export class Curves {
     const rest_ms = this.polled.any + this.pace.live.least * 1000 - performance.now();
     this.waking ??= setTimeout(() => {
       this.waking = null;
-      this.wake.dispatchEvent(new Event("poll"));
+      this.wake.call();
     }, Math.max(0, rest_ms));
   }
 

@@ -3,7 +3,7 @@
 import { effect, signal } from "../ui.js";
 import { api } from "./address.js";
 import { Missing, Refused, readChanged } from "./api.js";
-import { poll } from "./poll.js";
+import { Wake, poll } from "./poll.js";
 
 export const RUNS_MAX = 20; // whose figures are read
 const LIVE = { least: 4, most: 20 };
@@ -22,9 +22,9 @@ export class Figures {
   /** Keep them up to date; returns a function that ends it. */
   follow() {
     const ends = new AbortController();
-    const wake = new EventTarget();
+    const wake = new Wake();
     const shown = () => this.runs.value.slice(0, RUNS_MAX);
-    const stop = effect(() => void (shown().length && wake.dispatchEvent(new Event("poll"))));
+    const stop = effect(() => void (shown().length && wake.call()));
     const ask = async () => {
       const asked = shown().filter(({ uuid, status }) => status === "RUNNING" || !this.byRun.value.has(uuid));
       const changes = await Promise.all(asked.map(({ uuid }) => this.#read(uuid)));

@@ -9,11 +9,12 @@ const SHARE_MAX = 0.2; // of the time may go to requests, so that slow responses
  * Calls `ask` until it throws anything but Away, which is rethrown.
  *
  * `ask` returns `{changed, least, most}`: the interval in seconds, `least` after a change, growing to `most` without.
- * An event "poll" of `wake` ends the pause; `signal` ends all.
+ * A call of `wake` has it asked at once, or once more where that is being asked; `signal` ends all.
  */
 export async function poll(ask, { wake, signal } = {}) {
   for (let wait_s = 0; ; ) {
     let spent_s = 0;
+    if (wake) wake.isCalled = false;
     const { changed, least, most } = await reach(async () => {
       const began = performance.now();
       const answer = await ask();
@@ -21,7 +22,17 @@ export async function poll(ask, { wake, signal } = {}) {
       return answer;
     }, signal);
     wait_s = Math.max(Math.min(most, changed ? least : Math.max(least, wait_s * GROWTH)), spent_s / SHARE_MAX);
-    await pause(wait_s * 1000, wake, signal);
+    if (!wake?.isCalled) await pause(wait_s * 1000, wake, signal);
+  }
+}
+
+/** What a poll is hastened by. */
+export class Wake extends EventTarget {
+  isCalled = false;
+
+  call() {
+    this.isCalled = true;
+    this.dispatchEvent(new Event("call"));
   }
 }
 
@@ -37,7 +48,7 @@ function pause(ms, wake, signal) {
     const timer = setTimeout(end, ms);
     document.addEventListener("visibilitychange", () => document.hidden || end(), ends);
     addEventListener("online", end, ends);
-    wake?.addEventListener("poll", end, ends);
+    wake?.addEventListener("call", end, ends);
     signal?.addEventListener("abort", end, ends);
   });
 }

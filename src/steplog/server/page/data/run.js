@@ -5,13 +5,12 @@ import { batch, computed, signal } from "../ui.js";
 import { api, query } from "./address.js";
 import { Missing, read, readChanged, Refused } from "./api.js";
 import { lasting, startOf } from "./life.js";
-import { poll } from "./poll.js";
+import { Wake, poll } from "./poll.js";
 import { now } from "./time.js";
 import { json, numeric } from "./values.js";
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 const ALIVE = { least: 2, most: 60 };
-const AGAIN = { least: 0, most: 0 };
 const ENDED = { least: 10, most: 60 }; // a worker may still deliver
 // While a run goes on, the list of its metrics is asked for the more rarely the more there are.
 const SERIES_MS = 10_000;
@@ -40,7 +39,7 @@ export class OpenRun {
     /** The caller's metrics, `{name, numeric, others}`; the same list until one comes. Null until they are known. */
     this.names = kept(() => this.run.value && this.series.value.filter(({ name }) => !isReserved(name)).map(named));
     this.ends = new AbortController();
-    this.how = { signal: this.ends.signal, wake: new EventTarget() };
+    this.how = { signal: this.ends.signal, wake: new Wake() };
   }
 
   /** Keep it up to date, until it is gone or the returned function is called. */
@@ -53,8 +52,7 @@ export class OpenRun {
 
   /** Ask at once, or once more where that is being asked: something was changed here. */
   refresh = () => {
-    this.isStale = true;
-    this.how.wake.dispatchEvent(new Event("poll"));
+    this.how.wake.call();
   };
 
   async #follow() {
@@ -72,7 +70,6 @@ export class OpenRun {
   }
 
   async #ask() {
-    this.isStale = false;
     if (!this.found) return this.#begin();
     const address = api.run(this.here, this.found.uuid);
     const before = this.run.value;
@@ -110,7 +107,7 @@ export class OpenRun {
       this.series.value = series;
       this.fate.value = "there";
     });
-    return { changed, ...(this.isStale ? AGAIN : brief.status === "RUNNING" ? ALIVE : ENDED) };
+    return { changed, ...(brief.status === "RUNNING" ? ALIVE : ENDED) };
   }
 
   #readSeries(uuid = this.found.uuid) {

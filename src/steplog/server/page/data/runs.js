@@ -4,7 +4,7 @@ import { coloursOf } from "../charts/palette.js";
 import { computed, effect, signal, untracked } from "../ui.js";
 import { api } from "./address.js";
 import { Missing, read } from "./api.js";
-import { poll } from "./poll.js";
+import { Wake, poll } from "./poll.js";
 import { cellOf, groupText } from "./runs_cells.js";
 import { columnsOf, isField, usualMetrics } from "./runs_columns.js";
 import { displayed } from "./runs_groups.js";
@@ -32,7 +32,7 @@ export class Runs {
   #waiting = null; // the one that has not begun
   #least = 0; // the index of a row that is to be read in any case
   #colours = new Map(); // that runs and groups have had
-  #wake = new EventTarget(); // makes the poll ask at once
+  #wake = new Wake(); // makes the poll ask at once
   #before = []; // the runs that were shown
 
   /** `names` is a signal of the metrics, `{name, numeric}[]`, null until they are known. */
@@ -144,7 +144,7 @@ export class Runs {
 
   /** Ask at once; what fails is asked again by the poll. */
   #hasten() {
-    return this.#ask().catch(() => this.#wake.dispatchEvent(new Event("poll")));
+    return this.#ask().catch(() => this.#wake.call());
   }
 
   async #begin() {

@@ -4,7 +4,7 @@ import { batch, computed, effect, signal, untracked } from "../ui.js";
 import { api, query } from "./address.js";
 import { Missing, read, Refused } from "./api.js";
 import { reach } from "./outage.js";
-import { poll } from "./poll.js";
+import { Wake, poll } from "./poll.js";
 import { SampleCounts } from "./sample_counts.js";
 import { SampleList } from "./sample_list.js";
 import { json } from "./values.js";
@@ -22,7 +22,7 @@ export class Samples {
     this.here = here;
     this.view = view;
     this.ends = new AbortController();
-    this.wake = new EventTarget();
+    this.wake = new Wake();
     /** By metric and run: how many samples there are, and the step of the last one; only what is known. */
     this.counts = signal(new Map());
     /** The metrics that have samples. */
@@ -163,24 +163,20 @@ export class Samples {
     const question = computed(() => json([this.runs.value.map(({ uuid }) => uuid), this.chosen.value]));
     let known = null;
     const asked = async () => {
-      let found, current;
-      do {
-        current = question.value; // it may become another one while this is answered
-        found = await counts.read(...JSON.parse(current));
-      } while (current !== question.value);
+      const found = await counts.read(...JSON.parse(question.value));
       const now = json([...found].map(([name, of]) => [name, ...of]));
       const changed = now !== known;
       known = now;
       if (changed) this.counts.value = found;
       return { changed, ...(this.runs.value.some(({ status }) => status === "RUNNING") ? LIVE : ENDED) };
     };
+    this.stops.push(effect(() => {
+      void question.value;
+      this.wake.call();
+    }));
     poll(asked, { signal: this.ends.signal, wake: this.wake }).catch((error) => {
       if (!this.ends.signal.aborted && !(error instanceof Refused)) throw error;
     });
-    this.stops.push(effect(() => {
-      void question.value;
-      this.wake.dispatchEvent(new Event("poll"));
-    }));
   }
 }
 

@@ -3,7 +3,7 @@
 import { computed, signal } from "../ui.js";
 import { api, query } from "./address.js";
 import { Missing, read } from "./api.js";
-import { poll } from "./poll.js";
+import { Wake, poll } from "./poll.js";
 
 const OFTEN = { least: 5, most: 60 };
 
@@ -15,7 +15,7 @@ export class Deleted {
     /** The last deleted first; null until they are known. */
     this.runs = computed(() => this.all.value?.filter(({ uuid }) => !this.hidden.value.has(uuid)) ?? null);
     this.ends = new AbortController();
-    this.how = { signal: this.ends.signal, wake: new EventTarget() };
+    this.how = { signal: this.ends.signal, wake: new Wake() };
   }
 
   /** Keep it up to date, until the returned function is called. */
@@ -33,7 +33,7 @@ export class Deleted {
     if (isHidden) hidden.add(uuid);
     else hidden.delete(uuid);
     this.hidden.value = hidden;
-    if (!isHidden) this.how.wake.dispatchEvent(new Event("poll"));
+    if (!isHidden) this.how.wake.call();
   }
 
   /** Take a run away that is not in it any more. */
