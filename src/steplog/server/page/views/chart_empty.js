@@ -46,9 +46,11 @@ export function NoRunShown({ view, total }) {
     view.added.value = [];
     view.removed.value = [];
   });
+  const filtered = Boolean(view.where.value.trim());
   return html`
     <${Empty} title="No run is shown">
-      <p>Tick runs in the table to see their charts here.</p>
+      <p>Tick runs in the table to see their charts here${filtered ? ", or filter the table by other words" : ""}.</p>
+      ${filtered && html`<${Button} onClick=${() => (view.where.value = "")}>Clear the filter<//>`}
       <${Button} onClick=${first}>Show the first 10 runs<//>
     <//>
   `;
