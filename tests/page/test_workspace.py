@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -297,6 +298,30 @@ def test_a_range_that_is_typed_is_that_of_all_charts(server, browser):
     browser.by_role("button", "Reset zoom").click()
     browser.by_role("image", re.compile("eval/metric_10.* step 0 to step 49")).found()
     assert query_of(browser) == {}
+
+
+@pytest.mark.slow
+def test_a_range_of_times_leaves_the_toolbar_in_the_window(server, browser):
+    place, _ = a_sweep(server, "range of times")
+    browser.size(1400, 800)
+    for length_s, days in ((600, 1), (10**8, 2)):
+        opened(browser, server, place, f"?x=time&range=1700000000,{1_700_000_000 + length_s}")
+        said = browser.by_role("button", re.compile("^Times:")).text
+        assert len(re.findall(r"\d+/\d+/\d+", said)) == days, "a day that both ends have is said once"
+        right = "document.querySelector('[aria-label=\"Reset zoom\"]').getBoundingClientRect().right"
+        assert browser.run(f"{right} <= innerWidth")
+        assert browser.overflowing() == []
+
+
+@pytest.mark.slow
+def test_without_a_run_that_matches_the_charts_say_so(server, browser):
+    place, _ = a_sweep(server, "nothing matches")
+    with browser.complaining("400"):
+        for where in ('"', "config.lr>1000"):
+            browser.open(address(server, f"{place}?{urlencode({'where': where})}"))
+            browser.by_role("heading", "No run is shown").found()
+            browser.by_role("button", "Clear the filter").click()
+            browser.wait(f"{DRAWN} > 0")
 
 
 @pytest.mark.slow

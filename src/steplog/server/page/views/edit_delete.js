@@ -20,7 +20,8 @@ export async function deleteRuns(here, uuids, told = {}) {
     failed(left, failure(error, "deleted"), () => deleteRuns(here, left, told));
   } else {
     const undo = () => restoreRuns(here, uuids, told);
-    const text = `Deleted ${many(uuids.length, "run")}; the trash keeps ${uuids.length === 1 ? "it" : "them"} for a day.`;
+    const them = uuids.length === 1 ? "it" : "them";
+    const text = `Deleted ${many(uuids.length, "run")}; the trash keeps ${them} for a day.`;
     tell(text, { text: "Undo", onClick: undo }, { text: "Trash", href: web.trash(here) });
   }
 }
