@@ -392,14 +392,20 @@ def test_what_is_new_comes_without_a_word_and_takes_no_focus(server, browser):
 def test_a_chart_is_saved_as_files_and_copied_as_a_link(server, browser, tmp_path: Path):
     place, _ = a_sweep(server, "files")
     opened(browser, server, place, "?range=10,20")
-    browser.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
+    browser.call(
+        "Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path), browserContextId=browser.context
+    )
     beginnings = {"CSV": rb"[#\w]", "SVG": rb"<svg|<\?xml", "PNG": rb"\x89PNG"}
     for kind, beginning in beginnings.items():
         browser.by_role("button", "Menu of eval/metric_10").click()
         browser.by_role("menuitem", f"Download {kind}").click()
         file = tmp_path / f"eval_metric_10.{kind.lower()}"
         assert re.match(beginning, saved(browser, file))
-    browser.call("Browser.grantPermissions", permissions=["clipboardReadWrite", "clipboardSanitizedWrite"])
+    browser.call(
+        "Browser.grantPermissions",
+        permissions=["clipboardReadWrite", "clipboardSanitizedWrite"],
+        browserContextId=browser.context,
+    )
     browser.call("Emulation.setFocusEmulationEnabled", enabled=True)
     browser.by_role("button", "Menu of eval/metric_10").click()
     browser.by_role("menuitem", "Copy link").click()

@@ -167,6 +167,7 @@ def test_a_database_of_before_the_sessions_or_the_views_is_upgraded(tmp_path, ve
     new = tables(path)
     connection = sqlite3.connect(path)
     connection.execute("DROP TABLE views")
+    connection.execute("DROP INDEX runs_by_start")
     connection.execute("ALTER TABLE projects DROP COLUMN packs")
     if version == 4:
         connection.execute("DROP TABLE sessions")

@@ -33,6 +33,7 @@ from steplog.filters import (
 from steplog.records.run_fields import changes_of
 from steplog.server.records.totals import Totals
 from steplog.server.run_document import run_document
+from steplog.server.sqlite import table_query
 from steplog.server.sqlite.packing import pack_run
 from steplog.server.sqlite.schema import connect
 from steplog.server.sqlite.store import SqliteStore
@@ -240,6 +241,33 @@ def test_the_database_answers_what_the_language_means(filled, conditions, sort, 
     expected = filled.expected(conditions, sort, descending)
     assert filled.all_pages(limit, conditions, sort, descending) == expected
     assert filled.page(conditions, limit=1, counted=True).count == len(expected)
+
+
+@pytest.mark.parametrize("order", ["-started", "started", "-name", "name"])
+def test_a_page_in_order_of_starts_or_names_reads_no_more_of_more_runs(tmp_path, order):
+    """The first page, and the one after it."""
+    store = SqliteStore(tmp_path / "a.db")
+    project = new_project(store)
+    sort, descending = parse_field(order.lstrip("-")), order.startswith("-")
+    steps = []
+    for number in range(400):
+        new_run(store, project, Creation(name=f"run-{number:03}"))
+        if number in (19, 399):
+            first = TableQuery((), (), 5, NOW_TEXT, sort, descending)
+            after = store.table(project, first).end
+            pages = [first, msgspec.structs.replace(first, after=after)]
+            steps.append([store.database.read(_counted_steps, project.id, each) for each in pages])
+    store.close()
+    assert all(of_400 <= of_20 + 1 for of_20, of_400 in zip(*steps, strict=True)), steps  # a unit may begin before
+
+
+def _counted_steps(connection: sqlite3.Connection, project_id: int, query: TableQuery) -> int:
+    """Of SQLite's virtual machine that a page takes, in units of 50."""
+    counted: list[int] = []
+    connection.set_progress_handler(lambda: counted.append(1), 50)  # type: ignore[arg-type,return-value]
+    table_query.page(connection, project_id, query)
+    connection.set_progress_handler(None, 0)
+    return len(counted)
 
 
 def test_rows_have_what_the_api_says_of_each_run(filled):

@@ -66,7 +66,18 @@ from steplog.errors import ConfigurationError
 from steplog.private_files import is_private_file, open_private, read_private
 from steplog.server.sqlite.database_file import check_left_log
 from steplog.server.sqlite.database_lock import DatabaseLock
-from steplog.server.sqlite.upgrades import KEYS, LIFE, LOG, RUNNING, RUNS, SESSIONS, UPGRADES, VIEWS, execute_all
+from steplog.server.sqlite.upgrades import (
+    KEYS,
+    LIFE,
+    LOG,
+    RUNNING,
+    RUNS,
+    SESSIONS,
+    STARTED,
+    UPGRADES,
+    VIEWS,
+    execute_all,
+)
 from steplog.server.store_types import StoreBusyError, StoreError, StoreFullError
 
 __all__ = [
@@ -239,7 +250,7 @@ def _make_tables(connection: sqlite3.Connection) -> None:
         connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
         if new:
-            execute_all(connection, _TABLES + KEYS + SESSIONS + RUNS + RUNNING + VIEWS + LOG + LIFE)
+            execute_all(connection, _TABLES + KEYS + SESSIONS + RUNS + RUNNING + STARTED + VIEWS + LOG + LIFE)
             connection.execute("INSERT INTO about VALUES ('instance', ?)", (uuid.uuid4().hex,))
         for step in () if new else range(version, _SCHEMA_VERSION):
             UPGRADES[step](connection)

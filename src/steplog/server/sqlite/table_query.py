@@ -43,8 +43,10 @@ _RUNS_A_QUERY = 500
 _TAIL_BYTES_MAX = 64 * 1024 * 1024  # of the log
 _LIVE_RUNS_MAX = 64  # about a millisecond each
 _LIVE_BYTES_MAX = 8 * 1024 * 1024
+_TEXT = 1  # the kind of texts
 _NO_VALUE = 3  # the kind after numbers, texts and other values
 _KIND = "(v >= '') + (v >= x'')"
+_UUIDS = "SELECT value FROM json_each(?)"
 _IS_THERE = "r.project = ? AND r.deleted IS NULL"
 _TOTALS = {"last": "{0}last", "min": "{0}low", "max": "{0}high", "count": "+{0}count"}  # "+": not coerced
 _STARTED = "coalesce(r.started, r.date_created)"
@@ -79,6 +81,7 @@ _SEARCHED_FIELDS = [_RUN_FIELDS[name] for name in ("name", "id", "group", "job_t
 _SEARCHED_LINES = " || ".join(f"ifnull({text} || char(10), '')" for text in _SEARCHED_FIELDS)
 _TAG_LINES = "ifnull((SELECT group_concat(value, char(10)) FROM json_each(r.tags)), '')"
 _RUN_FIELDS[SEARCHED] = f"folded({_SEARCHED_LINES} || {_TAG_LINES})"
+_INDEXED = (Field("run", ("started",)), Field("run", ("name",)))  # texts that every run has, by (project, text)
 _NOT_FINITE = ("NaN", "Infinity", "-Infinity")
 
 
@@ -95,6 +98,7 @@ class _Scope(NamedTuple):
     Attributes:
         readers: of runs that have points in the log, by number.
         live: their series that have, of what is compared, by name and number.
+        among: a JSON list of the uuids that are meant; None: all of the project.
     """
 
     connection: sqlite3.Connection
@@ -103,12 +107,14 @@ class _Scope(NamedTuple):
     unfilled: Unfilled | None
     readers: Mapping[int, RunReader]
     live: Mapping[str, Mapping[int, SeriesReader]]
+    among: str | None
 
 
 def page(connection: sqlite3.Connection, project_id: int, query: TableQuery) -> TablePage:
     """The runs that come next in the order asked for."""
     compared = [each.field for each in query.conditions] + ([] if query.sort is None else [query.sort])
-    scope = _scope(connection, project_id, query.now, _metrics(compared), _metrics(query.columns))
+    among = None if query.among is None else json.dumps(query.among)
+    scope = _scope(connection, project_id, query.now, _metrics(compared), _metrics(query.columns), among)
 
     def live_value(name: str, total: str, run: int) -> Cell | None:
         return _LIVE[total](scope.live[name][run])
@@ -127,7 +133,7 @@ def _page(scope: _Scope, query: TableQuery) -> TablePage:
     if query.sort is not None and (after is None or after.kind < _NO_VALUE):
         found = _places(scope, _with_value(scope, query, query.sort, wanted))
         after = None
-    if len(found) < wanted:
+    if len(found) < wanted and query.sort not in _INDEXED:
         found += _places(scope, _without_value(scope, query, after, wanted - len(found)))
     shown = found[: query.limit]
     rows = _rows(scope, [place.run for place in shown], query.columns)
@@ -145,6 +151,7 @@ def _scope(
     now: str = "",
     compared: Collection[str] = (),
     shown: Collection[str] = (),
+    among: str | None = None,
 ) -> _Scope:
     """``compared`` are the metrics that decide which runs come, and in which order."""
     left = unfilled(connection)
@@ -159,7 +166,7 @@ def _scope(
                 series = readers[run].series(name)
                 if series is not None and series.tail.kinds:
                     runs[run] = series
-    return _Scope(connection, project_id, now, left, readers, live)
+    return _Scope(connection, project_id, now, left, readers, live, among)
 
 
 def _places(scope: _Scope, statement: _Sql) -> list[TableCursor]:
@@ -168,6 +175,9 @@ def _places(scope: _Scope, statement: _Sql) -> list[TableCursor]:
 
 def _with_value(scope: _Scope, query: TableQuery, sort: Field, limit: int) -> _Sql:
     """Kind, value and number of the runs that have a value to sort by."""
+    direction, beyond = ("DESC", "<") if query.descending else ("ASC", ">")
+    if sort in _INDEXED and (query.after is None or query.after.kind == _TEXT):
+        return _in_order_of_an_index(scope, query, _run_field(scope, sort).text, direction, beyond, limit)
     if sort.kind == "run":
         where, value = _conditions(scope, query.conditions, "r.id"), _run_field(scope, sort)
         value = value._replace(text=_LONG.get(sort.path[0], value.text))
@@ -176,7 +186,6 @@ def _with_value(scope: _Scope, query: TableQuery, sort: Field, limit: int) -> _S
         rows = _Sql(inner, (*value.values, scope.project, *where.values))
     else:
         rows = _values(scope, sort, query.conditions)
-    direction, beyond = ("DESC", "<") if query.descending else ("ASC", ">")
     after = _Sql("")
     if query.after is not None:
         kind, last, number = query.after
@@ -186,6 +195,21 @@ def _with_value(scope: _Scope, query: TableQuery, sort: Field, limit: int) -> _S
         f"SELECT {_KIND}, v, run FROM ({rows.text}) WHERE v IS NOT NULL{after.text}"
         f" ORDER BY 1, 2 {direction}, 3 DESC LIMIT ?",
         (*rows.values, *after.values, limit),
+    )
+
+
+def _in_order_of_an_index(
+    scope: _Scope, query: TableQuery, value: str, direction: str, beyond: str, limit: int
+) -> _Sql:
+    """As ``_with_value``, of ``_INDEXED``: no more rows are read than come."""
+    where, after = _conditions(scope, query.conditions, "r.id"), _Sql("")
+    if query.after is not None:
+        _, last, number = query.after
+        after = _Sql(f" AND {value} {beyond}= ? AND ({value} {beyond} ? OR r.id < ?)", (last, last, number))
+    return _Sql(
+        f"SELECT {_TEXT}, {value} AS v, r.id AS run FROM runs r WHERE {_IS_THERE}{where.text}{after.text}"
+        f" ORDER BY v {direction}, run DESC LIMIT ?",
+        (scope.project, *where.values, *after.values, limit),
     )
 
 
@@ -236,8 +260,11 @@ def _count(scope: _Scope, conditions: Sequence[Condition]) -> int:
 
 
 def _conditions(scope: _Scope, conditions: Sequence[Condition], run: str) -> _Sql:
-    """``AND …`` for each condition; ``run`` is what has the run's number."""
-    return _all([_condition(scope, condition, run) for condition in conditions])
+    """``AND …`` for each condition, and for the runs that are meant; ``run`` is what has a run's number."""
+    parts = [_condition(scope, condition, run) for condition in conditions]
+    if scope.among is not None:
+        parts.append(_Sql(f"{run} IN (SELECT id FROM runs WHERE uuid IN ({_UUIDS}))", (scope.among,)))
+    return _all(parts)
 
 
 def _all(parts: Sequence[_Sql]) -> _Sql:

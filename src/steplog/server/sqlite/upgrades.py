@@ -19,7 +19,7 @@ from steplog.records.points import Points
 from steplog.server.records.chunk import Chunk, decode
 from steplog.server.records.log_row import decode_row
 
-__all__ = ["KEYS", "LIFE", "LOG", "RUNNING", "RUNS", "SESSIONS", "UPGRADES", "VIEWS", "execute_all"]
+__all__ = ["KEYS", "LIFE", "LOG", "RUNNING", "RUNS", "SESSIONS", "STARTED", "UPGRADES", "VIEWS", "execute_all"]
 
 _WAITING = """
 CREATE TABLE waiting (
@@ -83,6 +83,7 @@ CREATE TABLE sessions (
 CREATE INDEX sessions_by_key ON sessions (key, id);
 """
 RUNNING = "CREATE INDEX runs_running ON runs (project, id) WHERE status = 'RUNNING' AND deleted IS NULL;"
+STARTED = "CREATE INDEX runs_by_start ON runs (project, coalesce(started, date_created)) WHERE deleted IS NULL;"
 RUNS = """
 CREATE TABLE runs (
     id INTEGER PRIMARY KEY AUTOINCREMENT, uuid TEXT NOT NULL UNIQUE, project INTEGER NOT NULL REFERENCES projects,
@@ -211,7 +212,7 @@ def _to_version_5(connection: sqlite3.Connection) -> None:
 
 def _to_version_6(connection: sqlite3.Connection) -> None:
     connection.execute("ALTER TABLE projects ADD COLUMN packs INTEGER NOT NULL DEFAULT 0")
-    execute_all(connection, VIEWS)
+    execute_all(connection, STARTED + VIEWS)
 
 
 def _packed_configs(connection: sqlite3.Connection) -> Iterator[tuple[int, int, bytes]]:

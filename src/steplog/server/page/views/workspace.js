@@ -49,7 +49,7 @@ function Panels({ here, view, runs, names }) {
         start=${START} least=${LEAST} most=${most} />`}
       <section class="charts-panel" aria-label="Metrics" hidden=${narrow && open.value}>
         <${ChartsPanel} here=${here} view=${view} runs=${runs.shown} names=${known} emphasis=${runs.emphasis}
-          aside=${aside} />
+          aside=${aside} total=${runs.total} />
       </section>
     </div>
   `;
