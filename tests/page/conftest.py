@@ -1,4 +1,4 @@
-"""A browser for the page, and a server a test file."""
+"""A browser for the page, in which each test file begins with an empty profile, and a server a test file."""
 
 from __future__ import annotations
 
@@ -18,12 +18,18 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
         assert started.end() == (0, ""), "the server has complained"
 
 
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+@pytest.fixture(scope="session")
+def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     if CHROMIUM is None:
         pytest.skip("no chromium is installed here")
     with Browser(tmp_path_factory.mktemp("profile")) as started:
         yield started
+
+
+@pytest.fixture(scope="module")
+def chromium(process: Browser) -> Browser:
+    process.renew()
+    return process
 
 
 @pytest.fixture

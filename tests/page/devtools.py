@@ -76,10 +76,20 @@ class DevTools:
         self._numbers = itertools.count(1)
         self._buffer = bytearray()
         self._session: str | None = None
+        self.context: str | None = None
+        self.renew()
+
+    def renew(self) -> None:
+        """Go on with a new page and an empty profile: what the last one kept is gone, cookies too."""
+        self._session = None
+        if self.context is not None:
+            self.call("Target.disposeBrowserContext", browserContextId=self.context)
+        self.context = self.call("Target.createBrowserContext")["browserContextId"]
         self._open()
 
     def _open(self) -> None:
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        created = self.call("Target.createTarget", url="about:blank", browserContextId=self.context)
+        target = created["targetId"]
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Network", "Log"):
             self.call(f"{domain}.enable")

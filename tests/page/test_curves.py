@@ -124,6 +124,9 @@ def test_a_question_fits_what_is_seen_and_what_the_server_takes(server, browser)
     assert seconds["to"] - seconds["from"] <= 120 * 10**9
     far = asked("step", [-1e300, 1e300], 400, 1)
     assert -(2**63) < far["from"] < far["to"] < 2**63
+    for ends in ([1e12, 2e12], [-2e12, -1e12]):  # beyond what nanoseconds can say
+        beyond = asked("time", ends, 400, 1)
+        assert -(2**63) < beyond["from"] <= beyond["to"] < 2**63, "the server takes no more"
 
     def sizes(names: int, runs: int, buckets: int) -> Any:
         listed = [f"m{name}" for name in range(names)], [f"r{run}" for run in range(runs)]

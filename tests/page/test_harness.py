@@ -154,3 +154,16 @@ def test_png_files_are_decoded_as_they_were_written():
     header = struct.pack(">IIBBBBB", 7, 5, 8, 2, 0, 0, 0)
     png = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
     assert (decoded(png).rgb == rows).all()
+
+
+@pytest.mark.slow
+def test_a_renewed_browser_keeps_nothing_of_the_one_before(browser, server):
+    place = address(server, project(server, "kept"))
+    held = "[document.cookie, localStorage.length]"
+    browser.open(place)
+    browser.wait("document.querySelector('main h1, main h2')")
+    browser.run("document.cookie = 'a=b'; localStorage.setItem('kept', 'x')")
+    browser.renew()
+    browser.open(place.partition("#")[0])
+    browser.by_role("heading", re.compile("sign in", re.I)).found()
+    assert browser.run(held) == ["", 0]

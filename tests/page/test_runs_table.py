@@ -478,7 +478,7 @@ def test_the_table_is_used_by_a_finger_on_a_narrow_window(server, browser):
     browser.wait(f"{SHOWN}.length === 9")
     browser.by_role("button", "Filter").tap()
     browser.by_role("button", "Status: failed").tap()
-    browser.wait("/No run is like that/.test(document.body.innerText)")
+    browser.wait("/No run matches/.test(document.body.innerText)")
     browser.by_role("button", "Status: failed").tap()
     browser.press("Escape")
     browser.by_role("button", re.compile("^Runs")).tap()

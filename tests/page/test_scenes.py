@@ -299,6 +299,8 @@ def test_the_readout_has_the_nearest_points_and_says_how_many_are_left_out(brows
     assert [row["value"] for row in found["rows"][:2]] == ["99.5", "98.5"]
     chosen = readout.run(f"readoutOf({scene}, 96, {{ chosen: 'run 3' }})")
     assert chosen["rows"][0]["label"] == "run 3"
+    middle = readout.run(f"readoutOf({scene}, 96, {{ chosen: 'run 50', most: 5 }})")
+    assert [row["label"] for row in middle["rows"]] == ["run 50", "run 52", "run 51", "run 49", "run 48"]
     assert readout.run(f"spoken(readoutOf({scene}, 96))").endswith("; and 96 more")
 
 

@@ -6,7 +6,7 @@ import json
 import re
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 
@@ -289,6 +289,30 @@ def test_a_range_that_is_typed_is_that_of_all_charts(server, browser):
 
 
 @pytest.mark.slow
+def test_a_range_of_times_leaves_the_toolbar_in_the_window(server, browser):
+    place, _ = a_sweep(server, "range of times")
+    browser.size(1400, 800)
+    for length_s, days in ((600, 1), (10**8, 2)):
+        opened(browser, server, place, f"?x=time&range=1700000000,{1_700_000_000 + length_s}")
+        said = browser.by_role("button", re.compile("^Times:")).text
+        assert len(re.findall(r"\d+/\d+/\d+", said)) == days, "a day that both ends have is said once"
+        right = "document.querySelector('[aria-label=\"Reset zoom\"]').getBoundingClientRect().right"
+        assert browser.run(f"{right} <= innerWidth")
+        assert browser.overflowing() == []
+
+
+@pytest.mark.slow
+def test_without_a_run_that_matches_the_charts_say_so(server, browser):
+    place, _ = a_sweep(server, "nothing matches")
+    with browser.complaining("400"):
+        for where in ('"', "config.lr>1000"):
+            browser.open(address(server, f"{place}?{urlencode({'where': where})}"))
+            browser.by_role("heading", "No run is shown").found()
+            browser.by_role("button", "Clear the filter").click()
+            browser.wait(f"{DRAWN} > 0")
+
+
+@pytest.mark.slow
 def test_where_there_is_nothing_it_is_said_what_to_do(server, browser):
     place = project(server, "no run")
     browser.open(address(server, place))
@@ -383,14 +407,20 @@ def test_what_is_new_comes_without_a_word_and_takes_no_focus(server, browser):
 def test_a_chart_is_saved_as_files_and_copied_as_a_link(server, browser, tmp_path: Path):
     place, _ = a_sweep(server, "files")
     opened(browser, server, place, "?range=10,20")
-    browser.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
+    browser.call(
+        "Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path), browserContextId=browser.context
+    )
     beginnings = {"CSV": rb"[#\w]", "SVG": rb"<svg|<\?xml", "PNG": rb"\x89PNG"}
     for kind, beginning in beginnings.items():
         browser.by_role("button", "Menu of eval/metric_10").click()
         browser.by_role("menuitem", f"Download {kind}").click()
         file = tmp_path / f"eval_metric_10.{kind.lower()}"
         assert re.match(beginning, saved(browser, file))
-    browser.call("Browser.grantPermissions", permissions=["clipboardReadWrite", "clipboardSanitizedWrite"])
+    browser.call(
+        "Browser.grantPermissions",
+        permissions=["clipboardReadWrite", "clipboardSanitizedWrite"],
+        browserContextId=browser.context,
+    )
     browser.call("Emulation.setFocusEmulationEnabled", enabled=True)
     browser.by_role("button", "Menu of eval/metric_10").click()
     browser.by_role("menuitem", "Copy link").click()

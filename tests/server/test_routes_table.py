@@ -142,6 +142,18 @@ def test_a_page_goes_on_where_the_last_one_ended_though_runs_come_and_go(runs):
     assert rest == ["run-2", "run-1", "run-0"]
 
 
+@pytest.mark.parametrize("sort", ["", "-name", "loss.last", "config.lr"])
+def test_a_table_may_be_of_some_runs_alone_as_far_as_they_are_there(runs, sort):
+    wanted = {"run-0", "run-2", "run-4"}
+    uuids = ",".join(["00000000-0000-0000-0000-000000000000", "", *(runs.uuids[name] for name in wanted)])
+    table = runs.ask(columns="name,loss.last", runs=uuids, sort=sort, count=1).json()
+    assert ({row["name"] for row in table["rows"]}, table["count"]) == (wanted, 3)
+    first = runs.ask(columns="name", runs=uuids, sort=sort, where='config.lr!="none"', limit=1).json()
+    rest = runs.ask(columns="name", runs=uuids, sort=sort, where='config.lr!="none"', after=first["next"]).json()
+    assert sorted(row["name"] for row in [*first["rows"], *rest["rows"]]) == ["run-0", "run-4"]
+    assert runs.ask(runs="", sort=sort).json()["rows"] == []
+
+
 def test_how_many_runs_there_are_is_said_where_it_is_asked_for(runs):
     assert runs.ask(where="status=FAILED", count=1, limit=1).json()["count"] == 2
     assert "count" not in runs.ask(limit=1).json()
@@ -199,6 +211,7 @@ def test_another_form_is_not_acceptable(runs):
         ({"columns": "name,words"}, {"columns": ["Words can only be looked for"]}),
         ({"sort": "tag"}, {"sort": ["Column 1:", "several tags"]}),
         ({"sort": "name,status"}, {"sort": ["Column 6:", "at most 1 field"]}),
+        ({"runs": ",".join(["x"] * 1001)}, {"runs": ["no more than 1000 runs"]}),
         ({"limit": 0}, {"limit": ["greater than or equal to 1"]}),
         ({"count": "yes"}, {"count": ["not a valid choice"]}),
         ({"after": "x"}, {"after": ["Not where a page"]}),

@@ -206,6 +206,12 @@ def test_what_changes_something_needs_an_origin_of_this_server(server, run, owne
     assert owner.ask("PATCH", f"/api/v0{run}", {"notes": "x"}, Sec_Fetch_Site="").status == 200
 
 
+def test_a_method_that_sessions_have_not_is_answered_so_whoever_asks(server, owner):
+    for method in ("PUT", "PATCH", "TRACE"):
+        answers = owner.ask(method, SESSION, Origin=""), Tab(server).ask(method, SESSION, Origin="", Sec_Fetch_Site="")
+        assert [answer.status for answer in answers] == [405, 405]
+
+
 def test_a_form_of_another_site_cannot_sign_anybody_in(server):
     """It sends no JSON, and a browser asks before a script of another site may: that is answered without leave."""
     tab = Tab(server)

@@ -38,6 +38,7 @@ _PORT = re.compile(r":[0-9]{1,5}\Z")
 _READ_PATH = re.compile(rf"{API}/(?:namespaces/|[^/]+/projects/.*)", re.DOTALL)
 _READ_METHODS = ("GET", "HEAD")
 _READ_POST_PATH = re.compile(rf"{API}/[^/]+/projects/[^/]+/curves/")
+_SESSION_METHODS = (*_READ_METHODS, "POST", "DELETE")
 _SAME_ORIGIN = (None, "same-origin", "none")
 # On every answer, since a browser may render any. Trusted Types forbid making markup out of text.
 _POLICY = (
@@ -120,7 +121,8 @@ class AccessMiddleware:
             return None
         if path == _SESSION_PATH and self._sessions is not None:
             request.state.session = await self._sessions.find(request)
-            return _foreign(request)
+            # Without an origin, a method that is not here is answered 405.
+            return (_foreign if request.method in _SESSION_METHODS else _foreign_site)(request)
         scheme, _, credential = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "api-key" and credential:
             user = await self._keyring.user_of(credential)

@@ -37,6 +37,7 @@ __all__ = ["ColumnList", "RunTable", "conditions_of"]
 _ROWS_DEFAULT = 100
 _ROWS_MAX = 10_000
 _COLUMNS_MAX = 200
+_AMONG_MAX = 1000
 _CELLS_MAX = 200_000  # of a page, which has fewer rows where it has many columns
 _NAMES_DEFAULT = 1000
 _NAMES_MAX = 10_000
@@ -132,6 +133,9 @@ def _query(parameters: Mapping[str, str]) -> tuple[TableQuery, _Token]:
     fields = Fields(parameters)
     limit = fields.integer("limit", 1, _ROWS_MAX) or _ROWS_DEFAULT
     counted = fields.choice("count", ("0", "1")) == "1"
+    among = parameters["runs"].split(",") if "runs" in parameters else None
+    if len(among or ()) > _AMONG_MAX:
+        fields.add_error("runs", f"Ensure this field has no more than {_AMONG_MAX} runs.")
     fields.check()
     conditions = conditions_of(parameters.get("where", ""))
     with _reported("columns"):
@@ -148,7 +152,7 @@ def _query(parameters: Mapping[str, str]) -> tuple[TableQuery, _Token]:
             raise ValidationError({"after": ["This is where a page in another order ends."]})
         after = TableCursor(token.kind, token.value, token.run)
     limit = min(limit, max(1, _CELLS_MAX // len(columns)))
-    return TableQuery(conditions, columns, limit, token.now, sort, descending, after, counted), token
+    return TableQuery(conditions, columns, limit, token.now, sort, descending, after, counted, among), token
 
 
 @contextmanager

@@ -415,6 +415,7 @@ class TableQuery(msgspec.Struct, frozen=True):
         now: when RUNNING runs are looked at, ISO 8601.
         after: where the page before ended.
         counted: whether to count the runs that meet the conditions.
+        among: uuids of the runs that are meant; None: all.
     """
 
     conditions: Sequence[Condition]
@@ -425,6 +426,7 @@ class TableQuery(msgspec.Struct, frozen=True):
     descending: bool = False
     after: TableCursor | None = None
     counted: bool = False
+    among: Sequence[str] | None = None
 
     @property
     def fields(self) -> list[Field]:

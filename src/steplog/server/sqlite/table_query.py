@@ -46,6 +46,7 @@ _LIVE_BYTES_MAX = 8 * 1024 * 1024
 _TEXT = 1  # the kind of texts
 _NO_VALUE = 3  # the kind after numbers, texts and other values
 _KIND = "(v >= '') + (v >= x'')"
+_UUIDS = "SELECT value FROM json_each(?)"
 _IS_THERE = "r.project = ? AND r.deleted IS NULL"
 _TOTALS = {"last": "{0}last", "min": "{0}low", "max": "{0}high", "count": "+{0}count"}  # "+": not coerced
 _STARTED = "coalesce(r.started, r.date_created)"
@@ -97,6 +98,7 @@ class _Scope(NamedTuple):
     Attributes:
         readers: of runs that have points in the log, by number.
         live: their series that have, of what is compared, by name and number.
+        among: a JSON list of the uuids that are meant; None: all of the project.
     """
 
     connection: sqlite3.Connection
@@ -105,12 +107,14 @@ class _Scope(NamedTuple):
     unfilled: Unfilled | None
     readers: Mapping[int, RunReader]
     live: Mapping[str, Mapping[int, SeriesReader]]
+    among: str | None
 
 
 def page(connection: sqlite3.Connection, project_id: int, query: TableQuery) -> TablePage:
     """The runs that come next in the order asked for."""
     compared = [each.field for each in query.conditions] + ([] if query.sort is None else [query.sort])
-    scope = _scope(connection, project_id, query.now, _metrics(compared), _metrics(query.columns))
+    among = None if query.among is None else json.dumps(query.among)
+    scope = _scope(connection, project_id, query.now, _metrics(compared), _metrics(query.columns), among)
 
     def live_value(name: str, total: str, run: int) -> Cell | None:
         return _LIVE[total](scope.live[name][run])
@@ -147,6 +151,7 @@ def _scope(
     now: str = "",
     compared: Collection[str] = (),
     shown: Collection[str] = (),
+    among: str | None = None,
 ) -> _Scope:
     """``compared`` are the metrics that decide which runs come, and in which order."""
     left = unfilled(connection)
@@ -161,7 +166,7 @@ def _scope(
                 series = readers[run].series(name)
                 if series is not None and series.tail.kinds:
                     runs[run] = series
-    return _Scope(connection, project_id, now, left, readers, live)
+    return _Scope(connection, project_id, now, left, readers, live, among)
 
 
 def _places(scope: _Scope, statement: _Sql) -> list[TableCursor]:
@@ -255,8 +260,11 @@ def _count(scope: _Scope, conditions: Sequence[Condition]) -> int:
 
 
 def _conditions(scope: _Scope, conditions: Sequence[Condition], run: str) -> _Sql:
-    """``AND …`` for each condition; ``run`` is what has the run's number."""
-    return _all([_condition(scope, condition, run) for condition in conditions])
+    """``AND …`` for each condition, and for the runs that are meant; ``run`` is what has a run's number."""
+    parts = [_condition(scope, condition, run) for condition in conditions]
+    if scope.among is not None:
+        parts.append(_Sql(f"{run} IN (SELECT id FROM runs WHERE uuid IN ({_UUIDS}))", (scope.among,)))
+    return _all(parts)
 
 
 def _all(parts: Sequence[_Sql]) -> _Sql:

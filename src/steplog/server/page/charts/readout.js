@@ -11,7 +11,8 @@ const BEYOND = 0.02; // of the width in sight: so far beyond its ends a line sti
  * The values at `x`, in the units of the chart; null where no line has any.
  *
  * `{place, x, rows, more}`: at most `most` rows `{id, uuid, label, colour, dashes, x, y, value, extremes, runs}`, the
- * greatest value first, the line `chosen` before all; `more` is how many rows were left out.
+ * greatest value first, the line `chosen` before all; `more` is how many rows were left out: those that are farthest
+ * from the chosen line, or else the least.
  */
 export function readoutOf(scene, x, { most = ROWS_MAX, chosen = null } = {}) {
   if (x === null || !scene) return null;
@@ -25,14 +26,23 @@ export function readoutOf(scene, x, { most = ROWS_MAX, chosen = null } = {}) {
     rows.push({ line, at, y: line.y[at] });
   }
   if (!closest) return null;
-  const order = (row) => (row.line.id === chosen ? Infinity : Number.isNaN(row.y) ? -Infinity : row.y);
+  const order = ({ y }) => (Number.isNaN(y) ? -Infinity : y);
   rows.sort((a, b) => order(b) - order(a) || 0);
   return {
     place: placeText(scene.x.kind, closest.line.x[closest.at], closest.line.curve?.step?.[closest.at]),
     x: closest.line.x[closest.at],
-    rows: rows.slice(0, most).map(rowOf),
+    rows: around(rows, chosen, most).map(rowOf),
     more: Math.max(0, rows.length - most),
   };
+}
+
+/** Of sorted rows, the chosen one and those beside it; without one, the first. */
+function around(rows, chosen, most) {
+  const at = rows.findIndex(({ line }) => line.id === chosen);
+  if (at < 0) return rows.slice(0, most);
+  const from = Math.max(0, Math.min(at - Math.floor(most / 2), rows.length - most));
+  const near = rows.slice(from, from + most).filter((row) => row !== rows[at]);
+  return [rows[at], ...near];
 }
 
 /** The last values of a scene's lines, in the order of the lines: what a chart tells without a cursor. */

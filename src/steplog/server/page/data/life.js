@@ -33,7 +33,7 @@ export function lengthOf(run) {
   const { status, ended } = run;
   const open = status === "RUNNING" ? 0 : since(ended); // ms since its end
   const ms = since(startOf(run)) - open;
-  return Number.isNaN(ms) ? null : span(ms);
+  return Number.isNaN(ms) ? null : ms < 1000 ? "< 1 s" : span(ms);
 }
 
 /** `once`, `2 times`; null if never. */

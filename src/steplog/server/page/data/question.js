@@ -17,7 +17,8 @@ export function questionOf(x, range, pixels, runs) {
   const [low, high] = range.map((end) => end * (x === "step" ? 1 : NANOSECONDS));
   const piece = 2 ** Math.max(0, Math.floor(Math.log2((high - low) / 2)));
   const [from, to] = [Math.floor(low / piece) * piece, Math.ceil(high / piece) * piece];
-  return { x, from: Math.max(-STEP_END, from), to: Math.min(STEP_END, to), buckets: 2 * buckets };
+  const within = (end) => Math.max(-STEP_END, Math.min(STEP_END, end));
+  return { x, from: within(from), to: within(to), buckets: 2 * buckets };
 }
 
 /** Requests `{layer, names, runs}` for what a layer lacks of these metrics, those in front first. */

@@ -68,6 +68,7 @@ export function typedAt(text) {
 
 /** Whether a filter that is being typed lacks its end: the operator or the value of its last condition. */
 export function isUnfinished(text) {
+  if (/(^|\s)config\.[^\s=<>~]*$/.test(text)) return true; // a field: no word
   const conditions = conditionsOf(text);
   const isFilter = filterOf(text) === text.trim();
   return isFilter && (/\sand\s*$/.test(text) || /(^[^=!<>~]+|[=!<>~])$/.test(conditions.at(-1) ?? "x=1"));

@@ -18,9 +18,17 @@ export function Canvas({ board, chart, drawn }) {
     <div class="chart-canvas" aria-busy=${String(!drawn.value)} onPointerMove=${moved}
       onKeyDown=${() => (pointer.value = null)}>
       <div ref=${element}></div>
+      <${NoValues} view=${board.view} drawn=${drawn} />
       <${Tip} board=${board} chart=${chart} drawn=${drawn} pointer=${pointer} />
     </div>
   `;
+}
+
+/** What is said in the place of lines where there are none. */
+function NoValues({ view, drawn }) {
+  if (!drawn.value || drawn.value.lines.some(({ x }) => x.length)) return null;
+  const where = view.range.value ? "in what is zoomed into" : "in these runs";
+  return html`<p class="no-values">No values ${where}</p>`;
 }
 
 class Drawing {
@@ -50,7 +58,6 @@ class Drawing {
     board.inFrame(this, () => {
       const scene = sceneOf({ curves, runs, view, label: chart.title });
       this.plot.draw(scene);
-      this.plot.paint(); // in this frame, whose time the board counts
       this.plot.paint(); // now: the board counts how long it takes
       this.#point(untracked(() => board.cursor.value));
       this.drawn.value = scene;

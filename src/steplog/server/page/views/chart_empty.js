@@ -31,16 +31,26 @@ export function NoRun({ here }) {
   `;
 }
 
-/** Runs, none of which is shown. */
-export function NoRunShown({ view }) {
+/** Runs, none of which is shown, or none of which the filter finds. `total`: how many it finds. */
+export function NoRunShown({ view, total }) {
+  if (total === 0 && view.where.value) {
+    return html`
+      <${Empty} title="No run matches">
+        <p>No run of this project matches <bdi>“${visible(view.where.value)}”</bdi>.</p>
+        <${Button} onClick=${() => (view.where.value = "")}>Show all runs<//>
+      <//>
+    `;
+  }
   const first = () => batch(() => {
     view.first.value = 10;
     view.added.value = [];
     view.removed.value = [];
   });
+  const filtered = Boolean(view.where.value.trim());
   return html`
     <${Empty} title="No run is shown">
-      <p>Tick runs in the table to see their charts here.</p>
+      <p>Tick runs in the table to see their charts here${filtered ? ", or filter the table by other words" : ""}.</p>
+      ${filtered && html`<${Button} onClick=${() => (view.where.value = "")}>Clear the filter<//>`}
       <${Button} onClick=${first}>Show the first 10 runs<//>
     <//>
   `;

@@ -6,6 +6,7 @@ import { html } from "../ui.js";
 
 const SHORT = new Intl.NumberFormat("en-US", { notation: "compact", maximumSignificantDigits: 4 });
 const LEAST_SHORT = 1e-3;
+const END = 6; // characters at the end of a name that are always seen
 
 /** `most`: how many lines are named; of the others their number is said. */
 export function Legend({ board, drawn, most }) {
@@ -17,7 +18,7 @@ export function Legend({ board, drawn, most }) {
   const item = ({ id, uuid, label, ...line }) => html`
     <li key=${id} class=${uuid && board.emphasis.value === uuid ? "pointed" : ""}
       onPointerEnter=${() => (board.emphasis.value = uuid)} onPointerLeave=${() => (board.emphasis.value = null)}>
-      <${Stroke} ...${line} /><bdi class="cut" title=${visible(label)}>${visible(label)}</bdi>
+      <${Stroke} ...${line} /><${Ends} text=${visible(label)} />
       <span class="figures">${values.get(id)}</span>
     </li>
   `;
@@ -50,9 +51,16 @@ export function legendRows({ runs, view }, { names }) {
   return lines < 2 ? 0 : Math.min(3, Math.ceil(lines / 2));
 }
 
-/** A value in four digits: what is under the cursor has them all. */
+/** A name that is cut, where it must be, before its end: that tells the runs of a sweep apart. */
+function Ends({ text }) {
+  const letters = [...text];
+  const end = letters.splice(Math.max(0, letters.length - END));
+  return html`<bdi class="ends" title=${text}><span>${letters.join("")}</span><span>${end.join("")}</span></bdi>`;
+}
+
+/** A value in four digits, a small integer with all: what is under the cursor has them all. */
 function brief({ y, value }) {
-  if (!Number.isFinite(y) || value.length <= 6) return value;
+  if (!Number.isFinite(y) || (Number.isInteger(y) && value.length <= 6)) return value;
   return Math.abs(y) < LEAST_SHORT ? number(Number(y.toPrecision(4))) : SHORT.format(y).replace("-", "−");
 }
 

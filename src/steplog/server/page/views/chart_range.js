@@ -14,8 +14,8 @@ const UNIT = { step: "steps", time: "times", relative: "seconds" };
 export function RangeChoice({ view }) {
   const range = view.range.value;
   const x = view.x.value;
-  const words = range ? range.map((end) => endText(x, end)).join(" – ") : "all";
-  const text = html`<span class="muted">${NOUN[x]}:</span> ${words}<${Icon} name="down" />`;
+  const words = range ? rangeText(x, range) : "all";
+  const text = html`<span class="muted">${NOUN[x]}:</span> <span class="cut">${words}</span><${Icon} name="down" />`;
   return html`
     <${Popover} label="Range of ${UNIT[x]}" text=${text} class="range-popover">
       ${(close) => html`<${Ends} view=${view} x=${x} onDone=${close} />`}
@@ -32,9 +32,10 @@ export function ResetZoom({ view }) {
   `;
 }
 
-function endText(x, end) {
-  if (x === "time") return CLOCK.format(end * 1000);
-  return x === "relative" ? span(end * 1000) : number(Math.round(end));
+/** What both ends have in common, such as the day, is said once. */
+function rangeText(x, range) {
+  if (x === "time") return CLOCK.formatRange(...range.map((end) => end * 1000));
+  return range.map((end) => (x === "relative" ? span(end * 1000) : number(Math.round(end)))).join(" – ");
 }
 
 function Ends({ view, x, onDone }) {

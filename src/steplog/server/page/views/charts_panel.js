@@ -18,9 +18,9 @@ const TIGHT = 640; // below, what stands beside the tabs has a line of its own
 
 /**
  * `runs` is a signal of the runs that are shown, `names` one of `{name, numeric, others}[]`, null until they are known.
- * `aside` stands beside the tabs.
+ * `aside` stands beside the tabs; `total` is a signal of how many runs there are to choose from.
  */
-export function ChartsPanel({ here, view, runs, names, emphasis, aside }) {
+export function ChartsPanel({ here, view, runs, names, emphasis, aside, total }) {
   const board = useMemo(() => new Board({ here, view, runs, names, emphasis }), []);
   useEffect(() => () => board.end(), []);
   const element = useRef(null);
@@ -44,7 +44,7 @@ export function ChartsPanel({ here, view, runs, names, emphasis, aside }) {
     { id: "table", text: "Table" },
   ];
   const shown = { charts: ChartsTab, samples: Samples, table: FiguresTab }[view.tab.value];
-  const given = { here, view, runs, names, board, search, sections, numeric, wide };
+  const given = { here, view, runs, names, board, search, sections, numeric, wide, total };
   return html`
     <div class="charts size-${view.size.value} ${tight.value ? "tight" : ""}" ref=${element}>
       <${Tabs} label="Views" tabs=${tabs} value=${view.tab.value} onChange=${(tab) => (view.tab.value = tab)}
@@ -55,7 +55,7 @@ export function ChartsPanel({ here, view, runs, names, emphasis, aside }) {
   `;
 }
 
-function ChartsTab({ view, runs, names, board, search, sections, numeric, wide }) {
+function ChartsTab({ view, runs, names, board, search, sections, numeric, wide, total }) {
   const searched = Boolean(view.metrics.value.trim());
   const by = { opened: view.open.value, closed: view.closed.value, searched };
   const set = (section, open) => {
@@ -81,7 +81,7 @@ function ChartsTab({ view, runs, names, board, search, sections, numeric, wide }
     const { failed } = board.curves.state.value;
     if (failed) return html`<${Empty} title="No curves"><p>${failed}</p><//>`;
     if (names.value === null) return html`<${Frames} />`;
-    if (!runs.value.length) return html`<${NoRunShown} view=${view} />`;
+    if (!runs.value.length) return html`<${NoRunShown} view=${view} total=${total?.value} />`;
     if (!sections.value.length) return html`<${NoMetric} view=${view} names=${names.value} />`;
     return sections.value.map(section);
   }

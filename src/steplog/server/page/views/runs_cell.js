@@ -39,7 +39,7 @@ function StatusCell({ row, runs }) {
 function DurationCell({ row, runs }) {
   if (row.status === "RUNNING") runs.second.value;
   const length = lengthOf(row);
-  return html`<div role="gridcell" class="number">${length === "0 s" ? "< 1 s" : length}</div>`;
+  return html`<div role="gridcell" class="number">${length}</div>`;
 }
 
 function DateCell({ value, runs }) {

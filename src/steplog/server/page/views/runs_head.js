@@ -82,7 +82,13 @@ function press(event, view, fields, field) {
   const heads = [...row.querySelectorAll("button.sort")];
   if (event.altKey) moveColumn(view, fields, field, step);
   else if (event.shiftKey) setWidth(field, widthOf(field) + step * STEP);
-  else heads[heads.indexOf(event.currentTarget) + step]?.focus();
+  else goTo(heads[heads.indexOf(event.currentTarget) + step]);
+}
+
+/** Focus a head, and scroll until the name beside it, which stays, does not cover it. */
+function goTo(head) {
+  head?.focus();
+  head?.scrollIntoView({ inline: "nearest", block: "nearest" });
 }
 
 /** Sort by a column: the one way, the other, not at all. */

@@ -79,5 +79,5 @@ function Count({ view, runs }) {
 function Nothing({ view, runs }) {
   if (runs.gone.value) return html`<p class="runs-nothing">This project is not on the server.</p>`;
   if (runs.total.value !== 0) return null;
-  return html`<p class="runs-nothing">${view.where.value ? "No run is like that." : "No run yet."}</p>`;
+  return html`<p class="runs-nothing">${view.where.value ? "No run matches." : "No run yet."}</p>`;
 }

@@ -11,6 +11,7 @@ export function templateOf(fields, besides) {
   const widths = [name + besides, ...others];
   return {
     "--template": `${widths.map((width) => `${width}px`).join(" ")} 1fr`,
+    "--first": `${widths[0]}px`,
     "--width": `${widths.reduce((total, width) => total + width, 0)}px`,
   };
 }

@@ -34,7 +34,7 @@ function Panels({ here, view, runs, names }) {
   const open = useSignal(false); // whether the table is, on a narrow window
   const most = () => Math.max(LEAST, innerWidth - CHARTS_LEAST);
   // Which runs are shown is known once the table is.
-  const known = useComputed(() => (runs.total.value === null ? null : names.all.value));
+  const known = useComputed(() => (runs.total.value === null && !runs.wrong.value ? null : names.all.value));
   const aside = html`
     <div class="beside-tabs">
       <${Live} rows=${runs.rows} shown=${runs.shown} /><${SavedViews} here=${here} view=${view} />
@@ -49,7 +49,7 @@ function Panels({ here, view, runs, names }) {
         start=${START} least=${LEAST} most=${most} />`}
       <section class="charts-panel" aria-label="Metrics" hidden=${narrow && open.value}>
         <${ChartsPanel} here=${here} view=${view} runs=${runs.shown} names=${known} emphasis=${runs.emphasis}
-          aside=${aside} />
+          aside=${aside} total=${runs.total} />
       </section>
     </div>
   `;
