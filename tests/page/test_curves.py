@@ -267,6 +267,25 @@ def test_zooming_in_brings_finer_curves_and_keeps_the_coarse_ones_until_then(ser
 
 
 @pytest.mark.slow
+def test_a_curve_knows_how_many_digits_are_good(server, browser, place):
+    run = Live(server, place)
+    run.log_curves({"a": [0.1, 0.9, 0.31] * 1000})
+    run.log([("huge", 1e300, 0)])
+    charts = Charts(browser, server, place)
+    charts.show([run])
+    charts.want("a")
+    browser.wait("curves.wanted.get('a').curves.value")
+    assert max(charts.curve("a", run)["max"]) > 0.9, "rounded outwards"
+    assert charts.curve("a", run)["digits"] == {"last": 7, "ends": 3}
+    charts.want("huge")
+    charts.wait_for("huge", [1])
+    assert charts.curve("huge", run)["digits"] == {"last": 17, "ends": 17}
+    first, patch = (f"curves.wanted.get('{name}').curves.value.byRun.get('{run.uuid}')" for name in ("a", "huge"))
+    joined = load(browser, server, "data/grid.js").run(f"patched({first}, {patch})")
+    assert (joined["last"][0], joined["digits"]) == (1e300, {"last": 7, "ends": 3}), "of the other buckets"
+
+
+@pytest.mark.slow
 def test_a_run_that_is_deleted_goes_and_comes_back_with_its_curves(server, browser, place):
     runs = [Live(server, place) for _ in range(2)]
     for run in runs:

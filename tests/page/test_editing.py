@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Iterator
 from typing import Any
 
@@ -143,6 +144,22 @@ def test_what_is_not_saved_in_an_outage_stays_and_is_saved_after_it(editor, serv
     editor.wait(IS_CLOSED)
     assert fields(server, run, "notes") == ["long thoughts"]
     editor.complaints.clear()
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_said_and_what_was_typed_is_saved_once_there_is_room(editor, server, place):
+    run = new_run(server, place, name="first")
+    open_run(editor, server, run)
+    editor.by_role("textbox", "Notes").type("long thoughts")
+    _, most = resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (1, most))
+    editor.by_role("button", "Save").click()
+    editor.wait(f"{SAID}.startsWith('Not saved: ') && {SAID}.includes('the disk of the database is full')")
+    resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (most, most))
+    editor.by_role("button", "Save").click()
+    editor.wait(IS_CLOSED)
+    assert fields(server, run, "notes") == ["long thoughts"]
+    editor.complaints.clear()  # of a 507
 
 
 @pytest.mark.slow

@@ -40,9 +40,10 @@ class Drawing {
       onHover: (x, id = null) => (cursor.value = x === null ? null : { x, id, key: chart.key }),
       onPick: (id) => board.pick(id),
     });
-    board.measure(element);
-    this.sizes = new ResizeObserver(() => board.measure(element));
-    this.sizes.observe(element);
+    const measured = element.closest(".card") ?? element;
+    board.measure(measured);
+    this.sizes = new ResizeObserver(() => board.measure(measured));
+    this.sizes.observe(measured);
     const coarse = chart.names.map((name) => board.coarser?.found(name));
     const wanted = chart.names.map((name) => curves.want(name));
     this.ends = [
