@@ -223,6 +223,11 @@ def test_deleted_runs_vanish_at_once_and_undo_brings_them_back(editor, server, p
         link = f"document.querySelector('{where} a')"
         assert editor.run(f"{link}.pathname + {link}.search") == f"{place}?trash=1"
     assert len([name for name in editor.names("link") if name == "Trash"]) == 2
+    editor.size(390, 800)
+    box = "document.querySelector('.toast').getBoundingClientRect()"
+    width, height = editor.run(f"[{box}.width, {box}.height]")
+    assert width > 300 > 3 * height
+    editor.size(1200, 800)
     editor.by_role("button", "Undo").click()
     editor.wait(f"{TOLD}.startsWith('Restored 2 runs.')")
     editor.by_role("checkbox", "Select run 2").found()

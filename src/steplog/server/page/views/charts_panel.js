@@ -13,7 +13,7 @@ import { Samples } from "./samples.js";
 import { Section } from "./section.js";
 import { Toolbar } from "./toolbar.js";
 
-const WIDE = 880; // pixels: from here on all settings are in the toolbar
+const WIDE = 940; // pixels: from here on all settings are in the toolbar
 const TIGHT = 640; // below, what stands beside the tabs has a line of its own
 
 /**
