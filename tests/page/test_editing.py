@@ -230,7 +230,7 @@ def test_deleted_runs_vanish_at_once_and_undo_brings_them_back(editor, server, p
     editor.size(1200, 800)
     editor.by_role("button", "Undo").click()
     editor.wait(f"{TOLD}.startsWith('Restored 2 runs.')")
-    editor.by_role("checkbox", "Select run 2").found()
+    editor.by_role("checkbox", "Show run 2").found()
     assert len(server.ask("GET", f"{place}runs/").json()) == 4
 
 
