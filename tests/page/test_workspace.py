@@ -6,7 +6,7 @@ import json
 import re
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 
@@ -50,12 +50,27 @@ def test_a_project_shows_charts_of_the_shown_runs_in_sections(server, browser):
     run.log_curves({"step_time": curve(1, 50), "system/cpu": curve(2, 50)})
     opened(browser, server, place, drawn=3)
     assert browser.run(HEADINGS) == ["Charts 1", "eval 2", "train 10", "system 1"]
-    assert sum("/columns/" in url for url in browser.requests) == 1, "the table asks for the names again"
     assert browser.run(CARDS)[:3] == ["step_time", "eval/metric_10", "eval/metric_11"]
     assert browser.by_role("button", re.compile(r"^system \d")).states["expanded"] is False
     picture = browser.by_role("image", re.compile(r"eval/metric_10: 3 lines")).pixels()
     assert len({picture.at(x, y) for x in range(picture.width) for y in range(picture.height)}) > 3
     assert violations(browser) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("query", "first"), [("", 50), ("?first=60", 60)])
+def test_a_first_visit_asks_for_everything_once(server, browser, query, first):
+    """For the rows and columns that there will be, then for curves as finely as the charts are wide."""
+    place, _ = sweep(server, f"once {first}", runs=62, metrics=3, steps=400)
+    browser.forget()
+    opened(browser, server, place, query, drawn=3)
+    paths = [re.sub(r".*/(?=.)", "", url.partition("?")[0].rstrip("/")) for url in browser.requests if "/api/" in url]
+    asked = [path for path in paths[: paths.index("curves") + 1] if path != "views"]
+    assert asked == ["session", "columns", "table", "curves"]
+    assert paths.count("curves") == 1
+    table = next(parse_qs(urlsplit(url).query) for url in browser.requests if "/table/?" in url)
+    assert table["limit"] == [str(first)]
+    assert "train/metric_0.last" in table["columns"][0]
 
 
 @pytest.mark.slow

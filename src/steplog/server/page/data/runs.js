@@ -9,6 +9,7 @@ import { cellOf, groupText } from "./runs_cells.js";
 import { columnsOf, isField, usualMetrics } from "./runs_columns.js";
 import { displayed } from "./runs_groups.js";
 import { RunPages } from "./runs_pages.js";
+import { until } from "./settled.js";
 import { everySecond } from "./time.js";
 
 const SHOWN_MAX = 1000;
@@ -73,7 +74,7 @@ export class Runs {
       this.second.value += 1;
       if (this.second.value % 60 === 0) this.minute.value += 1;
     });
-    this.#begin();
+    this.#begin(() => names.value !== null || view.columns.value.length > 0);
   }
 
   isShown(uuid) {
@@ -147,7 +148,8 @@ export class Runs {
     return this.#ask().catch(() => this.#wake.call());
   }
 
-  async #begin() {
+  /** `isReady` tells whether it is known which columns there are: the table is asked for once. */
+  async #begin(isReady) {
     const { first, added, columns, sort, group } = this.view;
     effect(() => {
       // What is no field, in an old address say, would have the whole table refused.
@@ -156,6 +158,7 @@ export class Runs {
       if (sort.value && (!isField(sort.value.replace(/^-/, "")) || /^-?tag$/.test(sort.value))) sort.value = "";
       if (group.value && !isField(group.value)) group.value = "";
     });
+    await until(isReady);
     let before = null;
     effect(() => {
       const now = JSON.stringify([this.#question(), first.value, added.value]);

@@ -6,7 +6,8 @@ import { Wrong, readChanged } from "./api.js";
 import { lasting } from "./life.js";
 import { json } from "./values.js";
 
-const FIRST = 50; // rows of the first page
+const FIRST = 50; // rows of the first page, at least
+const FIRST_MAX = 1000; // where more are needed, it has few, which come sooner
 const NEXT = [200, 1000]; // of the second, and of those after it
 const FAR = 3000; // where so many rows are missing, pages are larger, and shown some at a time
 const LARGE = 2500;
@@ -21,7 +22,7 @@ const CELLS_MAX = 200_000; // of a page, by the server
  * A page goes on from a place in the order, not from a count: pages stay disjoint while runs come and go between them.
  */
 export class RunPages {
-  #pages = []; // {after, rows, next, tag, path}; `after` is where the page begins, null at the top
+  #pages = []; // {after, limit, rows, next, tag, path}; `after` is where the page begins, null at the top
   #tail = []; // rows that are to be read anew, and stand below the pages until then
   #isFresh = false; // there are rows that `rows` does not have
   #round = 0; // the page that is asked for again besides those that are seen
@@ -55,7 +56,7 @@ export class RunPages {
     let changed = anew;
     try {
       if (anew) {
-        if (!(await this.#begin(question, isCurrent))) return true;
+        if (!(await this.#begin(question, needed().least, isCurrent))) return true;
       } else {
         this.#question = question;
         for (const page of this.#seen(needed())) changed = (await this.#again(page, isCurrent)) || changed;
@@ -85,9 +86,10 @@ export class RunPages {
     this.#show();
   }
 
-  async #begin(question, isCurrent) {
-    const page = { after: null, rows: [], next: null, tag: null };
-    const { body, known } = await this.#ask(page, question, FIRST);
+  async #begin(question, least, isCurrent) {
+    const limit = least < FIRST_MAX ? Math.max(FIRST, least + 1) : FIRST;
+    const page = { after: null, limit, rows: [], next: null, tag: null };
+    const { body, known } = await this.#ask(page, question, limit);
     if (!isCurrent()) return false;
     this.#question = question;
     this.#pages = [page];
@@ -112,7 +114,7 @@ export class RunPages {
     const at = this.#pages.indexOf(page);
     if (at === -1 || !isCurrent()) return false;
     const isLast = at === this.#pages.length - 1;
-    const limit = isLast ? Math.max(FIRST, page.rows.length) : page.rows.length + SLACK;
+    const limit = isLast ? Math.max(page.limit, page.rows.length) : page.rows.length + SLACK;
     const { body, known } = await this.#ask(page, this.#question, limit);
     if (!isCurrent() || !this.#pages.includes(page)) return false;
     if (!body) {
@@ -127,9 +129,9 @@ export class RunPages {
 
   async #more(least, isCurrent) {
     const last = this.#pages.at(-1);
-    const page = { after: last.next, rows: [], next: null, tag: null };
     const isFar = least - this.#count() > FAR;
     const limit = isFar ? LARGE : NEXT[Math.min(this.#pages.length, NEXT.length) - 1];
+    const page = { after: last.next, limit, rows: [], next: null, tag: null };
     const { body, known } = await this.#ask(page, this.#question, limit);
     if (!isCurrent() || this.#pages.at(-1) !== last) return false;
     this.#pages.push(page);

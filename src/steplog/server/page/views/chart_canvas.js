@@ -40,7 +40,7 @@ class Drawing {
       onHover: (x, id = null) => (cursor.value = x === null ? null : { x, id, key: chart.key }),
       onPick: (id) => board.pick(id),
     });
-    board.measure(element);
+    board.measure(element.closest(".card") ?? element);
     const wanted = chart.names.map((name) => curves.want(name));
     this.ends = [
       effect(() => this.#follow(wanted)),

@@ -15,8 +15,11 @@ export function Card({ board, chart }) {
   const drawn = useSignal(null); // the scene, once the chart has been drawn
   const id = useId();
   useEffect(() => {
-    // Asked for before the chart is made.
-    const ask = (is) => chart.names.forEach((name) => (is ? board.curves.want(name) : board.curves.release(name)));
+    // Asked for before the chart is made, as finely as it will be wide.
+    const ask = (is) => {
+      if (is) board.measure(element.current);
+      chart.names.forEach((name) => (is ? board.curves.want(name) : board.curves.release(name)));
+    };
     const stop = board.whenNear(element.current, (is) => {
       if (is !== near.peek()) ask(is);
       near.value = is;

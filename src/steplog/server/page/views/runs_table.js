@@ -1,7 +1,7 @@
 // The table of a project's runs: what it is filtered, grouped and sorted by, and which of the runs are shown in charts.
 
 import { many, number } from "../data/values.js";
-import { html, useEffect, useRef, useSignal } from "../ui.js";
+import { html, useLayoutEffect, useRef, useSignal } from "../ui.js";
 import { ColumnsMenu } from "./columns_menu.js";
 import { EditRuns } from "./edit_runs.js";
 import { Button } from "./parts/button.js";
@@ -16,7 +16,7 @@ const FIRST = [0, 1, 3, 5, 10, 20, 50, 100, 200, 500, 1000];
 export function RunsTable({ here, view, runs }) {
   const filter = useRef(null);
   const isSelecting = useSignal(false);
-  useEffect(() => {
+  useLayoutEffect(() => {
     const focus = (event) => {
       if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey || isTyped(event.target)) return;
       if (document.querySelector("dialog[open]") || !filter.current?.checkVisibility()) return;
