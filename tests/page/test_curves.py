@@ -378,6 +378,36 @@ def test_whatever_is_shown_while_runs_go_on_is_what_a_fresh_answer_has(server, b
         assert difference is None, f"seed {seed}, turn {turn}: {difference}"
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_steps_and_clocks_that_go_anywhere_are_shown_as_a_fresh_answer_has_them(server, browser, place, seed):
+    source = random.Random(seed)
+    runs, names = [Live(server, place) for _ in range(3)], ["a", "b"]
+    charts = Charts(browser, server, place)
+    charts.want(*names)
+    written = [0] * len(runs)
+    charts.choose("x", ["step", "time", "relative"][seed])
+    base = source.choice([0, -5000, 2**52, 2**62, -(2**61)])
+    odd = [math.nan, math.inf, -math.inf, True, b'"text"']
+
+    def record(name: str, at: int) -> Any:
+        value = source.choice(odd) if source.random() < 0.2 else source.randrange(-800, 800) / 8
+        return name, value, base + source.choice([at, at, source.randrange(-200, at + 300)])
+
+    for turn in range(8):
+        for number in source.sample(range(len(runs)), 2):
+            count = source.choice([1, 40, 700, 2000])
+            records = [record(name, written[number] + at) for at in range(count) for name in names]
+            runs[number].log(records, began_ns=10**18 + source.choice([1, -1, 1000]) * 10**9 * written[number])
+            written[number] += count
+        if turn % 3 == 0:
+            charts.show(source.sample(runs, source.randint(1, len(runs))))
+            charts.choose("range", source.choice([None, [100 + base, 900 + base]]))
+        wait_for_the_latest(charts, runs, written)
+        difference = charts.module.run(f"({DIFFERENCE})({json.dumps(names)})")
+        assert difference is None, f"seed {seed}, turn {turn}: {difference}"
+
+
 def wait_for_the_latest(charts: Charts, runs: Sequence[Live], written: Sequence[int]) -> None:
     """Until each run shown has all its points, where the whole axis is shown; else a poll that has brought nothing."""
     counts = {run.uuid: count for run, count in zip(runs, written, strict=True)}
