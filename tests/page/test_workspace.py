@@ -290,9 +290,9 @@ def test_a_range_of_times_leaves_the_toolbar_in_the_window(server, browser):
 def test_without_a_run_that_matches_the_charts_say_so(server, browser):
     place, _ = a_sweep(server, "nothing matches")
     with browser.complaining("400"):
-        for where in ('"', "config.lr>1000"):
+        for where, heading in (('"', "No run is shown"), ("config.lr>1000", "No run matches")):
             browser.open(address(server, f"{place}?{urlencode({'where': where})}"))
-            browser.by_role("heading", "No run is shown").found()
+            browser.by_role("heading", heading).found()
             browser.by_role("button", "Clear the filter").click()
             browser.wait(f"{DRAWN} > 0")
 

@@ -37,7 +37,7 @@ export function NoRunShown({ view, total }) {
     return html`
       <${Empty} title="No run matches">
         <p>No run of this project matches <bdi>“${visible(view.where.value)}”</bdi>.</p>
-        <${Button} onClick=${() => (view.where.value = "")}>Show all runs<//>
+        <${Button} onClick=${() => (view.where.value = "")}>Clear the filter<//>
       <//>
     `;
   }
