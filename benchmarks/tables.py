@@ -50,6 +50,7 @@ def figures(stage: Stage) -> Iterator[Figure]:
         ("the same, and how many there are", "table/", BY_METRIC | {"where": WHERE, "count": 1}, None, None),
         ("by the duration", "table/", BY_METRIC | {"sort": "-duration"}, None, None),
         ("the newest", "table/", {"columns": ",".join(COLUMNS)}, None, None),
+        ("those that began last", "table/", {"columns": ",".join(COLUMNS), "sort": "-started"}, None, None),
         ("which columns there are", "table/columns/", {}, None, None),
         ("100 runs of the list", "runs/", {"limit": 100}, None, None),
         ("the last 100 runs of the list", "runs/", {"limit": 100, "after": runs - 100}, None, None),

@@ -43,6 +43,7 @@ def curve(
     high: Sequence[float] | None = None,
     count: int = 1,
     step: array[int] | None = None,
+    digits: Mapping[str, int] | None = None,
     **marks: Mapping[int, int],
 ) -> dict[str, Any]:
     """A ``Curve``; ``nan``, ``pos``, ``neg``: how many at which index."""
@@ -56,6 +57,7 @@ def curve(
         "max": array("d", finite if high is None else high),
         "count": array("I", [count] * len(last)),
         "approximate": False,
+        "digits": {"last": 17, "ends": 17} if digits is None else dict(digits),
     }
     for kind in ("nan", "pos", "neg"):
         found = marks.get(kind)

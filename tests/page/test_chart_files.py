@@ -47,6 +47,25 @@ def test_csv_has_what_is_drawn_in_full_precision(files):
     assert float(rows[2][4]) == 2e300
 
 
+def test_csv_and_readout_have_no_digits_that_the_answer_has_not(files, browser, server):
+    told = curve([0.31, 3.0], low=[0.31, 0.3], high=[0.9, 1048584.0], count=7, digits={"last": 7, "ends": 3})
+    for kind in ("last", "min", "max"):
+        told[kind] = array("f", told[kind])
+    told["max"] = array("f", [0.90014648, 1048704.0])  # as the server rounds them outwards
+    _, *rows = rows_of(files("csvOf({})", [metric({"a": told}, width=64)], smoothing=0.5))
+    assert [row[4:7] for row in rows] == [["0.31", "0.31", "0.9"], ["3", "0.3", "1050000"]]
+    assert rows[0][-1] == "0.31"
+    readout = load(browser, server, "charts/readout.js")
+    scene = SCENE.format(script_of(asked([metric({"a": told}, width=64)])))
+    assert [readout.run(f"readoutOf({scene}, {x}).rows[0].extremes") for x in (0, 1)] == [
+        "0.31 to 0.9",
+        "0.3 to 1,050,000",
+    ]
+    counted = curve([123456789.0], digits={"last": 7, "ends": 3}) | {"last": array("f", [123456789.0])}
+    scene = SCENE.format(script_of(asked([metric({"a": counted})])))
+    assert readout.run(f"readoutOf({scene}, 0).rows[0].value") == "123,456,800"
+
+
 def test_csv_has_steps_beyond_2_to_the_53_times_and_what_is_smoothed(files):
     steps = array("q", [2**62 + 1, 2**62 + 3])
     told = metric({"a": curve([1, 2], x=[1.5, 3.25], step=steps)})

@@ -267,6 +267,25 @@ def test_zooming_in_brings_finer_curves_and_keeps_the_coarse_ones_until_then(ser
 
 
 @pytest.mark.slow
+def test_a_curve_knows_how_many_digits_are_good(server, browser, place):
+    run = Live(server, place)
+    run.log_curves({"a": [0.1, 0.9, 0.31] * 1000})
+    run.log([("huge", 1e300, 0)])
+    charts = Charts(browser, server, place)
+    charts.show([run])
+    charts.want("a")
+    browser.wait("curves.wanted.get('a').curves.value")
+    assert max(charts.curve("a", run)["max"]) > 0.9, "rounded outwards"
+    assert charts.curve("a", run)["digits"] == {"last": 7, "ends": 3}
+    charts.want("huge")
+    charts.wait_for("huge", [1])
+    assert charts.curve("huge", run)["digits"] == {"last": 17, "ends": 17}
+    first, patch = (f"curves.wanted.get('{name}').curves.value.byRun.get('{run.uuid}')" for name in ("a", "huge"))
+    joined = load(browser, server, "data/grid.js").run(f"patched({first}, {patch})")
+    assert (joined["last"][0], joined["digits"]) == (1e300, {"last": 7, "ends": 3}), "of the other buckets"
+
+
+@pytest.mark.slow
 def test_a_run_that_is_deleted_goes_and_comes_back_with_its_curves(server, browser, place):
     runs = [Live(server, place) for _ in range(2)]
     for run in runs:
@@ -354,6 +373,36 @@ def test_whatever_is_shown_while_runs_go_on_is_what_a_fresh_answer_has(server, b
         again = source.choice(names)
         charts.release(again)
         charts.want(again)
+        wait_for_the_latest(charts, runs, written)
+        difference = charts.module.run(f"({DIFFERENCE})({json.dumps(names)})")
+        assert difference is None, f"seed {seed}, turn {turn}: {difference}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_steps_and_clocks_that_go_anywhere_are_shown_as_a_fresh_answer_has_them(server, browser, place, seed):
+    source = random.Random(seed)
+    runs, names = [Live(server, place) for _ in range(3)], ["a", "b"]
+    charts = Charts(browser, server, place)
+    charts.want(*names)
+    written = [0] * len(runs)
+    charts.choose("x", ["step", "time", "relative"][seed])
+    base = source.choice([0, -5000, 2**52, 2**62, -(2**61)])
+    odd = [math.nan, math.inf, -math.inf, True, b'"text"']
+
+    def record(name: str, at: int) -> Any:
+        value = source.choice(odd) if source.random() < 0.2 else source.randrange(-800, 800) / 8
+        return name, value, base + source.choice([at, at, source.randrange(-200, at + 300)])
+
+    for turn in range(8):
+        for number in source.sample(range(len(runs)), 2):
+            count = source.choice([1, 40, 700, 2000])
+            records = [record(name, written[number] + at) for at in range(count) for name in names]
+            runs[number].log(records, began_ns=10**18 + source.choice([1, -1, 1000]) * 10**9 * written[number])
+            written[number] += count
+        if turn % 3 == 0:
+            charts.show(source.sample(runs, source.randint(1, len(runs))))
+            charts.choose("range", source.choice([None, [100 + base, 900 + base]]))
         wait_for_the_latest(charts, runs, written)
         difference = charts.module.run(f"({DIFFERENCE})({json.dumps(names)})")
         assert difference is None, f"seed {seed}, turn {turn}: {difference}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Iterator
 from typing import Any
 
@@ -146,6 +147,22 @@ def test_what_is_not_saved_in_an_outage_stays_and_is_saved_after_it(editor, serv
 
 
 @pytest.mark.slow
+def test_a_full_disk_is_said_and_what_was_typed_is_saved_once_there_is_room(editor, server, place):
+    run = new_run(server, place, name="first")
+    open_run(editor, server, run)
+    editor.by_role("textbox", "Notes").type("long thoughts")
+    _, most = resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (1, most))
+    editor.by_role("button", "Save").click()
+    editor.wait(f"{SAID}.startsWith('Not saved: ') && {SAID}.includes('the disk of the database is full')")
+    resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (most, most))
+    editor.by_role("button", "Save").click()
+    editor.wait(IS_CLOSED)
+    assert fields(server, run, "notes") == ["long thoughts"]
+    editor.complaints.clear()  # of a 507
+
+
+@pytest.mark.slow
 def test_a_reader_is_asked_for_a_key_and_what_was_meant_is_done(browser, server, place):
     run = new_run(server, place, name="first")
     browser.call("Network.clearBrowserCookies")
@@ -202,6 +219,10 @@ def test_deleted_runs_vanish_at_once_and_undo_brings_them_back(editor, server, p
         "Select run 3",
     }
     assert len(server.ask("GET", f"{place}runs/").json()) == 2
+    for where in (".toast", ".runs-tools"):
+        link = f"document.querySelector('{where} a')"
+        assert editor.run(f"{link}.pathname + {link}.search") == f"{place}?trash=1"
+    assert len([name for name in editor.names("link") if name == "Trash"]) == 2
     editor.by_role("button", "Undo").click()
     editor.wait(f"{TOLD}.startsWith('Restored 2 runs.')")
     editor.by_role("checkbox", "Select run 2").found()

@@ -39,7 +39,7 @@ def test_a_filter_that_finds_nothing_says_so_in_the_charts_and_is_left_there(ser
     browser.open(address(server, place + "?where=config.lr%3E99"))
     browser.by_role("heading", "No run matches").found()
     assert "config.lr>99" in browser.run("document.querySelector('.charts').innerText")
-    browser.by_role("button", "Clear the filter").click()
+    browser.by_role("button", "Show all runs").click()
     browser.wait(f"{DRAWN} === 1")
     assert browser.by_role("combobox", "Filter the runs").value == ""
 

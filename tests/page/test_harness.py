@@ -104,6 +104,12 @@ def test_a_module_is_called_with_values_of_python(server, browser):
     values = load(browser, server, "data/values.js")
     assert values.call("many", 2, "run") == "2 runs"
     assert values.call("number", math.nan) == "NaN"
+    assert [values.call("visible", text) for text in (" ", "\xa0\n", "a b ", "")] == [
+        r"\u0020",
+        r"\u00a0\u000a",
+        "a b ",
+        "",
+    ]
     assert values.call("number", 2**60) == "1,152,921,504,606,846,976"
     assert values.run("[2n ** 60n, new Map([[1, Infinity]]), Float32Array.of(0.5), undefined, new Set([1])]") == [
         2**60,

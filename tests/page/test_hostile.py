@@ -17,6 +17,7 @@ from page.looking import Live, address, hostile, new_run, project
 from polling import wait_until
 
 UNSEEN = re.compile(r"[\0-\x1f\x7f-\x9f\xad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]")
+ANY = re.compile(r"[\s\S]")
 MADE = "script, img, iframe, style, link, base, meta, object, embed, form[action], [onload], [onerror], [onclick]"
 HEADINGS = "[...document.querySelectorAll('article h3, .card h3')].map((each) => each.textContent)"
 DRAWN = "document.querySelectorAll('.chart-canvas[aria-busy=false]').length > 1"
@@ -25,7 +26,7 @@ PROVENANCE = ("host", "user", "pid", "python", "command", "job")
 
 def visible(text: str) -> str:
     """As ``visible`` of data/values.js."""
-    return UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return (UNSEEN if text.strip() else ANY).sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 class Canary(http.server.BaseHTTPRequestHandler):

@@ -6,7 +6,7 @@ import json
 import re
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 
@@ -24,6 +24,8 @@ CELLS = (
     "[...document.querySelectorAll('.figures-table tr')]"
     ".map((row) => [...row.children].map((each) => each.textContent)).join(';')"
 )
+RANGE = "document.querySelector('.toolbar .cut')"
+RIGHT = "document.querySelector('[aria-label=\"Reset zoom\"]').getBoundingClientRect().right"
 LEGENDS = "[...document.querySelectorAll('.legend')].map((each) => each.innerText)"
 ASKED = "performance.getEntriesByType('resource').filter(({ name }) => name.includes('/curves/')).length"
 
@@ -48,12 +50,27 @@ def test_a_project_shows_charts_of_the_shown_runs_in_sections(server, browser):
     run.log_curves({"step_time": curve(1, 50), "system/cpu": curve(2, 50)})
     opened(browser, server, place, drawn=3)
     assert browser.run(HEADINGS) == ["Charts 1", "eval 2", "train 10", "system 1"]
-    assert sum("/columns/" in url for url in browser.requests) == 1, "the table asks for the names again"
     assert browser.run(CARDS)[:3] == ["step_time", "eval/metric_10", "eval/metric_11"]
     assert browser.by_role("button", re.compile(r"^system \d")).states["expanded"] is False
     picture = browser.by_role("image", re.compile(r"eval/metric_10: 3 lines")).pixels()
     assert len({picture.at(x, y) for x in range(picture.width) for y in range(picture.height)}) > 3
     assert violations(browser) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("query", "first"), [("", 50), ("?first=60", 60)])
+def test_a_first_visit_asks_for_everything_once(server, browser, query, first):
+    """For the rows and columns that there will be, then for curves as finely as the charts are wide."""
+    place, _ = sweep(server, f"once {first}", runs=62, metrics=3, steps=400)
+    browser.forget()
+    opened(browser, server, place, query, drawn=3)
+    paths = [re.sub(r".*/(?=.)", "", url.partition("?")[0].rstrip("/")) for url in browser.requests if "/api/" in url]
+    asked = [path for path in paths[: paths.index("curves") + 1] if path != "views"]
+    assert asked == ["session", "columns", "table", "curves"]
+    assert paths.count("curves") == 1
+    table = next(parse_qs(urlsplit(url).query) for url in browser.requests if "/table/?" in url)
+    assert table["limit"] == [str(first)]
+    assert "train/metric_0.last" in table["columns"][0]
 
 
 @pytest.mark.slow
@@ -171,6 +188,33 @@ def test_a_chart_is_shown_large_and_back_leads_to_the_workspace(server, browser)
 
 
 @pytest.mark.slow
+def test_a_large_chart_has_the_curves_of_its_card_until_finer_ones_come(server, browser):
+    place = project(server, "finer")
+    Live(server, place, name="long").log_curves({"loss": curve(1, 20_000)})
+    opened(browser, server, place, drawn=1)
+    browser.run("globalThis.bodies = []; globalThis.sent = fetch")
+    browser.run("globalThis.fetch = (path, given) => { bodies.push(given?.body); return sent(path, given); }")
+    with browser.complaining("ERR_INTERNET_DISCONNECTED"), browser.offline():
+        browser.by_role("button", "Show loss large").click()
+        browser.wait("document.querySelector('dialog .chart-canvas[aria-busy=false] canvas')")
+        browser.wait("bodies.some((body) => body?.includes('buckets'))")
+    asked = browser.run("bodies.filter((body) => body?.includes('buckets')).map((body) => JSON.parse(body).buckets)")
+    width = browser.run("document.querySelector('dialog .chart-canvas').clientWidth")
+    assert min(asked) >= width > 1000
+
+
+@pytest.mark.slow
+def test_the_title_of_a_chart_is_copied_in_one_line(server, browser):
+    place, _ = a_sweep(server, "title")
+    opened(browser, server, place)
+    x, y, width, height = browser.by_role("heading", "eval/metric_10").box
+    browser.click_at(x + width / 2, y + height / 2)
+    browser.run("addEventListener('copy', (event) => (globalThis.copied = event.clipboardData.getData('text')))")
+    browser.run("document.execCommand('copy')")
+    assert browser.run("copied") == "eval/metric_10"
+
+
+@pytest.mark.slow
 def test_metrics_are_combined_into_one_chart_by_the_keyboard_alone(server, browser):
     place, _ = a_sweep(server, "combine")
     opened(browser, server, place)
@@ -277,12 +321,13 @@ def test_a_range_that_is_typed_is_that_of_all_charts(server, browser):
 def test_a_range_of_times_leaves_the_toolbar_in_the_window(server, browser):
     place, _ = a_sweep(server, "range of times")
     browser.size(1400, 800)
-    for length_s, days in ((600, 1), (10**8, 2)):
-        opened(browser, server, place, f"?x=time&range=1700000000,{1_700_000_000 + length_s}")
+    for query, days in (("", 0), ("&range=1700000000,1700000600", 1), ("&range=1700000000,1800000000", 2)):
+        opened(browser, server, place, f"?x=time&metrics=metric_1{query}")
         said = browser.by_role("button", re.compile("^Times:")).text
         assert len(re.findall(r"\d+/\d+/\d+", said)) == days, "a day that both ends have is said once"
-        right = "document.querySelector('[aria-label=\"Reset zoom\"]').getBoundingClientRect().right"
-        assert browser.run(f"{right} <= innerWidth")
+        assert browser.run(f"{RIGHT} <= innerWidth")
+        sizes = browser.run(f"(({{ clientWidth, scrollWidth }}) => [clientWidth, scrollWidth])({RANGE})")
+        assert sizes[0] == sizes[1] or (days and sizes[0] > 100)
         assert browser.overflowing() == []
 
 
@@ -290,10 +335,10 @@ def test_a_range_of_times_leaves_the_toolbar_in_the_window(server, browser):
 def test_without_a_run_that_matches_the_charts_say_so(server, browser):
     place, _ = a_sweep(server, "nothing matches")
     with browser.complaining("400"):
-        for where, heading in (('"', "No run is shown"), ("config.lr>1000", "No run matches")):
+        for where in ('"', "config.lr>1000"):
             browser.open(address(server, f"{place}?{urlencode({'where': where})}"))
-            browser.by_role("heading", heading).found()
-            browser.by_role("button", "Clear the filter").click()
+            browser.by_role("heading", "No run matches").found()
+            browser.by_role("button", "Show all runs").click()
             browser.wait(f"{DRAWN} > 0")
 
 

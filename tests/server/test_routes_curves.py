@@ -71,7 +71,8 @@ def test_curves_come_as_columns(server, uuid):
     as_json = ask(server, runs=[uuid, "gone"], names=["loss", "odd", "none"], buckets=100).json()
     assert table.about["missing"] == ["gone"]
     header = {key: value for key, value in as_json.items() if key not in ("buckets", "since")}
-    assert {key: value for key, value in table.about.items() if key != "since"} == header
+    digits = table.about["digits"]
+    assert {key: value for key, value in table.about.items() if key not in ("digits", "since")} == header
     assert list(table.columns) == [
         "series", "bucket", "step", "min", "max", "last", "count", "nan", "inf", "-inf",
     ]  # fmt: skip
@@ -85,6 +86,7 @@ def test_curves_come_as_columns(server, uuid):
         exact = [bucket[name] for bucket in as_json["buckets"]][:79]
         values = [b if a == math.inf else a for a, b in zip(table.columns[name].values(), last, strict=True)]
         assert all(abs(a - b) <= span / 4096 for a, b in zip(values, exact, strict=False))
+        assert all(abs(a - b) <= abs(b) / 10**digits for a, b in zip(values, exact, strict=False))
         assert all((a - b) * side >= -span / 2**23 for a, b in zip(values, exact, strict=False)), "no spike is smaller"
     assert list(table.columns["nan"].values())[-5:] == [1, 0, 0, 0, 0]
     planes = ask(server, MEDIA_TYPE, runs=[uuid, "gone"], names=["loss", "odd", "none"], buckets=100, planes=True)
@@ -245,4 +247,5 @@ def test_values_are_float32_only_where_no_curve_loses_its_shape(series, kind):
     answer = CurveAnswer(True, ["run"], [0], ["a", "b"], [1, 1], places, [], [], columns, Answered(0, [], {}))
     (table,) = decode(as_columns(answer, "step", "token"))
     assert table.columns["min"].type == kind
+    assert ("digits" in table.about) == (kind == "f4")
     assert table.columns["step"].type == "u4"

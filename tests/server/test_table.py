@@ -70,6 +70,10 @@ TEXTS = ["run-3", "run", "RUNNING", "CRASHED", "id-2", "a", "b", "ann", ""]
 DATES = ["2026-11-01", "2026-11-01T00:00:05Z", "2026-10-31T23:59:59.5Z"]
 
 
+def _forget_end(connection: sqlite3.Connection, run: int) -> None:
+    connection.execute("UPDATE runs SET ended = NULL WHERE id = ?", (run,))
+
+
 def _fill(connection: sqlite3.Connection, run_id: int, rows: list[tuple[str, Totals]]) -> None:
     put_lasts(connection, run_id, rows)
     for name, row in rows:
@@ -122,6 +126,8 @@ class Filled:
         if status != "RUNNING":
             fields["ended"] = f"2026-11-01T00:01:{number % 60:02}.500000Z"
         self.store.edit_run(run, fields, status, 1).result()
+        if number % 7 == 6:
+            self.store.database.write(_forget_end, run.id).result()
         text = json.dumps(CONFIGS[number % len(CONFIGS)]).encode()
         self.store.add_metric(run, None, changes=changes_of([("steplog/config", 1, 0, text)])).result()
         rows = _metrics(number)
@@ -219,7 +225,7 @@ def _conditions() -> st.SearchStrategy[tuple[Condition, ...]]:
         st.tuples(st.sampled_from(FIELDS[15:]), operators, st.sampled_from(VALUES)),
         st.tuples(st.sampled_from(FIELDS[15:]), st.just("~"), st.sampled_from(["a", "", "NaN", "5"])),
         st.tuples(st.sampled_from(FIELDS[:8]), operators | st.just("~"), st.sampled_from(TEXTS)),
-        st.tuples(st.sampled_from(["group", "ended", "id", "lost", "notes", "last_point"]), operators, st.none()),
+        st.tuples(st.sampled_from(["group", "ended", "duration", "id", "lost", "notes"]), operators, st.none()),
         st.tuples(st.sampled_from(["lost", "generation"]), operators, st.sampled_from([0, 1, 5, 2.5, 7])),
         st.tuples(st.just("lost"), operators, st.just("Infinity")),
         st.tuples(st.sampled_from(["started", "ended", "seen", "last_point"]), operators, st.sampled_from(DATES)),
@@ -241,6 +247,13 @@ def test_the_database_answers_what_the_language_means(filled, conditions, sort, 
     expected = filled.expected(conditions, sort, descending)
     assert filled.all_pages(limit, conditions, sort, descending) == expected
     assert filled.page(conditions, limit=1, counted=True).count == len(expected)
+
+
+def test_a_duration_without_an_end_is_null_in_both(filled):
+    conditions = parse_filter("duration=null")
+    expected = filled.expected(conditions, None, False)
+    assert expected
+    assert filled.all_pages(40, conditions, None, False) == expected
 
 
 @pytest.mark.parametrize("order", ["-started", "started", "-name", "name"])

@@ -19,7 +19,7 @@ In a field, what is outside ``[A-Za-z0-9_./-]`` is a JSON string. A filter is al
 - What is missing matches only ``!=``. A field that the run's JSON has as null is null.
 - ``tag``: some tag is (``=``), none is (``!=``), some tag contains (``~``).
 - ``started``, ``ended``, ``seen`` and ``last_point`` are dates in UTC; a day is its start. ``duration`` is in seconds,
-  of a run that goes on until now.
+  of a run that goes on until now; null without an end.
 - ``lost``: at most how many values the report of the run's client says are lost; Infinity if it does not know.
 - A metric's NaN and infinities are numbers, written as the texts NaN, Infinity and -Infinity. NaN is equal to itself.
 

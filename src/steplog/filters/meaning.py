@@ -22,7 +22,7 @@ def value_of(
         field: what is asked for.
         run: the run as the API has it in JSON.
         metrics: by name, as the API has a row of ``series/``.
-        now: until when a run that goes on has lasted; None: its duration is missing.
+        now: until when a run that goes on has lasted; None: its duration is null.
     """
     if field.kind == "metric":
         name, aggregate = field.path
@@ -98,7 +98,7 @@ def _started(run: Mapping[str, Any], _now: datetime | None = None) -> str | None
 def _duration(run: Mapping[str, Any], now: datetime | None) -> Any:
     started = moment_of(run.get("started") or run.get("date_created"))
     ended = now if run.get("status") == "RUNNING" else moment_of(run.get("ended"))
-    return MISSING if started is None or ended is None else (ended - started) / timedelta(seconds=1)
+    return None if started is None or ended is None else (ended - started) / timedelta(seconds=1)
 
 
 def _username(run: Mapping[str, Any], _now: datetime | None) -> Any:

@@ -5,8 +5,9 @@ infinite or approximate) are left out.
 
 Values travel as float32 where no series loses more than a 4,096th of its range by it, and float64 else. Of the random
 bits of a mantissa none are sent in vain: a least and a greatest number that is the last one is infinity, and in float32
-others have only the bits that the range needs, rounded outwards, so that no spike becomes smaller. Steps and buckets
-travel as 32 bits where they fit, else as float64, and int64 where one is beyond 2^53.
+others have only the bits that the range needs, rounded outwards, so that no spike becomes smaller; ``digits`` in the
+header says how many decimal digits of these are good. Steps and buckets travel as 32 bits where they fit, else as
+float64, and int64 where one is beyond 2^53.
 """
 
 from __future__ import annotations
@@ -69,11 +70,13 @@ def as_columns(answer: CurveAnswer, x: str, token: str, *, in_planes: bool = Fal
     columns = [numbers("series", "u4", given["series"]), _integers("bucket", given["place"])]
     columns.append(numbers("at", "f4", _parts_of_buckets(answer) if x != "step" else ()))
     columns.append(_integers("step", given["step"]))
-    columns += _values(given)
+    bits = _mantissa_bits(given)
+    columns += _values(given, bits)
     columns.append(_counts("count", given["count"]))
     columns += [_counts(_NAMES.get(name, name), given[name] if any(given[name]) else ()) for name in _SPARSE]
     columns = [column for column in columns if column.count]
-    return encode([*map(planes, columns)] if in_planes else columns, _header(answer, x, token))
+    header = _header(answer, x, token) | ({"digits": math.floor((bits - 1) * math.log10(2))} if bits else {})
+    return encode([*map(planes, columns)] if in_planes else columns, header)
 
 
 def _header(answer: CurveAnswer, x: str, token: str) -> dict[str, Any]:
@@ -101,9 +104,8 @@ def _parts_of_buckets(answer: CurveAnswer) -> list[float]:
     return parts
 
 
-def _values(given: Mapping[str, Sequence[Any]]) -> list[Column]:
+def _values(given: Mapping[str, Sequence[Any]], bits: int) -> list[Column]:
     """The columns min, max and last."""
-    bits = _mantissa_bits(given)
     kind = "f4" if bits else "f8"
     found = []
     for name in ("low", "high"):

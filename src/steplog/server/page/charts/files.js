@@ -1,6 +1,7 @@
 // A chart as a file: CSV of the points that are drawn, and pictures with a title and a legend.
 
 import { visible } from "../data/values.js";
+import { rounded, roundedEnd } from "./digits.js";
 import { paintPicture, xRangeOf, yRangeOf } from "./picture.js";
 import { SvgContext } from "./svg.js";
 import { traceOf } from "./traces.js";
@@ -22,8 +23,8 @@ const FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, sans-serif';
 const X_COLUMNS = { step: "step", time: "time", relative: "seconds" };
 
 /**
- * The points that a chart draws, as CSV (RFC 4180), in full precision: of buckets of several points the last value, the
- * least, the greatest, and how many points there are; of groups the mean, and over how many runs it is.
+ * The points that a chart draws, as CSV (RFC 4180), with all digits that are good: of buckets of several points the
+ * last value, the least, the greatest, and how many points there are; of groups the mean, and over how many runs it is.
  */
 export function csvOf(scene) {
   const grouped = scene.lines.some(({ runs }) => runs);
@@ -37,20 +38,24 @@ export function csvOf(scene) {
     for (let at = 0; at < line.x.length; at += 1) {
       if (scene.x.range && (line.x[at] < scene.x.range[0] || line.x[at] > scene.x.range[1])) continue;
       const row = grouped ? groupRow(line, at, scene.x.kind) : runRow(line, at, scene.x.kind);
-      rows.push(smoothed ? [...row, line.y[at]] : row);
+      rows.push(smoothed ? [...row, rounded(line.y[at], line.digits.last)] : row);
     }
   }
   return rows.map((row) => `${row.map(cell).join(",")}\r\n`).join("");
 }
 
-function groupRow({ name, metric, x, y, raw, low, high, runs }, at, kind) {
-  return [name, metric, placeOf(kind, x[at]), (raw ?? y)[at], low[at], high[at], runs[at]];
+function groupRow({ name, metric, x, y, raw, low, high, runs, digits }, at, kind) {
+  const mean = (raw ?? y)[at];
+  const ends = [low, high].map((each) => roundedEnd(each[at], mean, digits));
+  return [name, metric, placeOf(kind, x[at]), rounded(mean, digits.last), ...ends, runs[at]];
 }
 
-function runRow({ name, uuid, metric, x, curve }, at, kind) {
+function runRow({ name, uuid, metric, x, curve, digits }, at, kind) {
   const place = kind === "step" ? [curve.step[at]] : [placeOf(kind, x[at]), curve.step[at]];
   const others = [curve.nan, curve.pos, curve.neg].map((column) => column?.[at] ?? 0);
-  return [name, uuid, metric, ...place, curve.last[at], curve.min[at], curve.max[at], curve.count[at], ...others];
+  const last = curve.last[at];
+  const ends = [curve.min, curve.max].map((each) => roundedEnd(each[at], last, digits));
+  return [name, uuid, metric, ...place, rounded(last, digits.last), ...ends, curve.count[at], ...others];
 }
 
 const placeOf = (kind, x) => (kind === "time" ? new Date(x * 1000).toISOString() : x);

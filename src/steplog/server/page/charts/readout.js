@@ -1,6 +1,7 @@
 // What is under the cursor of a chart: the values of its lines at a place, sorted, in words.
 
 import { number, visible } from "../data/values.js";
+import { rounded, roundedEnd } from "./digits.js";
 import { nearest } from "./ranges.js";
 import { placeText } from "./time_ticks.js";
 
@@ -81,14 +82,16 @@ function rowOf({ line, at, y }) {
     x: line.x[at],
     y,
     value: valueText(line, at, y),
-    extremes: banded ? `${number(line.low[at])} to ${number(line.high[at])}` : "",
+    extremes: banded ? [line.low, line.high].map((ends) => number(endOf(line, ends, at))).join(" to ") : "",
     runs: line.runs ? line.runs[at] : null,
   };
 }
 
+const endOf = ({ raw, y, digits }, ends, at) => roundedEnd(ends[at], (raw ?? y)[at], digits);
+
 /** The value of a point; of one that no line is drawn through, what it is. */
-function valueText({ curve }, at, y) {
-  if (!Number.isNaN(y)) return number(y);
+function valueText({ curve, digits }, at, y) {
+  if (!Number.isNaN(y)) return number(rounded(y, digits.last));
   if (!curve) return "–";
   if (curve.nan?.[at]) return "NaN";
   if (curve.pos?.[at]) return "∞";

@@ -26,6 +26,7 @@ const NANOSECOND = 1e-9; // the width of buckets of time, in the chart's seconds
  * @property {boolean} area whether the band is one of a group
  * @property {number} bucket how wide its buckets are, 0 for single points
  * @property {object | null} curve the buckets that it draws
+ * @property {{last: number, ends: number}} digits how many are good, of the values, and of the least and the greatest
  * @property {Uint32Array | null} runs of a group: how many have a value at each point
  */
 
@@ -71,6 +72,7 @@ function runLines(curves, runs, unit) {
         area: false,
         bucket: exact ? 0 : width * unit,
         curve,
+        digits: curve.digits,
         runs: null,
         ...drawable(curve),
       });
@@ -105,11 +107,18 @@ function groupLines(curves, runs, unit) {
         area: true,
         bucket: Infinity,
         curve: null,
+        digits: fewest(members),
         ...groupCurve(parts, exact ? 0 : width * unit),
       });
     }
   });
   return lines;
+}
+
+/** How many digits are good of what comes from several curves. */
+function fewest(curves) {
+  const least = (kind) => Math.min(...curves.map(({ digits }) => digits[kind]));
+  return { last: least("last"), ends: least("ends") };
 }
 
 function smooth(line, smoothing) {

@@ -7,11 +7,12 @@ import { hear } from "./time.js";
 const TIMEOUT_MS = 20_000;
 const LONG_INTEGER = /(?<![\d.])\d{16}/; // not the digits of a fraction
 
-/** No usable response; try again, after the seconds that the server says, if it does. */
+/** No usable response; try again, after the seconds that the server says, if it does. `words` are its own, or "". */
 export class Away extends Error {
-  constructor(why, after_s = 0) {
+  constructor(why, after_s = 0, words = "") {
     super(why);
     this.after_s = after_s;
+    this.words = words;
   }
 }
 
@@ -95,14 +96,16 @@ export async function answer(method, path, body, accept, { signal, known } = {})
   if (response.status === 404) throw new Missing();
   if (response.status === 400) throw new Wrong(said(await response.json().catch(away)));
   if (response.ok || (known && response.status === 304)) return response;
-  return away(response.status, Number(response.headers.get("retry-after")) || 0);
+  const detail = (await response.json().catch(() => null))?.detail; // what is between may answer, too
+  const words = typeof detail === "string" ? detail : "";
+  return away(response.status, Number(response.headers.get("retry-after")) || 0, words);
 }
 
 /** What a 400 says, in one line. */
 const said = (problems) => Object.values(problems).flat().join(" ");
 
-function away(error, after_s = 0) {
-  throw new Away(String(error), after_s);
+function away(error, after_s = 0, words = "") {
+  throw new Away(String(error), after_s, words);
 }
 
 function exact(_key, value, context) {

@@ -62,6 +62,11 @@ export class Curves {
     return wanted.curves;
   }
 
+  /** The same signal where curves of the metric are here or asked for, else null; asks for nothing. */
+  found(name) {
+    return this.wanted.get(name)?.curves ?? null;
+  }
+
   /** A chart is no longer in view. Its curves stay, as long as there is room. */
   release(name) {
     const wanted = this.wanted.get(name);

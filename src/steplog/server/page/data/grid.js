@@ -3,6 +3,8 @@
 const COLUMNS = ["bucket", "x", "step", "last", "min", "max", "count", "nan", "pos", "neg", "rough"];
 const SPARSE = { nan: "nan", pos: "inf", neg: "-inf", rough: "approximate" }; // null where there are none
 const NANOSECONDS = 1e9;
+const SHORT = 7; // digits of a float32
+const EXACT = { last: 17, ends: 17 };
 
 /**
  * A curve: columns of one length, `x` in order.
@@ -20,6 +22,7 @@ const NANOSECONDS = 1e9;
  * @property {Uint32Array|null} pos infinities
  * @property {Uint32Array|null} neg negative infinities
  * @property {boolean} approximate some points may be in another bucket
+ * @property {{last: number, ends: number}} digits how many are good, of `last`, and of `min` and `max`
  */
 
 /** The curves of one question: of an axis, a range of it, and a number of buckets. */
@@ -44,7 +47,7 @@ export class Grid {
     for (const [at, first, end] of stretches(columns.series ?? [])) {
       const [run, name] = about.series[at];
       const curves = this.metrics.get(about.names[name]);
-      const [before, part] = [curves.get(about.runs[run]), curveOf(columns, first, end, about.x, about.widths[name])];
+      const [before, part] = [curves.get(about.runs[run]), curveOf(columns, first, end, about, name)];
       curves.set(about.runs[run], before?.width === part.width ? patched(before, part) : part);
       changed.add(about.names[name]);
     }
@@ -87,12 +90,13 @@ function upTo(column, limit, first = 0) {
   return low;
 }
 
-function curveOf(columns, first, end, kind, width) {
+function curveOf(columns, first, end, about, metric) {
   const part = (name) => columns[name].subarray(first, end);
-  const curve = { width };
+  const width = about.widths[metric];
+  const curve = { width, digits: columns.last instanceof Float32Array ? { last: SHORT, ends: about.digits } : EXACT };
   for (const name of ["bucket", "step", "last", "min", "max", "count"]) curve[name] = part(name);
   for (const [name, column] of Object.entries(SPARSE)) curve[name] = columns[column] ? part(column) : null;
-  curve.x = kind === "step" ? numbersOf(curve.step) : secondsOf(curve.bucket, part("at"), width);
+  curve.x = about.x === "step" ? numbersOf(curve.step) : secondsOf(curve.bucket, part("at"), width);
   return finished(curve);
 }
 
@@ -122,7 +126,8 @@ export function patched(curve, patch) {
     if (isLeft || (mine < curve.bucket.length && !(patch.bucket[at] < curve.bucket[mine]))) mine += 1;
     if (!isLeft) at += 1;
   }
-  const joined = { width: curve.width };
+  const fewer = (kind) => Math.min(curve.digits[kind], patch.digits[kind]);
+  const joined = { width: curve.width, digits: { last: fewer("last"), ends: fewer("ends") } };
   for (const name of COLUMNS) joined[name] = joinedColumn(curve[name], patch[name], kept, order);
   return finished(joined);
 }
@@ -151,7 +156,7 @@ export function coarser(curve, width) {
   const place = (at) => (isLong ? bucket[at] >> BigInt(Math.log2(factor)) : Math.floor(bucket[at] / factor));
   const ends = []; // of the parts that are one bucket
   for (let at = 1; at <= bucket.length; at += 1) if (at === bucket.length || place(at) !== place(at - 1)) ends.push(at);
-  const joined = { width };
+  const joined = { width, digits: curve.digits };
   for (const name of COLUMNS) joined[name] = curve[name] && new curve[name].constructor(ends.length);
   ends.forEach((end, to) => {
     const [first, last] = [to ? ends[to - 1] : 0, lastNumber(curve, to ? ends[to - 1] : 0, end)];

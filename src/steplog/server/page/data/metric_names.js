@@ -26,7 +26,8 @@ export class MetricNames {
       return { changed: answer.body !== null, ...EVERY };
     };
     poll(ask, { signal: ends.signal }).catch((error) => {
-      if (!ends.signal.aborted && !(error instanceof Missing || error instanceof Refused)) throw error;
+      if (error instanceof Missing) this.all.value ??= [];
+      else if (!ends.signal.aborted && !(error instanceof Refused)) throw error;
     });
     return () => ends.abort();
   }

@@ -2,20 +2,20 @@
 
 import { coloursOf } from "../charts/palette.js";
 import { computed, effect, signal, untracked } from "../ui.js";
-import { api } from "./address.js";
-import { Missing, read } from "./api.js";
+import { Missing } from "./api.js";
 import { Wake, poll } from "./poll.js";
-import { cellOf, groupText } from "./runs_cells.js";
+import { RunsApart } from "./runs_apart.js";
+import { groupText } from "./runs_cells.js";
 import { columnsOf, isField, usualMetrics } from "./runs_columns.js";
 import { displayed } from "./runs_groups.js";
 import { RunPages } from "./runs_pages.js";
+import { until } from "./settled.js";
 import { everySecond } from "./time.js";
 
 const SHOWN_MAX = 1000;
 const GROUPED_MAX = 50_000; // rows that are read to be grouped
 export const COLUMNS_MAX = 150; // the server allows 200, and others are asked for besides
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
-const LONE_AT_ONCE = 4;
 const LEAST_S = 4; // between polls: after a change, and at most without one
 const MOST_S = 15;
 
@@ -27,23 +27,26 @@ const ALWAYS = ["name", "status", "started", "ended", "seen", "last_point", "los
 export class Runs {
   #pages;
   #open; // the lines if no group were closed
-  #lone = signal(new Map()); // rows of shown runs that are on no page that was read: uuid -> row, null if there is none
+  #apart; // shown runs that are on no page that was read
   #turn = Promise.resolve(); // requests are sent one after another
   #waiting = null; // the one that has not begun
   #least = 0; // the index of a row that is to be read in any case
   #colours = new Map(); // that runs and groups have had
   #wake = new Wake(); // makes the poll ask at once
   #before = []; // the runs that were shown
+  #rows = new Map(); // of them, by uuid
 
   /** `names` is a signal of the metrics, `{name, numeric}[]`, null until they are known. */
   constructor(here, view, names) {
     this.here = here;
     this.view = view;
     this.#pages = new RunPages(here);
+    this.#apart = new RunsApart(here);
     this.rows = this.#pages.rows;
     this.total = this.#pages.total;
     this.wrong = this.#pages.wrong;
     this.gone = signal(false); // the project is not on the server
+    this.isKnown = signal(false); // which runs are shown
     this.outside = 0; // how many of the shown runs are not in the table
     this.emphasis = signal(null); // uuid of the run that is pointed at
     this.selected = signal(new Set()); // uuids that are to be edited
@@ -73,7 +76,7 @@ export class Runs {
       this.second.value += 1;
       if (this.second.value % 60 === 0) this.minute.value += 1;
     });
-    this.#begin();
+    this.#begin(() => names.value !== null || view.columns.value.length > 0);
   }
 
   isShown(uuid) {
@@ -140,6 +143,7 @@ export class Runs {
   /** Take runs away that were deleted. */
   drop(uuids) {
     this.#pages.drop(uuids);
+    this.#apart.drop(uuids);
   }
 
   /** Ask at once; what fails is asked again by the poll. */
@@ -147,7 +151,8 @@ export class Runs {
     return this.#ask().catch(() => this.#wake.call());
   }
 
-  async #begin() {
+  /** `isReady` tells whether it is known which columns there are: the table is asked for once. */
+  async #begin(isReady) {
     const { first, added, columns, sort, group } = this.view;
     effect(() => {
       // What is no field, in an old address say, would have the whole table refused.
@@ -156,6 +161,7 @@ export class Runs {
       if (sort.value && (!isField(sort.value.replace(/^-/, "")) || /^-?tag$/.test(sort.value))) sort.value = "";
       if (group.value && !isField(group.value)) group.value = "";
     });
+    await until(isReady);
     let before = null;
     effect(() => {
       const now = JSON.stringify([this.#question(), first.value, added.value]);
@@ -194,8 +200,11 @@ export class Runs {
     const text = JSON.stringify(question);
     const isCurrent = () => text === JSON.stringify(untracked(() => this.#question()));
     const changed = await this.#pages.read(question, () => this.#needed(), isCurrent);
-    await this.#askLone();
-    return changed;
+    const known = new Set(this.rows.value.map(({ uuid }) => uuid));
+    const apart = this.view.added.value.filter((uuid) => !known.has(uuid) && UUID.test(uuid));
+    const changedApart = await this.#apart.read([...new Set(apart)].slice(0, SHOWN_MAX), question.columns);
+    this.isKnown.value = true;
+    return changed || changedApart;
   }
 
   /** The index up to which rows are to be read, and the runs that are to be up to date. */
@@ -206,30 +215,6 @@ export class Runs {
     const goOn = this.shown.value.flatMap(({ uuid, status }) => (status === "RUNNING" ? [uuid] : []));
     const least = group.value ? GROUPED_MAX - 1 : Math.max(first.value - 1, to, this.#least);
     return { least, seen: new Set([...seen, ...goOn]) };
-  }
-
-  /** Ask for the shown runs that are on no page. */
-  async #askLone() {
-    const known = new Set(this.rows.value.map(({ uuid }) => uuid));
-    const lone = this.#lone.value;
-    const wanted = this.view.added.value.filter((uuid) => !known.has(uuid) && UUID.test(uuid));
-    const due = wanted.filter((uuid) => !lone.has(uuid) || lone.get(uuid)?.status === "RUNNING").slice(0, SHOWN_MAX);
-    if (!due.length) return;
-    const found = new Map(wanted.filter((uuid) => lone.has(uuid)).map((uuid) => [uuid, lone.get(uuid)]));
-    const one = async () => {
-      for (let uuid = due.pop(); uuid; uuid = due.pop()) found.set(uuid, await this.#loneRow(uuid));
-    };
-    await Promise.all(Array.from({ length: LONE_AT_ONCE }, one));
-    this.#lone.value = found;
-  }
-
-  async #loneRow(uuid) {
-    try {
-      return await read(api.run(this.here, uuid));
-    } catch (error) {
-      if (error instanceof Missing) return null;
-      throw error;
-    }
   }
 
   /** Uuids of the runs that are the first of the table; where it has groups, of the first groups. */
@@ -243,7 +228,9 @@ export class Runs {
   #chosen() {
     const removed = new Set(this.view.removed.value);
     const first = this.#first().filter((uuid) => !removed.has(uuid));
-    return new Set([...first, ...this.view.added.value].slice(0, SHOWN_MAX));
+    const { value: apart } = this.#apart.rows;
+    const added = this.view.added.value.filter((uuid) => apart.get(uuid) !== null);
+    return new Set([...first, ...added].slice(0, SHOWN_MAX));
   }
 
   #shown() {
@@ -252,9 +239,11 @@ export class Runs {
     const rows = this.#open.value.flatMap(({ row }) => (row && chosen.has(row.uuid) ? [row] : []));
     const known = new Set(rows.map(({ uuid }) => uuid));
     for (const uuid of chosen) {
-      const run = known.has(uuid) ? null : this.#lone.value.get(uuid);
-      if (run) rows.push(group ? { ...run, [group]: cellOf(run, group) } : run);
+      // What has left the pages is as it was, until it is asked for.
+      const row = known.has(uuid) ? null : (this.#apart.rows.value.get(uuid) ?? this.#rows.get(uuid));
+      if (row) rows.push(row);
     }
+    this.#rows = new Map(rows.map((row) => [row.uuid, row]));
     this.outside = rows.length - known.size;
     const now = rows.map((row) => {
       const { uuid, name, status, started } = row;

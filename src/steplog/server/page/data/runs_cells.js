@@ -1,28 +1,8 @@
-// What a run has of a field of the filter language: from a row of the table, or from the run itself.
+// What a row of the table has of a field of the filter language.
 
 import { json, numeric, shown, visible } from "./values.js";
 
 const LIST = "tag";
-
-/** The value of a field in a run's JSON, undefined where it has none. Metrics are not in there. */
-export function cellOf(run, field) {
-  if (!field.startsWith("config.")) return { ...run, tag: run.tags, user: run.user?.username }[field];
-  let value = run.config;
-  for (const key of keysOf(field.slice("config.".length))) {
-    if (value === null || typeof value !== "object" || !Object.hasOwn(value, key)) return undefined;
-    value = value[key];
-  }
-  return value;
-}
-
-/** The entries of a config that a table has as columns: `[field, value]`. */
-export function configCells(config, path = "config") {
-  return Object.entries(config ?? {}).flatMap(([key, value]) => {
-    const field = `${path}.${/^[A-Za-z0-9_/-]+$/.test(key) ? key : JSON.stringify(key)}`;
-    const isNested = value !== null && typeof value === "object" && !Array.isArray(value) && Object.keys(value).length;
-    return isNested ? configCells(value, field) : [[field, value]];
-  });
-}
 
 /** The text by which a row is grouped, null where it has no value. */
 export function groupText(row, field) {

@@ -2,11 +2,13 @@
 
 import { api, query } from "./address.js";
 import { read } from "./api.js";
-import { configCells, same } from "./runs_cells.js";
+import { rowsOf } from "./runs_apart.js";
+import { same } from "./runs_cells.js";
 import { metricField } from "./runs_columns.js";
 
 const AGGREGATES = ["last", "min", "max", "count"];
 const CONFIG = "config.";
+const CONFIG_MAX = 10_000; // entries
 const VALUES_OF = 2000; // runs whose values are looked at: the newest
 const UNFINISHED = /\.(l|la|las|last|m|mi|min|ma|max|c|co|cou|coun|count)?$/;
 
@@ -41,8 +43,7 @@ export async function valuesOf(here) {
 
 /** The entries of the config that are not the same in all of some runs, as fields. */
 export async function differing(here, uuids) {
-  const configs = [];
-  for (const uuid of uuids) configs.push(new Map(configCells((await read(api.run(here, uuid))).config)));
-  const fields = new Set(configs.flatMap((config) => [...config.keys()]));
-  return [...fields].filter((field) => !configs.every((config) => same(config.get(field), configs[0].get(field))));
+  const { config } = await fieldsWith(here, "", CONFIG_MAX);
+  const rows = [...(await rowsOf(here, uuids, config)).values()];
+  return config.filter((field) => !rows.every((row) => same(row[field], rows[0][field])));
 }

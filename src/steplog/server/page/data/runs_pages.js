@@ -6,7 +6,8 @@ import { Wrong, readChanged } from "./api.js";
 import { lasting } from "./life.js";
 import { json } from "./values.js";
 
-const FIRST = 50; // rows of the first page
+const FIRST = 50; // rows of the first page, at least
+const FIRST_MAX = 1000; // where more are needed, it has few, which come sooner
 const NEXT = [200, 1000]; // of the second, and of those after it
 const FAR = 3000; // where so many rows are missing, pages are larger, and shown some at a time
 const LARGE = 2500;
@@ -21,7 +22,7 @@ const CELLS_MAX = 200_000; // of a page, by the server
  * A page goes on from a place in the order, not from a count: pages stay disjoint while runs come and go between them.
  */
 export class RunPages {
-  #pages = []; // {after, rows, next, tag, path}; `after` is where the page begins, null at the top
+  #pages = []; // {after, limit, rows, next, tag, path}; `after` is where the page begins, null at the top
   #tail = []; // rows that are to be read anew, and stand below the pages until then
   #isFresh = false; // there are rows that `rows` does not have
   #round = 0; // the page that is asked for again besides those that are seen
@@ -49,26 +50,34 @@ export class RunPages {
    */
   async read(question, needed, isCurrent) {
     const known = this.#question;
-    if (this.#refused && same(this.#refused, question)) return false;
+    if (this.#refused && same(this.#refused, question)) {
+      // The rows that are there are still kept up to date.
+      return known === null ? false : this.#goOn(this.#seen(needed()), needed, isCurrent);
+    }
     this.#refused = null;
     const anew = known === null || known.where !== question.where || known.sort !== question.sort;
     let changed = anew;
     try {
-      if (anew) {
-        if (!(await this.#begin(question, isCurrent))) return true;
-      } else {
-        this.#question = question;
-        for (const page of this.#seen(needed())) changed = (await this.#again(page, isCurrent)) || changed;
-      }
-      while (isCurrent() && this.#isShort(needed())) changed = (await this.#more(needed().least, isCurrent)) || changed;
-      this.#show();
+      if (anew && !(await this.#begin(question, needed().least, isCurrent))) return true;
+      this.#question = question;
+      changed = (await this.#goOn(anew ? [] : this.#seen(needed()), needed, isCurrent)) || anew;
       if (isCurrent()) this.wrong.value = "";
     } catch (error) {
       if (!(error instanceof Wrong)) throw error;
       if (!isCurrent()) return true;
+      if (!anew) this.#question = known;
       this.#refused = question;
       this.wrong.value = error.message;
     }
+    return changed;
+  }
+
+  /** Ask for pages again, and for those that are missing. */
+  async #goOn(pages, needed, isCurrent) {
+    let changed = false;
+    for (const page of pages) changed = (await this.#again(page, isCurrent)) || changed;
+    while (isCurrent() && this.#isShort(needed())) changed = (await this.#more(needed().least, isCurrent)) || changed;
+    this.#show();
     return changed;
   }
 
@@ -85,9 +94,10 @@ export class RunPages {
     this.#show();
   }
 
-  async #begin(question, isCurrent) {
-    const page = { after: null, rows: [], next: null, tag: null };
-    const { body, known } = await this.#ask(page, question, FIRST);
+  async #begin(question, least, isCurrent) {
+    const limit = least < FIRST_MAX ? Math.max(FIRST, least + 1) : FIRST;
+    const page = { after: null, limit, rows: [], next: null, tag: null };
+    const { body, known } = await this.#ask(page, question, limit);
     if (!isCurrent()) return false;
     this.#question = question;
     this.#pages = [page];
@@ -112,7 +122,7 @@ export class RunPages {
     const at = this.#pages.indexOf(page);
     if (at === -1 || !isCurrent()) return false;
     const isLast = at === this.#pages.length - 1;
-    const limit = isLast ? Math.max(FIRST, page.rows.length) : page.rows.length + SLACK;
+    const limit = isLast ? Math.max(page.limit, page.rows.length) : page.rows.length + SLACK;
     const { body, known } = await this.#ask(page, this.#question, limit);
     if (!isCurrent() || !this.#pages.includes(page)) return false;
     if (!body) {
@@ -127,9 +137,9 @@ export class RunPages {
 
   async #more(least, isCurrent) {
     const last = this.#pages.at(-1);
-    const page = { after: last.next, rows: [], next: null, tag: null };
     const isFar = least - this.#count() > FAR;
     const limit = isFar ? LARGE : NEXT[Math.min(this.#pages.length, NEXT.length) - 1];
+    const page = { after: last.next, limit, rows: [], next: null, tag: null };
     const { body, known } = await this.#ask(page, this.#question, limit);
     if (!isCurrent() || this.#pages.at(-1) !== last) return false;
     this.#pages.push(page);

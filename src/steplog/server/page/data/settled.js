@@ -1,4 +1,5 @@
-// What a signal comes to while it is changed by a gesture: the first change at once, of others the last one.
+// What signals come to: while one is changed by a gesture, the first change at once, of others the last one; and when
+// something is so.
 
 import { effect, signal } from "../ui.js";
 
@@ -20,4 +21,11 @@ export function settled(source, ms) {
     clearTimeout(timer);
   };
   return { value, stop };
+}
+
+/** Resolves once a function of signals gives something true. */
+export async function until(holds) {
+  let end;
+  await new Promise((done) => (end = effect(() => void (holds() && done()))));
+  end();
 }

@@ -11,6 +11,7 @@ const UNSEEN = new RegExp(
   ].map(({ source }) => source).join("|"),
   "g",
 );
+const ANY = /[^]/g;
 const GROUPED = new Intl.NumberFormat("en-US", { maximumFractionDigits: 20 });
 const SHORT = new Intl.NumberFormat("en-US", { notation: "compact", maximumSignificantDigits: 6 });
 const TEXT_MAX = 20_000;
@@ -54,9 +55,9 @@ export function shown(value) {
   return cut(visible(typeof value === "string" ? value : json(value)));
 }
 
-/** Escape invisible characters; newlines and tabs too, unless `lines`. */
+/** Escape invisible characters; newlines and tabs too, unless `lines`; spaces where there is nothing else. */
 export function visible(text, { lines = false } = {}) {
-  return text.replace(UNSEEN, (found) =>
+  return text.replace(lines || text.trim() ? UNSEEN : ANY, (found) =>
     lines && (found === "\n" || found === "\t") ? found : `\\u${found.charCodeAt(0).toString(16).padStart(4, "0")}`,
   );
 }

@@ -10,9 +10,12 @@ const BUCKETS_OF_MANY = 0.75;
 const FRAME_MS = 12; // of drawing in one frame
 
 export class Board {
-  /** `runs` is a signal of the shown runs, `emphasis` one of the uuid of the run that is pointed at, or null. */
-  constructor({ here, view, runs, names, emphasis = signal(null) }) {
-    Object.assign(this, { here, view, runs, names, emphasis });
+  /**
+   * `runs` is a signal of the shown runs, `emphasis` one of the uuid of the run that is pointed at, or null. What
+   * `coarser` has, other curves, is drawn until its own have come.
+   */
+  constructor({ here, view, runs, names, emphasis = signal(null), coarser = null }) {
+    Object.assign(this, { here, view, runs, names, emphasis, coarser });
     this.curves = new Curves({ here, runs, view });
     this.cursor = signal(null); // {x, chart}: where the cursor is, and in which chart
     this.tasks = new Map();

@@ -42,18 +42,21 @@ class Drawing {
       onHover: (x, id = null) => (cursor.value = x === null ? null : { x, id, key: chart.key }),
       onPick: (id) => board.pick(id),
     });
-    board.measure(element);
+    const measured = element.closest(".card") ?? element;
+    board.measure(measured);
+    this.sizes = new ResizeObserver(() => board.measure(measured));
+    this.sizes.observe(measured);
+    const coarse = chart.names.map((name) => board.coarser?.found(name));
     const wanted = chart.names.map((name) => curves.want(name));
     this.ends = [
-      effect(() => this.#follow(wanted)),
+      effect(() => this.#follow(wanted.map((each, at) => each.value ?? coarse[at]?.value ?? null))),
       effect(() => this.#point(cursor.value)),
       effect(() => this.plot.emphasise(emphasis.value ? [emphasis.value] : [])),
     ];
   }
 
-  #follow(wanted) {
+  #follow(curves) {
     const { board, chart } = this;
-    const curves = wanted.map((each) => each.value);
     const runs = board.runs.value;
     const view = choices(board.view, chart);
     if (curves.every((each) => each === null)) return;
@@ -74,6 +77,7 @@ class Drawing {
     const { board, chart } = this;
     board.inFrame(this, null);
     this.ends.forEach((end) => end());
+    this.sizes.disconnect();
     this.plot.destroy();
     for (const name of chart.names) board.curves.release(name);
     if (board.cursor.peek()?.key === chart.key) board.cursor.value = null;

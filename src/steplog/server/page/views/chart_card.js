@@ -15,8 +15,11 @@ export function Card({ board, chart }) {
   const drawn = useSignal(null); // the scene, once the chart has been drawn
   const id = useId();
   useEffect(() => {
-    // Asked for before the chart is made.
-    const ask = (is) => chart.names.forEach((name) => (is ? board.curves.want(name) : board.curves.release(name)));
+    // Asked for before the chart is made, as finely as it will be wide.
+    const ask = (is) => {
+      if (is) board.measure(element.current);
+      chart.names.forEach((name) => (is ? board.curves.want(name) : board.curves.release(name)));
+    };
     const stop = board.whenNear(element.current, (is) => {
       if (is !== near.peek()) ask(is);
       near.value = is;
@@ -64,7 +67,13 @@ export function Title({ chart, drawn }) {
     const stroke = line && html`<${Stroke} colour="currentcolor" dashes=${line.dashes} /> `;
     return html`${at > 0 && " + "}${stroke}<bdi key=${name}>${folder}<span>${own}</span></bdi>`;
   });
-  return html`<span class=${parts.length > 1 ? "paths cut" : "path"}>${parts}</span>`;
+  return html`<span class=${parts.length > 1 ? "paths cut" : "path"} onCopy=${copied}>${parts}</span>`;
+}
+
+/** Copy a name in one line: its parts are laid out side by side, as blocks. */
+function copied(event) {
+  event.clipboardData.setData("text/plain", String(getSelection()).replaceAll("\n", ""));
+  event.preventDefault();
 }
 
 function Tools({ board, chart }) {

@@ -31,13 +31,13 @@ export function NoRun({ here }) {
   `;
 }
 
-/** Runs, none of which is shown, or none of which the filter finds. `total`: how many it finds. */
+/** Runs, none of which is shown, or none of which the filter finds. `total`: how many it finds, null of a wrong one. */
 export function NoRunShown({ view, total }) {
-  if (total === 0 && view.where.value) {
+  if (!total && view.where.value) {
     return html`
       <${Empty} title="No run matches">
         <p>No run of this project matches <bdi>“${visible(view.where.value)}”</bdi>.</p>
-        <${Button} onClick=${() => (view.where.value = "")}>Clear the filter<//>
+        <${Button} onClick=${() => (view.where.value = "")}>Show all runs<//>
       <//>
     `;
   }
@@ -46,11 +46,9 @@ export function NoRunShown({ view, total }) {
     view.added.value = [];
     view.removed.value = [];
   });
-  const filtered = Boolean(view.where.value.trim());
   return html`
     <${Empty} title="No run is shown">
-      <p>Tick runs in the table to see their charts here${filtered ? ", or filter the table by other words" : ""}.</p>
-      ${filtered && html`<${Button} onClick=${() => (view.where.value = "")}>Clear the filter<//>`}
+      <p>Tick runs in the table to see their charts here.</p>
       <${Button} onClick=${first}>Show the first 10 runs<//>
     <//>
   `;

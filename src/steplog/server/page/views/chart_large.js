@@ -26,7 +26,7 @@ export function LargeChart({ board, sections, numeric }) {
 /** `at` is its place among `all`, -1 where the search does not find it. Its curves are finer than the panel's. */
 function Large({ panel, all, at, chart }) {
   const { view } = panel;
-  const board = useMemo(() => new Board(panel), []);
+  const board = useMemo(() => new Board({ ...panel, coarser: panel.curves }), []);
   useEffect(() => () => board.end(), []);
   const drawn = useSignal(null);
   const isAlone = all.length < 2 || at < 0;

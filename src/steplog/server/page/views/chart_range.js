@@ -15,7 +15,9 @@ export function RangeChoice({ view }) {
   const range = view.range.value;
   const x = view.x.value;
   const words = range ? rangeText(x, range) : "all";
-  const text = html`<span class="muted">${NOUN[x]}:</span> <span class="cut">${words}</span><${Icon} name="down" />`;
+  const text = html`
+    <span class="muted">${NOUN[x]}:</span> <span class="cut" title=${words}>${words}</span><${Icon} name="down" />
+  `;
   return html`
     <${Popover} label="Range of ${UNIT[x]}" text=${text} class="range-popover">
       ${(close) => html`<${Ends} view=${view} x=${x} onDone=${close} />`}

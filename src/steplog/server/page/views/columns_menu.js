@@ -16,7 +16,6 @@ import { tell } from "./parts/toast.js";
 
 const LISTED_MAX = 60; // of each kind; others are found by their name
 const AGGREGATES = ["last", "min", "max", "count"];
-const COMPARED_MAX = 100; // runs
 
 export function ColumnsMenu({ here, view, runs }) {
   const begin = (panel) => panel.querySelector("input").focus();
@@ -98,7 +97,7 @@ function Metric({ name, chosen, onChange }) {
 
 /** Show as columns what is not the same in the config of all shown runs; other columns of the config go. */
 async function showDiffering(here, view, runs) {
-  const uuids = runs.shown.value.slice(0, COMPARED_MAX).map(({ uuid }) => uuid);
+  const uuids = runs.shown.value.map(({ uuid }) => uuid);
   try {
     const fields = await differing(here, uuids);
     const of = (kind) => fieldsOf(runs).slice(1).filter((field) => partsOf(field).kind === kind);

@@ -1,5 +1,6 @@
 // Deleting runs, which can be undone: a day in the trash.
 
+import { web } from "../data/address.js";
 import { changeAll, discard, restore } from "../data/edits.js";
 import { needKey } from "../data/session.js";
 import { many } from "../data/values.js";
@@ -19,10 +20,9 @@ export async function deleteRuns(here, uuids, told = {}) {
     failed(left, failure(error, "deleted"), () => deleteRuns(here, left, told));
   } else {
     const undo = () => restoreRuns(here, uuids, told);
-    tell(`Deleted ${many(uuids.length, "run")}; the trash keeps ${uuids.length === 1 ? "it" : "them"} for a day.`, {
-      text: "Undo",
-      onClick: undo,
-    });
+    const them = uuids.length === 1 ? "it" : "them";
+    const text = `Deleted ${many(uuids.length, "run")}; the trash keeps ${them} for a day.`;
+    tell(text, { text: "Undo", onClick: undo }, { text: "Trash", href: web.trash(here) });
   }
 }
 

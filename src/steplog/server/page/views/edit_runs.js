@@ -1,6 +1,5 @@
 // Editing several runs at once: their tags, their group, the trash.
 
-import { web } from "../data/address.js";
 import { changeAll, edit, retag } from "../data/edits.js";
 import { many, number } from "../data/values.js";
 import { html, useRef, useSignal } from "../ui.js";
@@ -32,7 +31,6 @@ export function EditRuns({ here, runs }) {
       <${Button} label="Edit tags" disabled=${disabled} onClick=${() => (open.value = "tags")}>Tags<//>
       <${Button} label="Edit group" disabled=${disabled} onClick=${() => (open.value = "group")}>Group<//>
       <${Button} kind="danger" disabled=${disabled} onClick=${discard}>Delete<//>
-      <a href=${web.trash(here)}>Trash</a>
     </div>
     ${open.value === "tags" && html`<${EditTags} known=${tagsOf(runs, uuids)} ...${about} />`}
     ${open.value === "group" && html`<${EditGroup} ...${about} />`}

@@ -20,7 +20,8 @@ export function RunsFilter({ here, view, runs, element }) {
   const { where } = view;
   useEffect(() => typing.take(where.value), [where.value]);
   const { options, at } = offer.value;
-  const wrong = isSettled.value ? runs.wrong.value : "";
+  const kept = runs.total.value === null ? "" : " The runs below are those from before.";
+  const wrong = isSettled.value && runs.wrong.value ? `${runs.wrong.value}${kept}` : "";
   const option = (text, index) => html`
     <li key=${text} id="${id}-${index}" role="option" aria-selected=${String(index === at)}
       onPointerDown=${(event) => typing.complete(text, event)}><bdi>${visible(text)}</bdi></li>

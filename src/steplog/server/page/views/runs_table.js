@@ -1,11 +1,13 @@
 // The table of a project's runs: what it is filtered, grouped and sorted by, and which of the runs are shown in charts.
 
+import { web } from "../data/address.js";
 import { many, number } from "../data/values.js";
-import { html, useEffect, useRef, useSignal } from "../ui.js";
+import { html, useLayoutEffect, useRef, useSignal } from "../ui.js";
 import { ColumnsMenu } from "./columns_menu.js";
 import { EditRuns } from "./edit_runs.js";
 import { Button } from "./parts/button.js";
 import { Select } from "./parts/choice.js";
+import { Icon } from "./parts/icon.js";
 import { RunsFilter } from "./runs_filter.js";
 import { FilterMenu } from "./runs_filter_menu.js";
 import { RunsGrid } from "./runs_grid.js";
@@ -16,7 +18,7 @@ const FIRST = [0, 1, 3, 5, 10, 20, 50, 100, 200, 500, 1000];
 export function RunsTable({ here, view, runs }) {
   const filter = useRef(null);
   const isSelecting = useSignal(false);
-  useEffect(() => {
+  useLayoutEffect(() => {
     const focus = (event) => {
       if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey || isTyped(event.target)) return;
       if (document.querySelector("dialog[open]") || !filter.current?.checkVisibility()) return;
@@ -39,6 +41,9 @@ export function RunsTable({ here, view, runs }) {
           <${GroupMenu} here=${here} view=${view} />
           <${ColumnsMenu} here=${here} view=${view} runs=${runs} />
           <${Button} kind="quiet" icon="edit" aria-pressed=${String(isSelecting.value)} onClick=${select}>Select<//>
+          <a class="button quiet bare trash" href=${web.trash(here)} aria-label="Trash" title="Trash: what was deleted">
+            <${Icon} name="trash" />
+          </a>
         </div>
         ${isSelecting.value && html`<${EditRuns} here=${here} runs=${runs} />`}
         <${Count} view=${view} runs=${runs} />

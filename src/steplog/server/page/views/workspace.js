@@ -34,8 +34,7 @@ function Panels({ here, view, runs, names }) {
   const open = useSignal(false); // whether the table is, on a narrow window
   const start = useMemo(() => Math.max(START[0], Math.min(START[1], 0.3 * innerWidth)), []);
   const most = () => Math.max(LEAST, innerWidth - CHARTS_LEAST);
-  // Which runs are shown is known once the table is.
-  const known = useComputed(() => (runs.total.value === null && !runs.wrong.value ? null : names.all.value));
+  const known = useComputed(() => (runs.isKnown.value || runs.shown.value.length ? names.all.value : null));
   const aside = html`
     <div class="beside-tabs">
       <${Live} rows=${runs.rows} shown=${runs.shown} /><${SavedViews} here=${here} view=${view} />

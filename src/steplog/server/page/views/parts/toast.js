@@ -6,18 +6,18 @@ import { Button } from "./button.js";
 const SHOWN_MS = 6000;
 const WITH_ACTION_MS = 12_000;
 
-const told = signal(null); // {text, action, number}
+const told = signal(null); // {text, action, link, number}
 let number = 0;
 
-/** Say something; `action`: `{text, onClick}`. What was said before goes. */
-export function tell(text, action = null) {
-  told.value = { text, action, number: ++number };
+/** Say something; `action`: `{text, onClick}`, `link`: `{text, href}`. What was said before goes. */
+export function tell(text, action = null, link = null) {
+  told.value = { text, action, link, number: ++number };
 }
 
 /** Where it is said. It stays while it is pointed at or has the focus. */
 export function Toast() {
   const element = useRef(null);
-  const { text, action, number: which } = told.value ?? {};
+  const { text, action, link, number: which } = told.value ?? {};
   useEffect(() => {
     if (which === undefined) return undefined;
     const { current } = element;
@@ -33,6 +33,9 @@ export function Toast() {
   };
   const button = action && html`<${Button} kind="quiet" onClick=${act}>${action.text}<//>`;
   return html`
-    <div class="toast" ref=${element} popover="manual" hidden=${!text}><span role="status">${text}</span>${button}</div>
+    <div class="toast" ref=${element} popover="manual" hidden=${!text}>
+      <span role="status">${text}</span>${link && html`<a class="button quiet" href=${link.href}>${link.text}</a>`}
+      ${button}
+    </div>
   `;
 }
