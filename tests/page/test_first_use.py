@@ -111,8 +111,56 @@ def test_heads_that_are_scrolled_under_the_name_do_not_reach_through_it(server, 
     )
     assert through == []
     browser.by_role("button", "Tags").focus()
-    for name in ("Duration", "Started", "Status"):
+    for name in browser.names("columnheader")[-2:0:-1]:
         browser.press("ArrowLeft")
         assert browser.focus == ("button", name)
         left, _, width, _ = browser.by_role("columnheader", "Name").box
         assert browser.by_role("columnheader", name).box[0] >= left + width - 1, name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("query", ["", "?range=1000,2000", "?range=10,30&x=relative"])
+def test_the_toolbar_has_room_for_what_is_zoomed_into(server, browser, query):
+    place, _ = sweep(server, f"toolbar {query[-8:]}", runs=1, metrics=1, steps=50)
+    for width in (1360, 1440, 1900):
+        browser.size(width, 900)
+        browser.open(address(server, place + query))
+        browser.wait("document.querySelector('.toolbar > .settings > .button .cut')")
+        words = "document.querySelector('.toolbar > .settings > .button .cut')"
+        seen = browser.run(f"[{words}.scrollWidth, {words}.clientWidth]")
+        assert seen[0] == seen[1] > 10, width
+
+
+@pytest.mark.slow
+def test_a_tip_goes_when_the_chart_is_scrolled_away_and_is_below_a_finger(server, browser):
+    place, _ = sweep(server, "tips", runs=2, metrics=8, steps=20)
+    browser.size(1200, 500)
+    browser.open(address(server, place))
+    chart = browser.by_role("group", re.compile("^train/metric_0"))
+    chart.hover()
+    browser.wait("document.querySelector('.tip tr')")
+    browser.wheel(*chart.middle(), down=100)
+    browser.wait("!document.querySelector('.tip')")
+    browser.size(390, 844)
+    browser.open(address(server, place))
+    browser.wait(f"{DRAWN} > 0")
+    browser._fingers("touchStart", [chart.middle()])
+    browser.wait("document.querySelector('.tip tr')")
+    tip = browser.run("document.querySelector('.tip').getBoundingClientRect().top")
+    browser._fingers("touchEnd", ())
+    _, top, _, height = chart.box
+    assert tip >= top + height - 1
+
+
+@pytest.mark.slow
+def test_runs_stay_selected_while_their_deletion_asks_for_a_key(server, browser):
+    place, _ = sweep(server, "kept", runs=2, metrics=1, steps=5)
+    browser.open(address(server, place))
+    browser.by_role("button", "Select").click()
+    browser.by_role("checkbox", "Select run 1").click()
+    browser.by_role("button", "Delete").click()
+    dialog = browser.by_role("dialog", "Sign in to edit")
+    dialog.found()
+    browser.press("Escape")
+    dialog.gone()
+    assert browser.by_role("checkbox", "Select run 1").states["checked"] == "true"

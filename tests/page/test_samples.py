@@ -231,6 +231,26 @@ def test_samples_of_several_runs_are_side_by_side_at_the_nearest_step(server, br
 
 
 @pytest.mark.slow
+def test_what_differs_in_objects_and_tables_of_two_runs_is_marked(server, browser):
+    place = project(server, "beside each other")
+    for name, seen in (("a", 1), ("b", 2)):
+        tree = {"seen": seen, "labels": ["cat", f"dog {name}"], "threshold": 0.5} | (
+            {"only": None} if seen == 1 else {}
+        )
+        rows = [{"prompt": "2 + 2", "answer": "4"}, {"prompt": "3 + 3", "answer": f"{4 + seen}"}]
+        Live(server, place, name=name).log([("tree", text_of(tree), 0), ("rows", text_of(rows), 0)])
+    samples_of(server, browser, place, "&step=0&samples=tree")
+    marks = "[...document.querySelectorAll('.sample mark')].map((each) => each.textContent).sort().join()"
+    browser.by_role("checkbox", "Mark differences").click()
+    browser.wait(f'{marks} === \'"dog a","dog b",1,2,null\'')
+    browser.by_role("button", "rows").click()
+    browser.wait(f"{marks} === '5,6'")
+    browser.by_role("button", "Sort by answer", nth=0).click(count=2)
+    browser.by_role("checkbox", "Mark differences").click()
+    browser.wait(f"{marks} === ''")
+
+
+@pytest.mark.slow
 def test_samples_with_a_text_in_them_are_found_among_all(server, browser):
     records = [("words", text_of(f"sample {at} {'Needle' if at % 1000 == 7 else 'hay'}"), at) for at in range(5000)]
     run = filled(server, "search", [*records, ("words", text_of({"deep": ["needle"]}), 9000)])

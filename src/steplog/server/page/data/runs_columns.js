@@ -4,8 +4,9 @@ import { signal } from "../ui.js";
 import { keysOf } from "./runs_cells.js";
 import { visible } from "./values.js";
 
-/** Fields that are columns until others are chosen; usual metrics follow. */
-const USUAL = ["status", "started", "duration", "tag"];
+/** Fields that are columns until others are chosen, beside usual metrics: by these runs are found in a narrow table. */
+const BEFORE = ["status"];
+const AFTER = ["started", "duration", "tag"];
 const METRICS_MAX = 4;
 const WORDS = "loss|acc|accuracy|reward|return|score|f1|auc|bleu|error|ppl|perplexity|mae|mse|rmse|iou|map";
 const TELLING = new RegExp(`(^|[/_.-])(${WORDS})($|[/_.-])`, "i");
@@ -43,7 +44,7 @@ export function isField(text) {
   return Object.hasOwn(TITLES, text) || (isWritten && (/^config\.[^.]/.test(text) || TOLD.test(text)));
 }
 
-export const columnsOf = (chosen, metrics) => (chosen.length ? chosen : [...USUAL, ...metrics]);
+export const columnsOf = (chosen, metrics) => (chosen.length ? chosen : [...BEFORE, ...metrics, ...AFTER]);
 
 /** The last values of the metrics that tell most about a run. */
 export function usualMetrics(names) {

@@ -8,14 +8,16 @@ import { Tip } from "./chart_tip.js";
 /** `drawn` is a signal that gets the scene. */
 export function Canvas({ board, chart, drawn }) {
   const element = useRef(null);
-  const pointer = useMemo(() => signal(null), []); // where the pointer is, `{left, top}`; null: the keyboard reads
+  const pointer = useMemo(() => signal(null), []); // where the pointer is; null: the keyboard reads
   useEffect(() => {
     const drawing = new Drawing(element.current, board, chart, drawn);
     return () => drawing.end();
   }, [chart.key]);
-  const moved = ({ clientX: left, clientY: top }) => (pointer.value = { left, top });
+  const moved = ({ clientX: left, clientY: top, pointerType }) => {
+    pointer.value = { left, top, isFinger: pointerType === "touch" };
+  };
   return html`
-    <div class="chart-canvas" aria-busy=${String(!drawn.value)} onPointerMove=${moved}
+    <div class="chart-canvas" aria-busy=${String(!drawn.value)} onPointerMove=${moved} onPointerDown=${moved}
       onKeyDown=${() => (pointer.value = null)}>
       <div ref=${element}></div>
       <${NoValues} view=${board.view} drawn=${drawn} />

@@ -1,8 +1,8 @@
-// What is under the cursor: beside the pointer, or in the chart's corner while the keyboard reads.
+// What is under the cursor: beside the pointer, or beside the chart while a finger or the keyboard reads.
 
 import { readoutOf } from "../charts/readout.js";
 import { many, visible } from "../data/values.js";
-import { html, useLayoutEffect, useRef } from "../ui.js";
+import { html, useEffect, useLayoutEffect, useRef } from "../ui.js";
 import { Stroke } from "./chart_legend.js";
 
 const AWAY = 16; // pixels from the pointer
@@ -15,6 +15,8 @@ export function Tip({ board, chart, drawn, pointer }) {
   const readout = at?.key === chart.key ? readoutOf(drawn.value, at.x, { most: ROWS_MAX, chosen: at.id }) : null;
   const place = pointer.value;
   useLayoutEffect(() => readout && put(element.current, place));
+  const isThere = readout !== null;
+  useEffect(() => (isThere ? onScrollOf(element.current, () => (board.cursor.value = null)) : undefined), [isThere]);
   if (!readout) return null;
   const row = ({ id, label, value, extremes, ...line }) => html`
     <tr key=${id} class=${id === at.id ? "pointed" : ""}>
@@ -32,11 +34,25 @@ export function Tip({ board, chart, drawn, pointer }) {
   `;
 }
 
-/** Beside the pointer, on the side that has the room. */
+/** Calls `gone` when an element is scrolled away from where it is. */
+function onScrollOf(element, gone) {
+  const scrolled = ({ target }) => target.contains(element.parentElement) && gone();
+  addEventListener("scroll", scrolled, { capture: true, passive: true });
+  return () => removeEventListener("scroll", scrolled, { capture: true });
+}
+
+/** Beside the pointer, on the side that has the room; for a finger and the keyboard below the chart, or above it. */
 function put(element, place) {
   const { width, height } = element.getBoundingClientRect();
   const chart = element.parentElement.getBoundingClientRect();
-  const { left, top } = place ?? { left: chart.right - width - AWAY, top: chart.top - AWAY };
+  if (!place || place.isFinger) {
+    const [below, above] = [chart.bottom, chart.top - height];
+    const top = below + height <= innerHeight - 4 ? below : above >= 4 ? above : chart.top;
+    element.style.left = `${Math.max(4, chart.right - width)}px`;
+    element.style.top = `${top}px`;
+    return;
+  }
+  const { left, top } = place;
   const beside = left + AWAY + width <= innerWidth - 4 ? left + AWAY : left - AWAY - width;
   element.style.left = `${Math.max(4, beside)}px`;
   element.style.top = `${Math.max(4, Math.min(top + AWAY, innerHeight - height - 4))}px`;

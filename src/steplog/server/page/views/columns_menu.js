@@ -102,7 +102,7 @@ async function showDiffering(here, view, runs) {
     const fields = await differing(here, uuids);
     const of = (kind) => fieldsOf(runs).slice(1).filter((field) => partsOf(field).kind === kind);
     const wanted = fields.slice(0, COLUMNS_MAX - of("run").length - of("metric").length);
-    view.columns.value = [...of("run"), ...wanted, ...of("metric")];
+    view.columns.value = [...wanted, ...of("metric"), ...of("run")]; // what is asked about is seen first
     const more = fields.length > wanted.length ? `, of which ${number(wanted.length)} are shown` : "";
     const differ = fields.length ? `Entries of the config that differ: ${number(fields.length)}${more}.` : "";
     tell(differ || `The config is the same in ${many(uuids.length, "run")}.`);

@@ -18,10 +18,11 @@ export function EditRuns({ here, runs }) {
   const open = useSignal(null); // "tags" or "group"
   const uuids = [...runs.selected.value];
   const disabled = uuids.length === 0;
-  const discard = () => {
+  const onDeleted = (gone) => {
     runs.selected.value = new Set();
-    deleteRuns(here, uuids, { onDeleted: (gone) => runs.drop(gone), onRestored: () => runs.refresh() });
+    runs.drop(gone);
   };
+  const discard = () => deleteRuns(here, uuids, { onDeleted, onRestored: () => runs.refresh() });
   const close = () => (open.value = null);
   const about = { here, uuids, onClose: close, onSaved: () => runs.refresh() };
   return html`

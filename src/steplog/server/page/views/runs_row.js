@@ -33,10 +33,10 @@ export function RunRow({ here, runs, line, index, top, fields, active, selection
       <div class="name" role="gridcell">
         ${selection && html`
           <input type="checkbox" class="select" tabindex="-1" aria-label="Select ${name}" checked=${isSelected}
-            onClick=${select} />
+            title="Select it, to edit it" onClick=${select} />
         `}
         <input type="checkbox" class="show" tabindex="-1" aria-label="Show ${name}" checked=${isShown}
-          onClick=${show} />
+          title="Show it in the charts" onClick=${show} />
         <button type="button" class="swatch" tabindex="-1" aria-label="Show only ${name}" title="Show only this run"
           onClick=${() => runs.showOnly(uuid)}>
           <span class="dot" style=${{ background: runs.colours.value.get(uuid) }}></span>

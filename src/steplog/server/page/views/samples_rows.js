@@ -1,5 +1,6 @@
 // A list of objects with like keys as a table, which can be sorted: evaluations with prompt, answer and score.
 
+import { same } from "../data/runs_cells.js";
 import { json, numeric, number, shown, visible } from "../data/values.js";
 import { html, useMemo, useSignal } from "../ui.js";
 import { Button } from "./parts/button.js";
@@ -9,7 +10,8 @@ const COLUMNS_MAX = 40;
 const PAGE = 100;
 const TEXT_MAX = 2000; // characters of a cell
 
-export function SampleRows({ rows }) {
+/** `beside`: the value whose rows these are compared with, one by one, or null. */
+export function SampleRows({ rows, beside = null }) {
   const sort = useSignal(null); // {key, down}
   const most = useSignal(PAGE);
   const keys = useMemo(() => [...new Set(rows.flatMap((row) => Object.keys(row)))].slice(0, COLUMNS_MAX), [rows]);
@@ -27,13 +29,19 @@ export function SampleRows({ rows }) {
       </button>
     </th>
   `;
+  const places = useMemo(() => new Map(rows.map((row, at) => [row, at])), [rows]);
+  const differs = (row, key) => {
+    const other = Array.isArray(beside) ? beside[places.get(row)] : null;
+    return beside !== null && !same(own(row, key), own(other ?? {}, key));
+  };
+  const cell = (row) => (key) => html`<${Cell} key=${key} value=${own(row, key)} differs=${differs(row, key)} />`;
   const left = sorted.length - most.value;
   return html`
     <div class="sample-rows" tabindex="0" role="group" aria-label="Samples in a table">
       <table>
         <thead><tr>${keys.map(head)}</tr></thead>
         <tbody>${sorted.slice(0, most.value).map((row, at) => html`
-          <tr key=${at}>${keys.map((key) => html`<${Cell} key=${key} value=${own(row, key)} />`)}</tr>`)}
+          <tr key=${at}>${keys.map(cell(row))}</tr>`)}
         </tbody>
       </table>
     </div>
@@ -45,14 +53,17 @@ export function SampleRows({ rows }) {
 const own = (row, key) => (Object.hasOwn(row, key) ? row[key] : undefined);
 const order = (down) => (down ? "descending" : "ascending");
 
-function Cell({ value }) {
+function Cell({ value, differs }) {
   const whole = useSignal(false);
   if (value === undefined) return html`<td></td>`;
-  if (typeof value === "number" || typeof value === "bigint") return html`<td class="number">${number(value)}</td>`;
+  const mark = (told) => (differs ? html`<mark class="differs">${told}</mark>` : told);
+  if (typeof value === "number" || typeof value === "bigint") {
+    return html`<td class="number">${mark(number(value))}</td>`;
+  }
   const text = textOf(value);
   const isCut = text.length > TEXT_MAX && !whole.value;
   return html`
-    <td><bdi>${isCut ? text.slice(0, TEXT_MAX) : text}</bdi>
+    <td><bdi>${mark(isCut ? text.slice(0, TEXT_MAX) : text)}</bdi>
       ${isCut && html`… <${Button} onClick=${() => (whole.value = true)}>Show all<//>`}</td>
   `;
 }

@@ -1,5 +1,6 @@
 // JSON as a tree: objects and lists open and close, and each entry's path can be copied.
 
+import { same } from "../data/runs_cells.js";
 import { cut, json, many, number, shown, visible } from "../data/values.js";
 import { html, useSignal } from "../ui.js";
 import { Button } from "./parts/button.js";
@@ -10,19 +11,22 @@ const DEEP = 2; // so many levels are open at first
 const FEW = 30; // entries of what is open at first
 const PAGE = 100;
 const LINE = 100; // characters
+const SAME = Symbol("same");
 
-export function SampleTree({ value }) {
-  return html`<ul class="sample-tree"><${Node} path="" value=${value} depth=${0} /></ul>`;
+/** `beside`: the value that this one is compared with, or null. */
+export function SampleTree({ value, beside = null }) {
+  return html`<ul class="sample-tree"><${Node} path="" value=${value} depth=${0} beside=${beside ?? SAME} /></ul>`;
 }
 
-function Node({ name, path, value, depth }) {
+/** `beside`: what is in the same place of the other value, `SAME` where nothing is compared. */
+function Node({ name, path, value, depth, beside }) {
   const entries = typeof value === "object" && value !== null ? entriesOf(value) : null;
   const open = useSignal(depth < DEEP && (entries?.length ?? 0) <= FEW);
   const key = name === undefined ? null : html`<span class="key"><bdi>${visible(String(name))}</bdi></span>`;
   const told = visible(path);
   const copy = path && html`<${Copy} text=${path} label="Copy the path ${told}" done="Copied ${told}." />`;
   if (!entries?.length) {
-    return html`<li><div class="entry">${key}<${Leaf} value=${value} />${copy}</div></li>`;
+    return html`<li><div class="entry">${key}<${Leaf} value=${value} beside=${beside} />${copy}</div></li>`;
   }
   const list = Array.isArray(value);
   const words = many(entries.length, list ? "item" : "key");
@@ -36,16 +40,18 @@ function Node({ name, path, value, depth }) {
         </button>
         ${copy}
       </div>
-      ${open.value && html`<${Entries} entries=${entries} path=${path} list=${list} depth=${depth + 1} />`}
+      ${open.value && html`<${Entries} entries=${entries} path=${path} list=${list} depth=${depth + 1}
+        beside=${beside} />`}
     </li>
   `;
 }
 
-function Entries({ entries, path, list, depth }) {
+function Entries({ entries, path, list, depth, beside }) {
   const most = useSignal(PAGE);
   const left = entries.length - most.value;
   const entry = ([name, value]) => html`
-    <${Node} key=${name} name=${name} path=${pathOf(path, name, list)} value=${value} depth=${depth} />
+    <${Node} key=${name} name=${name} path=${pathOf(path, name, list)} value=${value} depth=${depth}
+      beside=${beside === SAME ? SAME : within(beside, name)} />
   `;
   return html`
     <ul>
@@ -55,12 +61,17 @@ function Entries({ entries, path, list, depth }) {
   `;
 }
 
-function Leaf({ value }) {
+function Leaf({ value, beside }) {
   const text = typeof value === "string" ? JSON.stringify(value) : value === null ? "null" : null;
   const told = text === null ? (typeof value === "object" ? json(value) : shown(value)) : cut(visible(text));
   const kind = value === null ? "null" : typeof value === "bigint" ? "number" : typeof value;
-  return html`<span class="leaf ${kind}"><bdi>${told}</bdi></span>`;
+  const shownAs = beside === SAME || same(value, beside) ? told : html`<mark class="differs">${told}</mark>`;
+  return html`<span class="leaf ${kind}"><bdi>${shownAs}</bdi></span>`;
 }
+
+/** The entry of a value that may be anything. */
+const within = (value, name) =>
+  typeof value === "object" && value !== null && Object.hasOwn(value, name) ? value[name] : undefined;
 
 const entriesOf = (value) => (Array.isArray(value) ? value.map((each, at) => [at, each]) : Object.entries(value));
 

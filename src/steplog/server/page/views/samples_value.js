@@ -8,12 +8,12 @@ import { SampleTree } from "./samples_tree.js";
 
 const RENDERERS = {
   text: ({ value, find, beside }) => html`<${SampleText} text=${value} find=${find} beside=${beside} />`,
-  rows: ({ value }) => html`<${SampleRows} rows=${value} />`,
-  tree: ({ value }) => html`<${SampleTree} value=${value} />`,
+  rows: ({ value, beside }) => html`<${SampleRows} rows=${value} beside=${beside} />`,
+  tree: ({ value, beside }) => html`<${SampleTree} value=${value} beside=${beside} />`,
   plain: ({ value }) => html`<p class="sample-plain"><bdi>${shown(value)}</bdi></p>`,
 };
 
-/** `beside`: the value that a text is compared with, or null. */
+/** `beside`: the value that this one is compared with, or null. */
 export function SampleValue({ value, find, beside = null }) {
   return html`<${RENDERERS[kindOf(value)]} value=${value} find=${find} beside=${beside} />`;
 }

@@ -13,7 +13,7 @@ import { RunsTable } from "./runs_table.js";
 import { SavedViews } from "./saved_views.js";
 
 const NARROW = "(max-width: 760px)";
-const START = 380; // pixels of the table
+const START = [380, 440]; // pixels of the table: 30 % of a window, where that is between
 const LEAST = 240;
 const CHARTS_LEAST = 360;
 
@@ -32,6 +32,7 @@ export function Workspace({ here, view }) {
 function Panels({ here, view, runs, names }) {
   const narrow = useNarrow();
   const open = useSignal(false); // whether the table is, on a narrow window
+  const start = useMemo(() => Math.max(START[0], Math.min(START[1], 0.3 * innerWidth)), []);
   const most = () => Math.max(LEAST, innerWidth - CHARTS_LEAST);
   const known = useComputed(() => (runs.isKnown.value || runs.shown.value.length ? names.all.value : null));
   const aside = html`
@@ -45,7 +46,7 @@ function Panels({ here, view, runs, names }) {
       ${narrow && html`<${RunsButton} runs=${runs} open=${open} />`}
       ${(!narrow || open.value) && table}
       ${!narrow && html`<${Splitter} label="Width of the table" property="--runs-width" name="steplog-runs-width"
-        start=${START} least=${LEAST} most=${most} />`}
+        start=${start} least=${LEAST} most=${most} />`}
       <section class="charts-panel" aria-label="Metrics" hidden=${narrow && open.value}>
         <${ChartsPanel} here=${here} view=${view} runs=${runs.shown} names=${known} emphasis=${runs.emphasis}
           aside=${aside} total=${runs.total} />
