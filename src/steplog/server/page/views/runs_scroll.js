@@ -36,6 +36,7 @@ export class Scroll {
   keepInPlace(lines) {
     const before = this.#lines;
     this.#lines = lines;
+    if (!before.length) return;
     const first = Math.floor(this.element.scrollTop / this.height.value);
     if (first <= 0) return;
     const seen = before.slice(first, first + this.#count());
