@@ -162,6 +162,7 @@ def test_a_zoom_stays_while_points_come_and_gives_way_to_another_range(browser, 
 
 
 def test_gestures_draw_once_a_frame(browser, chart):
+    chart.run("await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")  # what is due
     chart.run("(window.drawn = 0, window.clear = plot.base.getContext('2d').clearRect, 1)")
     chart.run("(plot.base.getContext('2d').clearRect = function (...all) { drawn += 1; clear.apply(this, all); }, 1)")
     frames = """new Promise((done) => {
