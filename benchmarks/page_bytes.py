@@ -6,11 +6,8 @@ Four charts of a run that logs once a second; and the page of a run of 2,000 met
 from __future__ import annotations
 
 import sys
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +17,7 @@ from benchmarks.stage import ROOT, Stage
 sys.path.insert(0, str(ROOT / "tests"))
 
 from page.browser import Browser
-from page.looking import Live, address, curve, metric_names, project
+from page.looking import Live, address, curve, metric_names, project, writing
 from server.process import ServerProcess
 
 __all__ = ["figures"]
@@ -60,7 +57,9 @@ def figures(stage: Stage) -> Iterator[Figure]:
     with CountingBrowser(stage.new_directory()) as browser, ServerProcess(stage.new_directory()) as server:
         browser.size(1600, 1000)
         place = project(server, "live")
-        with _writing(Live(server, place)):
+        run = Live(server, place)
+        _log(run, 0, 3000)
+        with writing(lambda turn: _log(run, 3000 + 10 * turn, 10), every_s=1):
             _open(browser, address(server, place))
             value = _minute(browser, stage.pick(40, 15), stage.pick(120, 30))
         yield Figure(group=GROUP, name="four live charts", unit="B a minute", value=value, must=200e3, reach=50e3)
@@ -80,28 +79,6 @@ def _open(browser: Browser, url: str) -> None:
 def _minute(browser: CountingBrowser, after_s: float, seconds: float) -> int:
     browser.minute_bytes(after_s)
     return browser.minute_bytes(seconds)
-
-
-@contextmanager
-def _writing(run: Live) -> Iterator[None]:
-    """A run that logs ten steps a second, in batches."""
-    done = threading.Event()
-    log = partial(_log, run)
-    log(0, 3000)
-
-    def write() -> None:
-        step = 3000
-        while not done.wait(1):
-            log(step, 10)
-            step += 10
-
-    thread = threading.Thread(target=write)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
 
 
 def _log(run: Live, first: int, steps: int) -> None:

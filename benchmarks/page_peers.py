@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.peers.measure import installed
-from benchmarks.stage import KEY, ROOT, Stage
+from benchmarks.stage import KEY, ROOT, Stage, end_process
 from steplog import instance
 from steplog.formats.tfevents.encoding import float_events, framed, version_event
 
@@ -180,12 +180,7 @@ def _process(
 
         yield _wait(url)
     finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end_process(process)
 
 
 def _wait(found: Callable[[], Any]) -> Any:

@@ -25,13 +25,23 @@ from typing import Any
 
 from steplog.server.sqlite.reading import RunReader, snapshot_of
 
-__all__ = ["Server", "Stage"]
+__all__ = ["Server", "Stage", "end_process"]
 
 ROOT = Path(__file__).resolve().parent.parent
 KEY = "a-key-of-the-benchmarks-0123456789"
 SERVER_START_S = 30.0
 PACKED_TIMEOUT_S = 120.0
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+
+
+def end_process(process: subprocess.Popen[Any]) -> None:
+    """Terminate a process; kill one that does not end by itself."""
+    process.terminate()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 @dataclass
@@ -159,12 +169,7 @@ class Stage:
             yield Server(process, _address(process), database)
         finally:
             process.send_signal(signal.SIGCONT)
-            process.terminate()
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            end_process(process)
 
     def child(
         self,

@@ -158,14 +158,14 @@ def sweep(
 
 
 @contextlib.contextmanager
-def writing(run: Live, records: Callable[[int], Sequence[Any]], every_s: float = 0.2) -> Iterator[None]:
-    """A block beside which a run is written: ``records(n)`` are delivered at its n-th turn."""
+def writing(log: Callable[[int], object], every_s: float) -> Iterator[None]:
+    """A block beside which runs go on: ``log(n)`` is called at the n-th turn, from 0."""
     ended = threading.Event()
 
     def write() -> None:
         turn = 0
         while not ended.wait(every_s):
-            run.log(records(turn))
+            log(turn)
             turn += 1
 
     thread = threading.Thread(target=write)

@@ -156,7 +156,7 @@ function fillArea(context, { x, low, high }, from, to, view) {
  * Calls `fill(left, top, width, height)` for the columns of a band, in whole pixels: each bucket reaches to its place
  * from that of the one before, or by its width. What is not above 0 on a log axis reaches to the bottom.
  */
-export function eachColumn({ x, low, high, bucket }, from, to, view, fill) {
+function eachColumn({ x, low, high, bucket }, from, to, view, fill) {
   const bottom = view.top + view.height;
   const right = view.left + view.width;
   const pixel = (value) => Math.floor(Math.max(view.left, Math.min(right, view.x(value))));

@@ -41,7 +41,7 @@ function durationTicks([low, high], count) {
 }
 
 /** Seconds in units down to one of `least` seconds, such as `1 h 30 min`; less than a minute in three digits. */
-export function durationText(seconds, least = 1) {
+function durationText(seconds, least = 1) {
   if (seconds < 0) return `−${durationText(-seconds, least)}`;
   if (seconds < MINUTE) return seconds === 0 ? "0" : `${WHOLE.format(Number(seconds.toPrecision(3)))} s`;
   let left = Math.round(seconds / least) * least;

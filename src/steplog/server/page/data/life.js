@@ -1,6 +1,6 @@
 // How a run goes: status, silence, duration, resumptions, from its JSON. `cli` has the same rules.
 
-import { fullDate, since, span } from "./time.js";
+import { since, span } from "./time.js";
 import { many, visible } from "./values.js";
 
 const QUIET_MS = 5 * 60_000;
@@ -50,11 +50,4 @@ export function statusOf(run) {
   const quiet = silent === null ? "" : `, not heard of for ${span(silent, 1)}`;
   const kind = silent === null ? (known ? status.toLowerCase() : "") : "unheard";
   return { text: visible(status) + quiet, kind, meaning: known ? STATUSES[status] : "" };
-}
-
-/** When it was started and ended, in full, and by whom. */
-export function datesInFull(run) {
-  const { ended, status, user } = run;
-  const end = ended && status !== "RUNNING" ? `, ended ${fullDate(ended)}` : "";
-  return `started ${fullDate(startOf(run))}${end}, by ${visible(user.username)}`;
 }

@@ -1,6 +1,6 @@
 // What a run's client could not deliver, in words, from the report that it sends. `lost` is an upper bound, or null.
 
-import { many, number, visible } from "./values.js";
+import { number, visible } from "./values.js";
 
 /** Sentences; `stored` is the number of values that the server has. */
 export function lossLines(report, stored) {
@@ -16,20 +16,6 @@ export function lossLines(report, stored) {
     lost === null && "an unknown number of values was lost with a killed process's memory",
     line(rejected, "refused by the server and set aside in a file"),
   ].filter(Boolean);
-}
-
-/** The mark in a list of runs; null if nothing is missing. */
-export function lossMark(report) {
-  if (!report) return null;
-  const { dropped, abandoned, lost, rejected } = report;
-  const missing = sum(dropped) + abandoned + (lost ?? 0);
-  const why = reasons(dropped);
-  const words = [
-    missing > 0 && `${lost ? "up to " : ""}${many(missing, "value")} lost${why && `: ${why}`}`,
-    lost === null && "an unknown number of values lost",
-    rejected > 0 && `${number(rejected)} refused by the server`,
-  ].filter(Boolean);
-  return words.length ? words.join("; ") : null;
 }
 
 const sum = (dropped) => Object.values(dropped).reduce((total, count) => total + count, 0);

@@ -19,7 +19,7 @@ export function SampleValue({ value, find, beside = null }) {
 }
 
 /** The kind of a value, a key of `RENDERERS`. */
-export function kindOf(value) {
+function kindOf(value) {
   if (typeof value === "string") return "text";
   if (typeof value !== "object" || value === null) return "plain";
   return Array.isArray(value) && areAlike(value) ? "rows" : "tree";
