@@ -7,6 +7,7 @@ import io
 import math
 import sqlite3
 import tarfile
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +120,8 @@ def test_an_experiment_and_a_run_of_the_folder_may_be_given_alone(folder):
 def test_what_is_not_of_mlflow_is_not_recognized(tmp_path):
     (tmp_path / "meta.yaml").write_text("title: something else\n")
     (tmp_path / "text.db").write_text("not a database")
-    sqlite3.connect(tmp_path / "other.db").executescript("CREATE TABLE metrics (key, value); CREATE TABLE runs (a)")
+    with closing(sqlite3.connect(tmp_path / "other.db")) as other:
+        other.executescript("CREATE TABLE metrics (key, value); CREATE TABLE runs (a)")
     assert not any(map(mlflow.recognizes, [tmp_path, *tmp_path.iterdir(), tmp_path / "missing"]))
 
 
@@ -130,7 +132,7 @@ def test_a_source_that_grew_gives_the_same_records_first(source, monkeypatch):
         with file.open("a") as lines:
             lines.write("1700000000005 5.0 5\n1700000000006 6.")  # the last one is being written
     else:
-        with sqlite3.connect(source) as connection:
+        with closing(sqlite3.connect(source)) as connection, connection:
             (run,) = connection.execute("SELECT run_uuid FROM runs WHERE name = 'going'").fetchone()
             connection.execute("INSERT INTO metrics VALUES ('loss', 5.0, 1700000000005, ?, 5, 0)", (run,))
     monkeypatch.setattr(sqlite_file, "BATCH_RECORDS", 2)
@@ -147,7 +149,7 @@ def test_reading_changes_nothing_and_leaves_nothing_beside(source):
 
 
 def test_a_long_run_is_read_in_batches_between_which_the_program_may_write(database, monkeypatch):
-    with sqlite3.connect(database) as connection:
+    with closing(sqlite3.connect(database)) as connection, connection:
         (run,) = connection.execute("SELECT run_uuid FROM runs WHERE name = 'child'").fetchone()
         rows = [(str(step % 3), step / 7, step, run, step) for step in range(20_000)]
         connection.executemany("INSERT INTO metrics VALUES (?, ?, ?, ?, ?, 0)", rows)
@@ -188,7 +190,7 @@ def test_a_damaged_source_is_named(database, folder):
     ],
 )
 def test_a_column_of_another_type_is_an_error_that_names_the_file(database, table, column, written):
-    with sqlite3.connect(database) as connection:
+    with closing(sqlite3.connect(database)) as connection, connection:
         connection.execute(f"UPDATE {table} SET {column} = ?", (written,))
     connection.close()
     with pytest.raises(FormatError, match=r"mlflow\.db: "):
@@ -196,7 +198,7 @@ def test_a_column_of_another_type_is_an_error_that_names_the_file(database, tabl
 
 
 def test_a_time_beyond_the_calendar_is_none(database):
-    with sqlite3.connect(database) as connection:
+    with closing(sqlite3.connect(database)) as connection, connection:
         connection.execute("UPDATE runs SET start_time = 9000000000000000000")
     connection.close()
     assert {run.info.started for run in mlflow.runs(database)} == {None}
@@ -275,6 +277,6 @@ def test_more_tags_than_a_run_has_are_counted():
 
 
 def test_nan_is_a_flag_in_the_database(database):
-    with sqlite3.connect(database) as connection:
+    with closing(sqlite3.connect(database)) as connection, connection:
         assert connection.execute("SELECT value FROM metrics WHERE is_nan").fetchall() == [(0.0,)]
     assert any(math.isnan(value) for *_, value in records(by_name(database)["first: a 'quoted' name"]))

@@ -6,6 +6,7 @@ import gzip
 import math
 import os
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,7 @@ def test_a_run_is_the_same_in_another_folder_and_two_of_one_name_are_two(tmp_pat
         assert ids == [run.info.id for run in trackio.runs(unpacked(tmp_path / "elsewhere", version))]
         assert len(set(ids)) == 2
     database = unpacked(tmp_path, "0.43")
-    with sqlite3.connect(database) as connection:
+    with closing(sqlite3.connect(database)) as connection, connection:
         connection.execute("UPDATE metrics SET run_name = 'first'")
         connection.execute("UPDATE configs SET run_name = 'first'")
     connection.close()
@@ -122,7 +123,7 @@ def test_a_project_that_is_written_is_read_as_it_is_and_reading_leaves_nothing(d
 def test_a_call_with_many_values_is_cut_into_batches(tmp_path):
     database = unpacked(tmp_path, "0.43")
     many = ", ".join(f'"m{number}": {number}' for number in range(BATCH_RECORDS + 5))
-    with sqlite3.connect(database) as connection:
+    with closing(sqlite3.connect(database)) as connection, connection:
         connection.execute("UPDATE metrics SET metrics = ? WHERE run_name = 'second'", (f"{{{many}}}",))
     connection.close()
     _, second = trackio.runs(database)
@@ -132,7 +133,7 @@ def test_a_call_with_many_values_is_cut_into_batches(tmp_path):
 @pytest.mark.parametrize(("column", "content"), [("metrics", "{"), ("metrics", 1), ("timestamp", "yesterday")])
 def test_what_trackio_would_not_write_is_named(tmp_path, column, content):
     database = unpacked(tmp_path, "0.43")
-    with sqlite3.connect(database) as connection:
+    with closing(sqlite3.connect(database)) as connection, connection:
         connection.execute(f"UPDATE metrics SET {column} = ?", (content,))
     connection.close()
     with pytest.raises(FormatError, match=r"mnistdemo\.db: (not JSON|not an object, but int|Invalid isoformat string)"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import sqlite3
@@ -69,12 +70,12 @@ def test_a_config_has_bounded_cells():
 @given(JSON)
 def test_every_leaf_of_a_config_is_a_cell_that_a_database_keeps(value):
     found = entries("top", json.dumps(value))
-    connection = sqlite3.connect(":memory:")
-    for name, cell in found.items():
-        kept = connection.execute("SELECT ?, typeof(?)", (cell, cell)).fetchone()
-        assert kept == (cell, {int: "integer", float: "real", str: "text", bytes: "blob"}[type(cell)])
-        inner = value
-        for key in parse_field(f"config.{name}").path[1:]:
-            inner = inner[key]
-        if isinstance(inner, (str, float)) or inner is None:
-            assert json_value(cell) == inner
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+        for name, cell in found.items():
+            kept = connection.execute("SELECT ?, typeof(?)", (cell, cell)).fetchone()
+            assert kept == (cell, {int: "integer", float: "real", str: "text", bytes: "blob"}[type(cell)])
+            inner = value
+            for key in parse_field(f"config.{name}").path[1:]:
+                inner = inner[key]
+            if isinstance(inner, (str, float)) or inner is None:
+                assert json_value(cell) == inner
