@@ -30,9 +30,9 @@ from steplog.server.records import chunk
 from steplog.server.records.batch import from_range
 from steplog.server.records.summary import FANOUT, POINTS_AN_ENTRY, Entries
 from steplog.server.records.summary import encode as encode_entries
-from steplog.server.sqlite.packing import pack_run
+from steplog.server.sql.packing import pack_run
+from steplog.server.sql.summaries import HEADER, ROW_ENTRIES
 from steplog.server.sqlite.schema import connect, prepare
-from steplog.server.sqlite.summaries import HEADER, ROW_ENTRIES
 from steplog.server.store_types import Creation
 
 __all__ = ["figures"]

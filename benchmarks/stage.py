@@ -23,7 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from steplog.server.sqlite.reading import RunReader, snapshot_of
+from steplog.server.sql.reading import RunReader, snapshot_of
 
 __all__ = ["Server", "Stage", "end_process"]
 

@@ -417,7 +417,7 @@ def test_the_version_is_said_once():
     assert getattr(steplog, "__version__", version) == version
 
 
-@pytest.mark.parametrize("file", [file for file in MODULES if "sqlite" in file.parts], ids=name_of)
+@pytest.mark.parametrize("file", [file for file in MODULES if {"sql", "sqlite"} & set(file.parts)], ids=name_of)
 def test_parameters_of_statements_have_a_name_or_none(file):
     """``?1`` counts as a name since Python 3.12, which warns of values in a sequence, and 3.14 refuses them."""
     assert re.findall(r"\?\d", file.read_text("utf-8")) == []

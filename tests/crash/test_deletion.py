@@ -26,8 +26,8 @@ from polling import wait_until
 from server.batches import range_of
 from server.process import DEADLINE_S, SOURCES
 from server.stores import add, listed, new_project, new_run
+from steplog.server.sql.packing import CHUNK_POINTS, pack_run
 from steplog.server.sqlite.database_file import check_left_log
-from steplog.server.sqlite.packing import CHUNK_POINTS, pack_run
 from steplog.server.sqlite.schema import connect
 from steplog.server.sqlite.store import SqliteStore
 from steplog.server.store_types import Creation
@@ -36,7 +36,8 @@ pytestmark = pytest.mark.skipif(why_not() is not None, reason=f"kills at system 
 PROGRAM = """
 import itertools, os, sys, types
 from pathlib import Path
-from steplog.server.sqlite import checkpoints, removal
+from steplog.server.sql import removal
+from steplog.server.sqlite import checkpoints
 from steplog.server.sqlite.store import SqliteStore
 removal.time = types.SimpleNamespace(monotonic=itertools.count().__next__)
 removal._SLICE_S, removal._SPARE_PAGES, checkpoints.COPY_BYTES = 6, 0, 50_000

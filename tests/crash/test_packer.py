@@ -25,9 +25,9 @@ from server.batches import range_of
 from server.logged import LoggedRun, expected
 from server.process import DEADLINE_S, SOURCES
 from steplog.journal.range import Range
+from steplog.server.sql.packing import CHUNK_POINTS, pack_run
 from steplog.server.sqlite.database_file import check_left_log
 from steplog.server.sqlite.packer import file_id
-from steplog.server.sqlite.packing import CHUNK_POINTS, pack_run
 
 pytestmark = pytest.mark.skipif(why_not() is not None, reason=f"kills at system calls need strace: {why_not()}")
 PACKER = """

@@ -16,8 +16,8 @@ from server.stores import new_project
 from steplog.filters import matches, parse_filter
 from steplog.records.run_fields import changes_of
 from steplog.server.records.totals import Totals
+from steplog.server.sql.table import put_lasts
 from steplog.server.sqlite.store import SqliteStore
-from steplog.server.sqlite.table import put_lasts
 from steplog.server.store_types import Creation, TableQuery
 
 PAGE = (ROOT / "docs" / "api.md").read_text("utf-8")

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from polling import wait_until
-from steplog.server.sqlite import reading, slices
+from steplog.server.sql import reading, slices
 
 DEADLINE_S = 20.0
 _RUNS = "FROM runs r JOIN projects p ON r.project = p.id JOIN progress g ON g.run = r.id"

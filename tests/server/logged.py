@@ -20,9 +20,10 @@ from steplog.records.points import Points
 from steplog.server.records.block import read_directory
 from steplog.server.records.chunk import Chunk, decode
 from steplog.server.records.log_row import decode_row
-from steplog.server.sqlite import catalog
-from steplog.server.sqlite.reading import RunReader, snapshot_of
-from steplog.server.sqlite.schema import connect, prepare, series_bounds
+from steplog.server.sql import catalog
+from steplog.server.sql.chunk_ids import series_bounds
+from steplog.server.sql.reading import RunReader, snapshot_of
+from steplog.server.sqlite.schema import connect, prepare
 
 _LOG = "INSERT INTO log (run, first_arrival, records, bytes, names, body) VALUES (?, ?, ?, ?, ?, ?)"
 _CHUNK = ", ".join(Chunk.__struct_fields__[:-1])

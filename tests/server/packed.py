@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from steplog.server.sqlite import packing
+from steplog.server.sql import packing
 from steplog.server.sqlite.schema import connect
 from steplog.server.sqlite.store import SqliteStore
 from steplog.server.store_types import RunRow

@@ -13,10 +13,10 @@ import pytest
 from polling import wait_until
 from server.batches import range_of
 from server.stores import add, new_run
+from steplog.server.sql.packing import pack_run
 from steplog.server.sqlite import checkpoints
 from steplog.server.sqlite.checkpoints import Checkpoints
 from steplog.server.sqlite.database_file import DatabaseFile, check_left_log
-from steplog.server.sqlite.packing import pack_run
 from steplog.server.sqlite.schema import WAL_BYTES_MAX, connect
 from steplog.server.sqlite.store import SqliteStore
 from steplog.server.store_types import HistoryQuery, RunRow

@@ -15,10 +15,10 @@ import pytest
 from server.batches import BEGAN_NS, range_of
 from server.logged import LoggedRun
 from steplog.server.records.curve_query import CurveAnswer, CurveQuery, Signer, digest_of
-from steplog.server.sqlite.curves import curve, curves
-from steplog.server.sqlite.packing import pack_run
-from steplog.server.sqlite.reading import snapshot_of
-from steplog.server.sqlite.summaries import add_missing, find_missing
+from steplog.server.sql.curves import curve, curves
+from steplog.server.sql.packing import pack_run
+from steplog.server.sql.reading import snapshot_of
+from steplog.server.sql.summaries import add_missing, find_missing
 from steplog.server.store_types import TooManyBucketsError
 
 Row = tuple[Any, ...]

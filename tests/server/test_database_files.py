@@ -16,7 +16,8 @@ from steplog.errors import ConfigurationError
 from steplog.filters import parse_fields, parse_filter
 from steplog.server import keys
 from steplog.server.records.batch import from_range
-from steplog.server.sqlite import schema, table, upgrades
+from steplog.server.sql import table
+from steplog.server.sqlite import schema, upgrades
 from steplog.server.sqlite.store import SqliteStore
 from steplog.server.store_types import CONFIGURED, Creation, HistoryQuery, RunRow, TableQuery
 

@@ -16,7 +16,8 @@ from server.stores import listed, new_project, new_run
 from steplog.journal.range import Range
 from steplog.server.records.batch import SinglePoint, from_range
 from steplog.server.records.log_row import decode_row
-from steplog.server.sqlite import ingest, log, reading
+from steplog.server.sql import log, reading
+from steplog.server.sqlite import ingest
 from steplog.server.sqlite.store import SqliteStore
 from steplog.server.store_types import BatchResult, RunRow, StoreError
 

@@ -20,9 +20,9 @@ from server.stores import new_run
 from server.test_packing import steps
 from steplog.server.packer import packer_process
 from steplog.server.records.batch import from_range
+from steplog.server.sql.packing import POINTS_A_NAME, pack_run
 from steplog.server.sqlite import packer as packer_module
 from steplog.server.sqlite.packer import ENDED_S, IDLE_S, Packer, file_id
-from steplog.server.sqlite.packing import POINTS_A_NAME, pack_run
 from steplog.server.sqlite.schema import connect
 from steplog.server.sqlite.store import SqliteStore
 from steplog.server.store_types import StoreError

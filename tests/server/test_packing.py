@@ -20,8 +20,8 @@ from server.batches import BEGAN_NS, NONE, range_of
 from server.logged import LoggedRun, expected, read_points
 from steplog.journal.range import Range
 from steplog.server.records.block import read_directory
-from steplog.server.sqlite import packing
-from steplog.server.sqlite.packing import CHUNK_POINTS, FANOUT, FULL, pack_run
+from steplog.server.sql import packing
+from steplog.server.sql.packing import CHUNK_POINTS, FANOUT, FULL, pack_run
 from steplog.server.sqlite.schema import connect
 
 NAN = struct.unpack("<d", struct.pack("<Q", 0x7FF8_0000_DEAD_BEEF))[0]

@@ -18,10 +18,10 @@ from server.logged import LoggedRun, Point, expected, points_of
 from steplog.journal import slot
 from steplog.journal.range import Range
 from steplog.records.points import concatenate
-from steplog.server.sqlite import history as histories
-from steplog.server.sqlite import packing, reading, slices
-from steplog.server.sqlite.history import Limits, history
-from steplog.server.sqlite.packing import pack_run
+from steplog.server.sql import history as histories
+from steplog.server.sql import packing, reading, slices
+from steplog.server.sql.history import Limits, history
+from steplog.server.sql.packing import pack_run
 from steplog.server.sqlite.schema import connect
 from steplog.server.store_types import HistoryQuery, MissingError, UnknownMetricError
 

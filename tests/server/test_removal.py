@@ -14,7 +14,7 @@ from polling import wait_until
 from server.batches import range_of
 from server.stores import ann, new_project
 from steplog.server.records.batch import from_range
-from steplog.server.sqlite import removal
+from steplog.server.sql import removal
 from steplog.server.sqlite.store import SqliteStore
 from steplog.server.store_types import Creation, RunRow
 

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from server.stores import ann, new_project
-from steplog.server.sqlite import runs
+from steplog.server.sql import runs
 from steplog.server.sqlite.store import SqliteStore
 from steplog.server.store_types import Creation, MissingError, ProjectRow
 

@@ -17,8 +17,8 @@ from server.stores import new_run, says
 from steplog.journal.range import Range
 from steplog.records.run_fields import CONFIG_KEYS_MAX, Order
 from steplog.server.records.batch import from_range
-from steplog.server.sqlite import run_changes
-from steplog.server.sqlite.run_changes import CONFIG_BYTES_MAX
+from steplog.server.sql import run_changes
+from steplog.server.sql.run_changes import CONFIG_BYTES_MAX
 from steplog.server.sqlite.store import SqliteStore
 from steplog.server.store_types import BatchResult, RunRow
 

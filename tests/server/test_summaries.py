@@ -17,10 +17,11 @@ from steplog.records.points import NO_POINTS, Points
 from steplog.server.records.chunk import Chunk, encode
 from steplog.server.records.grid import Axis, Curve, width_for
 from steplog.server.records.summary import decode, summarize
-from steplog.server.sqlite.layout import Grid, Layout
-from steplog.server.sqlite.reading import SeriesReader, SeriesRow
-from steplog.server.sqlite.schema import SERIES_SHIFT, connect, prepare
-from steplog.server.sqlite.summaries import ROW_ENTRIES, Addition, Missing, add, add_missing, find_missing
+from steplog.server.sql.chunk_ids import SERIES_SHIFT
+from steplog.server.sql.layout import Grid, Layout
+from steplog.server.sql.reading import SeriesReader, SeriesRow
+from steplog.server.sql.summaries import ROW_ENTRIES, Addition, Missing, add, add_missing, find_missing
+from steplog.server.sqlite.schema import connect, prepare
 
 SERIES = 7
 INSERT_CHUNK = f"INSERT INTO chunks VALUES (?{', ?' * len(Chunk.__struct_fields__[:-1])})"

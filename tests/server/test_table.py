@@ -33,11 +33,11 @@ from steplog.filters import (
 from steplog.records.run_fields import changes_of
 from steplog.server.records.totals import Totals
 from steplog.server.run_document import run_document
-from steplog.server.sqlite import table_query
-from steplog.server.sqlite.packing import pack_run
+from steplog.server.sql import table_query
+from steplog.server.sql.packing import pack_run
+from steplog.server.sql.table import fill, put_lasts
 from steplog.server.sqlite.schema import connect
 from steplog.server.sqlite.store import SqliteStore
-from steplog.server.sqlite.table import fill, put_lasts
 from steplog.server.store_types import ColumnNames, Creation, TablePage, TableQuery
 
 NOW = datetime(2026, 11, 3, tzinfo=timezone.utc)

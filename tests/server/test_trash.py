@@ -19,9 +19,9 @@ from server.stores import ann
 from steplog import instance
 from steplog.server.records.batch import from_range
 from steplog.server.records.totals import Totals
-from steplog.server.sqlite import removal, trash
+from steplog.server.sql import removal, trash
+from steplog.server.sql.table import put_lasts
 from steplog.server.sqlite.store import SqliteStore
-from steplog.server.sqlite.table import put_lasts
 from steplog.server.store_types import Creation, DeletedError, MissingError, ProjectRow, RunRow
 
 NAMES = itertools.count()

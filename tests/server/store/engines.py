@@ -16,7 +16,7 @@ from typing import Any
 
 from server import packed
 from steplog.server.open_store import open_store
-from steplog.server.sqlite.packing import pack_run
+from steplog.server.sql.packing import pack_run
 from steplog.server.sqlite.schema import connect
 from steplog.server.sqlite.store import SqliteStore
 from steplog.server.store import Store

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from server.stores import ann, new_project
-from steplog.server.sqlite.views import VIEWS_MAX
+from steplog.server.sql.views import VIEWS_MAX
 from steplog.server.store_types import MissingError, TakenError, TooManyViewsError
 
 

@@ -21,6 +21,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from steplog.errors import ConfigurationError
+from steplog.server.sqlite.connection import SqliteConnection
 from steplog.server.sqlite.schema import connect, open_existing, prepare, store_error
 from steplog.server.store_types import DatabaseCopy
 
@@ -58,7 +59,7 @@ def compact(database: Path) -> DatabaseCopy:
     return _described(path)
 
 
-def _take_alone(connection: sqlite3.Connection, database: Path) -> None:
+def _take_alone(connection: SqliteConnection, database: Path) -> None:
     """Keep others from opening it, and leave it without a log, which closing it would remove by its name."""
     try:
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -70,7 +71,7 @@ def _take_alone(connection: sqlite3.Connection, database: Path) -> None:
 
 
 @contextlib.contextmanager
-def _copied(connection: sqlite3.Connection, target: Path) -> Iterator[Path]:
+def _copied(connection: SqliteConnection, target: Path) -> Iterator[Path]:
     """A durable copy in the target's directory, which the block gives its name."""
     scratch = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
     try:
@@ -90,7 +91,7 @@ def _copied(connection: sqlite3.Connection, target: Path) -> Iterator[Path]:
             path.unlink(missing_ok=True)
 
 
-def _vacuum_into(connection: sqlite3.Connection, scratch: Path) -> None:
+def _vacuum_into(connection: SqliteConnection, scratch: Path) -> None:
     """In a thread, since a signal would find this one in SQLite until all is copied."""
     with ThreadPoolExecutor(1) as pool:
         done = pool.submit(connection.execute, "VACUUM INTO ?", (str(scratch),))

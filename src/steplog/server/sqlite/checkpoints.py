@@ -22,6 +22,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from steplog.server.repeating import repeating
+from steplog.server.sqlite.connection import SqliteConnection
 from steplog.server.sqlite.database_file import DatabaseFile, LogState
 from steplog.server.sqlite.schema import WAL_BYTES_MAX, connect
 from steplog.server.store_types import StoreError
@@ -86,6 +87,6 @@ class Checkpoints:
         return _LOOK_INTERVAL_S
 
 
-def configure_writer(connection: sqlite3.Connection) -> None:
+def configure_writer(connection: SqliteConnection) -> None:
     """Leave checkpoints to the thread for as long as it keeps up."""
     connection.execute(f"PRAGMA wal_autocheckpoint = {_FINISH_PAGES}")

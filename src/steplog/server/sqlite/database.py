@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from steplog.server.sqlite.checkpoints import Checkpoints, configure_writer
+from steplog.server.sqlite.connection import SqliteConnection
 from steplog.server.sqlite.database_file import DatabaseFile, change_header
 from steplog.server.sqlite.group_commit import Committer
 from steplog.server.sqlite.schema import connect, open_existing, prepare, store_error
@@ -28,7 +29,7 @@ __all__ = ["Database"]
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
-_Statements = Callable[Concatenate[sqlite3.Connection, _P], _T]
+_Statements = Callable[Concatenate[SqliteConnection, _P], _T]
 
 
 class Database:
@@ -45,7 +46,7 @@ class Database:
         or not a steplog database.
         """
         self._path = path
-        self._idle: deque[sqlite3.Connection] = deque()
+        self._idle: deque[SqliteConnection] = deque()
         self._closed = False
         self._forget = forget
         self._file: DatabaseFile | None = None
@@ -106,7 +107,7 @@ class Database:
         """The same, but the future is done once it is committed: a power cut may undo it."""
         return self._committer.submit(lambda connection: job(connection, *args, **kwargs), durable=False)
 
-    def look(self, connection: sqlite3.Connection) -> None:
+    def look(self, connection: SqliteConnection) -> None:
         """For who writes on a connection of ``borrow``: before, in and after its transaction. Raises StoreError."""
         if self._file is not None:
             self._file.check()
@@ -114,7 +115,7 @@ class Database:
                 change_header(connection)
 
     @contextmanager
-    def snapshot(self) -> Iterator[sqlite3.Connection]:
+    def snapshot(self) -> Iterator[SqliteConnection]:
         """A connection whose reads all see the same state."""
         with self.borrow() as connection:
             connection.execute("BEGIN")
@@ -122,7 +123,7 @@ class Database:
             connection.execute("COMMIT")
 
     @contextmanager
-    def borrow(self) -> Iterator[sqlite3.Connection]:
+    def borrow(self) -> Iterator[SqliteConnection]:
         """A connection in autocommit mode."""
         self.check_path()
         try:
@@ -173,7 +174,7 @@ class Database:
         return not self._file.is_log_foreign
 
 
-def _abandon(connections: Sequence[sqlite3.Connection]) -> None:
+def _abandon(connections: Sequence[SqliteConnection]) -> None:
     """Never close them: SQLite would apply their log to another database, or remove another's log."""
     for connection in connections:
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))

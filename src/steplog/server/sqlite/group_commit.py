@@ -19,6 +19,7 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple, TypeVar
 
+from steplog.server.sqlite.connection import SqliteConnection
 from steplog.server.sqlite.schema import store_error
 from steplog.server.store_types import RefusedError, StoreBusyError, StoreError
 
@@ -32,7 +33,7 @@ _T = TypeVar("_T")
 
 class _Job(NamedTuple):
     future: Future[Any]
-    work: Callable[[sqlite3.Connection], Any]
+    work: Callable[[SqliteConnection], Any]
     durable: bool
 
 
@@ -40,7 +41,7 @@ class Committer:
     """Runs jobs on one connection, in one thread, in order."""
 
     def __init__(
-        self, connection: sqlite3.Connection, forget: Callable[[], None], check: Callable[[], None] = lambda: None
+        self, connection: SqliteConnection, forget: Callable[[], None], check: Callable[[], None] = lambda: None
     ) -> None:
         """``forget`` is called after a rollback, to drop cached state; ``check`` raises StoreError."""
         self._connection = connection
@@ -53,7 +54,7 @@ class Committer:
         self._thread = threading.Thread(target=self._work, name="steplog-store", daemon=True)
         self._thread.start()
 
-    def submit(self, job: Callable[[sqlite3.Connection], _T], *, durable: bool = True) -> Future[_T]:
+    def submit(self, job: Callable[[SqliteConnection], _T], *, durable: bool = True) -> Future[_T]:
         """Queue a job; the future is done once it is durable, or only committed."""
         future: Future[_T] = Future()
         with self._lock:
@@ -113,7 +114,7 @@ class Committer:
             self._connection.execute(f"PRAGMA synchronous = {'FULL' if waits_for_disk else 'NORMAL'}")
             self._waits_for_disk = waits_for_disk
 
-    def _run(self, job: Callable[[sqlite3.Connection], Any]) -> tuple[Any, Exception | None]:
+    def _run(self, job: Callable[[SqliteConnection], Any]) -> tuple[Any, Exception | None]:
         result, refusal = None, None
         self._connection.execute("SAVEPOINT job")
         try:

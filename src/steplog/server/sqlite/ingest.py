@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -19,9 +18,10 @@ from typing import NamedTuple
 from steplog.records.dates import date_of
 from steplog.records.run_fields import TIME_MIN_NS, Changes
 from steplog.server.records.batch import Batch, NumberedPoint, SinglePoint
-from steplog.server.sqlite import log
-from steplog.server.sqlite.run_changes import apply_config, apply_fields, set_config, set_fields
-from steplog.server.sqlite.runs import IS_THERE, note_seen, now_text
+from steplog.server.sql import log
+from steplog.server.sql.connection import Connection
+from steplog.server.sql.run_changes import apply_config, apply_fields, set_config, set_fields
+from steplog.server.sql.runs import IS_THERE, note_seen, now_text
 from steplog.server.store_types import BatchResult, GapError, MissingError
 
 __all__ = ["Ingester"]
@@ -72,7 +72,7 @@ class Ingester:
         elif (run := self._runs.pop(run_id, None)) is not None:
             self._size -= run.size
 
-    def add_batch(self, connection: sqlite3.Connection, run_id: int, batch: Batch, generation: int = 1) -> BatchResult:
+    def add_batch(self, connection: Connection, run_id: int, batch: Batch, generation: int = 1) -> BatchResult:
         """See ``SqliteStore.add_batch``."""
         run = self._run(connection, run_id)
         source, taken = batch.source, batch.records + batch.applied
@@ -101,7 +101,7 @@ class Ingester:
 
     def add_metric(
         self,
-        connection: sqlite3.Connection,
+        connection: Connection,
         run_id: int,
         point: SinglePoint | None,
         numbered: NumberedPoint | None,
@@ -126,7 +126,7 @@ class Ingester:
         run.arrivals = arrivals
         return step
 
-    def _run(self, connection: sqlite3.Connection, run_id: int) -> _RunState:
+    def _run(self, connection: Connection, run_id: int) -> _RunState:
         run = self._runs.get(run_id)
         if run is not None:
             self._runs.move_to_end(run_id)
@@ -146,7 +146,7 @@ class Ingester:
         return run
 
 
-def _append(connection: sqlite3.Connection, run: _RunState, batch: Batch) -> int:
+def _append(connection: Connection, run: _RunState, batch: Batch) -> int:
     """Add a log row and move the run's progress on; how many points have arrived then."""
     size_bytes, arrivals = 0, run.arrivals + batch.records
     if batch.records:
@@ -160,7 +160,7 @@ def _append(connection: sqlite3.Connection, run: _RunState, batch: Batch) -> int
     return arrivals
 
 
-def _apply(connection: sqlite3.Connection, run: _RunState, changes: Changes, name: str, writer: _Writer) -> None:
+def _apply(connection: Connection, run: _RunState, changes: Changes, name: str, writer: _Writer) -> None:
     fields, config = (
         [(key, change.order(writer.generation, name, writer.said_ns), change.value) for key, change in each.items()]
         for each in (changes.fields, changes.config)

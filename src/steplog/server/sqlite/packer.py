@@ -20,10 +20,12 @@ import time
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from steplog.server.sqlite import summaries, table
+from steplog.server.sql import summaries, table
+from steplog.server.sql.connection import transaction
+from steplog.server.sql.packing import ENOUGH_BYTES, PASS_BYTES, POINTS_A_NAME, pack_run
+from steplog.server.sql.runs import IS_THERE
+from steplog.server.sqlite.connection import SqliteConnection
 from steplog.server.sqlite.database_file import DatabaseFile, change_header
-from steplog.server.sqlite.packing import ENOUGH_BYTES, PASS_BYTES, POINTS_A_NAME, pack_run, transaction
-from steplog.server.sqlite.runs import IS_THERE
 from steplog.server.sqlite.schema import connect, store_error
 from steplog.server.store_types import StoreError, StoreReplacedError
 
@@ -87,10 +89,10 @@ class Packer:
             raise store_error(error) from error
 
     def _summarize_some(self) -> bool:
-        with transaction(self._connection, "BEGIN"):
+        with transaction(self._connection, writes=False):
             found = summaries.find_missing(self._connection)
         if found is not None:
-            with transaction(self._connection, "BEGIN IMMEDIATE"):
+            with transaction(self._connection, writes=True):
                 self._check()
                 summaries.add_missing(self._connection, found)
             self._file.check()
@@ -99,7 +101,7 @@ class Packer:
     def _fill_some(self) -> bool:
         if table.unfilled(self._connection) is None:
             return False
-        with transaction(self._connection, "BEGIN IMMEDIATE"):
+        with transaction(self._connection, writes=True):
             self._check()
             left = table.fill(self._connection)
         self._file.check()
@@ -147,7 +149,7 @@ class Packer:
             )
 
 
-def pack_backlog(connection: sqlite3.Connection, check: Callable[[], None]) -> None:
+def pack_backlog(connection: SqliteConnection, check: Callable[[], None]) -> None:
     """In the server itself, pack runs with more than ``BACKLOG_BYTES`` in their log. ``check``: as for ``pack_run``.
 
     What the packer cannot keep up with, being of low priority or not there, then slows down those who log it, and a

@@ -64,6 +64,7 @@ from pathlib import Path
 
 from steplog.errors import ConfigurationError
 from steplog.private_files import is_private_file, open_private, read_private
+from steplog.server.sqlite.connection import SqliteConnection
 from steplog.server.sqlite.database_file import check_left_log
 from steplog.server.sqlite.database_lock import DatabaseLock
 from steplog.server.sqlite.upgrades import (
@@ -81,16 +82,13 @@ from steplog.server.sqlite.upgrades import (
 from steplog.server.store_types import StoreBusyError, StoreError, StoreFullError
 
 __all__ = [
-    "SERIES_SHIFT",
     "WAL_BYTES_MAX",
     "connect",
     "open_existing",
     "prepare",
-    "series_bounds",
     "store_error",
 ]
 
-SERIES_SHIFT = 32
 _APPLICATION_ID = 0x7374_706C  # "stpl"
 _SCHEMA_VERSION = 6
 _HEADER = struct.Struct(">16s44xI4xI28x")  # magic, user_version at 60, application_id at 68
@@ -156,7 +154,7 @@ def prepare(database: Path) -> DatabaseLock:
     return lock
 
 
-def open_existing(database: Path, *, upgrade: bool = True) -> sqlite3.Connection:
+def open_existing(database: Path, *, upgrade: bool = True) -> SqliteConnection:
     """A connection to a database that exists, whether or not a server has it open; ``upgrade``: to the present version.
 
     Raises ConfigurationError.
@@ -193,13 +191,15 @@ def store_error(error: sqlite3.Error) -> StoreError:
     return StoreBusyError(text)
 
 
-def connect(database: Path, wait_s: float = _BUSY_TIMEOUT_S, *, existing: bool = False) -> sqlite3.Connection:
+def connect(database: Path, wait_s: float = _BUSY_TIMEOUT_S, *, existing: bool = False) -> SqliteConnection:
     """A connection in autocommit mode, for one thread at a time, that waits for others' locks for as long as that.
 
     ``existing``: the file is not made if it is missing.
     """
     name = f"{database.absolute().as_uri()}?mode=rw" if existing else database
-    connection = sqlite3.connect(name, timeout=wait_s, isolation_level=None, check_same_thread=False, uri=existing)
+    connection = sqlite3.connect(
+        name, timeout=wait_s, isolation_level=None, check_same_thread=False, uri=existing, factory=SqliteConnection
+    )
     try:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
@@ -210,11 +210,6 @@ def connect(database: Path, wait_s: float = _BUSY_TIMEOUT_S, *, existing: bool =
         connection.close()
         raise
     return connection
-
-
-def series_bounds(series_id: int, first: int = 0) -> tuple[int, int]:
-    """The ids of a series' chunks from number ``first`` on, as [low, high)."""
-    return series_id << SERIES_SHIFT | first, series_id + 1 << SERIES_SHIFT
 
 
 def _check_header(database: Path) -> int:
@@ -239,7 +234,7 @@ def _check_header(database: Path) -> int:
     return int(version)
 
 
-def _make_tables(connection: sqlite3.Connection) -> None:
+def _make_tables(connection: SqliteConnection) -> None:
     # Before WAL, so that the header identifies the file as soon as it exists.
     new = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
     version = 0 if new else connection.execute("PRAGMA user_version").fetchone()[0]

@@ -1,9 +1,7 @@
-"""The store in one SQLite file. The other modules of this folder have the statements."""
+"""The store in one SQLite file: what ``sql.store`` leaves to an engine."""
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import datetime
 from functools import partial
@@ -11,60 +9,27 @@ from pathlib import Path
 
 from steplog.records.run_fields import Changes
 from steplog.server.records.batch import Batch, NumberedPoint, SinglePoint
-from steplog.server.records.curve_query import CurveAnswer, CurveQuery
-from steplog.server.sqlite import (
-    catalog,
-    creation,
-    curves,
-    edits,
-    generations,
-    history,
-    keys,
-    packer,
-    reading,
+from steplog.server.sql import (
     removal,
-    run_changes,
-    runs,
-    sessions,
-    slices,
-    table_columns,
     trash,
-    views,
 )
+from steplog.server.sql.store import SqlStore
+from steplog.server.sql.versions import Versions
+from steplog.server.sqlite import packer
+from steplog.server.sqlite.connection import SqliteConnection
 from steplog.server.sqlite.database import Database
 from steplog.server.sqlite.ingest import Ingester
-from steplog.server.sqlite.table_counts import TableCounts
-from steplog.server.sqlite.versions import Versions
-from steplog.server.store import History, Store
 from steplog.server.store_types import (
     BatchResult,
-    ColumnNames,
-    Creation,
-    HistoryQuery,
-    KeyRow,
-    MetricPoint,
-    NamespaceRow,
-    PageToken,
-    ProjectActivity,
     ProjectRow,
-    RunConfig,
     RunId,
     RunRow,
-    SeriesBucket,
-    SeriesSummary,
-    SessionRow,
-    TablePage,
-    TableQuery,
-    UserRow,
-    ViewRow,
 )
 
 __all__ = ["SqliteStore"]
 
-_KNOWN_RUNS_MAX = 50_000
 
-
-class SqliteStore(Store):
+class SqliteStore(SqlStore):
     """Users, projects, runs and their points in one SQLite file.
 
     Attributes:
@@ -75,17 +40,12 @@ class SqliteStore(Store):
     def __init__(self, path: Path, *, beside: bool = False) -> None:
         """Open or create a database, or open one beside its server; see ``Database``. Raises ConfigurationError."""
         self._served = None if beside else Ingester()
-        self._known_runs: dict[tuple[str, str, str], RunId] = {}
         self.database = Database(path, self._rolled_back, beside=beside)
         self.instance = self.database.instance
-        self._versions = Versions()
-        self._counts = TableCounts(self._versions)
+        super().__init__(self.database, Versions())
 
     def check(self) -> None:
         self.database.check_path()
-
-    def close(self) -> None:
-        self.database.close()
 
     @property
     def _ingester(self) -> Ingester:
@@ -98,175 +58,18 @@ class SqliteStore(Store):
         if self._served is not None:
             self._served.forget()
 
-    # Users and keys
-
-    def add_user(self, username: str, email: str | None = None) -> Future[UserRow]:
-        return self.database.write(catalog.add_user, username, email)
-
-    def all_keys(self) -> list[KeyRow]:
-        return self.database.read(keys.every)
-
-    def key(self, key_id: int) -> KeyRow:
-        return self.database.read(keys.by_id, key_id)
-
-    def keys_of_hashes(self, hashes: Sequence[bytes]) -> list[KeyRow]:
-        return self.database.read(keys.by_hashes, hashes)
-
-    def started_key(self) -> KeyRow | None:
-        return self.database.read(keys.started)
-
-    def put_started_key(self, user: UserRow, key_hash: bytes, origin: str) -> Future[KeyRow]:
-        return self.database.write(keys.put_started, user.id, key_hash, origin)
-
-    def issue_key(self, username: str | None, key_hash: bytes, label: str) -> Future[KeyRow]:
-        return self.database.write(keys.issue, username, key_hash, label)
-
-    def revoke_keys(self, key_ids: Sequence[int]) -> Future[None]:
-        return self.database.write(keys.revoke, key_ids)
-
-    def replace_key(self, old: KeyRow, key_hash: bytes) -> Future[KeyRow]:
-        return self.database.write(keys.replace, old.id, key_hash)
-
-    def note_use(self, used: Sequence[KeyRow], hour: str) -> Future[None]:
-        return self.database.write(keys.note_use, [key.id for key in used], hour)
-
-    def page_token(self) -> PageToken | None:
-        return self.database.read(keys.page_token)
-
-    def put_page_token(
-        self, token: PageToken, present: PageToken | None, ends_sessions: bool = False
-    ) -> Future[PageToken]:
-        def put(connection: sqlite3.Connection) -> PageToken:
-            if ends_sessions:
-                sessions.end_readers(connection)
-            return keys.put_page_token(connection, token, present)
-
-        return self.database.write(put)
-
-    def sessions_of_hashes(self, hashes: Sequence[bytes]) -> list[SessionRow]:
-        return self.database.read(sessions.by_hashes, hashes)
-
-    def begin_session(
-        self, session: SessionRow, token_hash: bytes | None = None, before: bytes | None = None
-    ) -> Future[None]:
-        return self.database.write(sessions.begin, session, token_hash, before)
-
-    def end_session(self, session_hash: bytes) -> Future[None]:
-        return self.database.write(sessions.end, session_hash)
-
-    # Namespaces and projects
-
-    def namespaces(self) -> list[NamespaceRow]:
-        return self.database.read(catalog.namespaces)
-
-    def namespace(self, slug: str) -> NamespaceRow | None:
-        return self.database.read(catalog.namespace, slug)
-
-    def put_namespace(self, slug: str) -> Future[NamespaceRow]:
-        return self.database.write(catalog.put_namespace, slug)
-
-    def projects(self, namespace: NamespaceRow) -> list[ProjectRow]:
-        return self.database.read(catalog.projects, namespace.id)
-
-    def activity(self, namespace: NamespaceRow) -> dict[int, ProjectActivity]:
-        return self.database.read(catalog.activity, namespace.id)
-
-    def project(self, namespace: str, slug: str) -> ProjectRow | None:
-        return self.database.read(catalog.project, namespace, slug)
-
-    def add_project(self, namespace: NamespaceRow, slug: str, display_name: str, visibility: str) -> Future[ProjectRow]:
-        return self.database.write(catalog.add_project, namespace, slug, display_name, visibility)
-
     def delete_project(self, project: ProjectRow) -> Future[None]:
-        def delete(connection: sqlite3.Connection) -> None:
+        def delete(connection: SqliteConnection) -> None:
             self._ingester.forget()
             trash.delete_project(connection, project.id)
 
         return self._versions.changes_runs(project.id, self.database.write(delete))
 
-    def views(self, project: ProjectRow) -> list[ViewRow]:
-        return self.database.read(views.in_project, project.id)
-
-    def add_view(self, project: ProjectRow, user: UserRow, name: str, address: str) -> Future[ViewRow]:
-        return self.database.write(views.add, project.id, user.id, name, address)
-
-    def edit_view(self, project: ProjectRow, uuid: str, name: str | None, address: str | None) -> Future[ViewRow]:
-        return self.database.write(views.edit, project.id, uuid, name, address)
-
-    def delete_view(self, project: ProjectRow, uuid: str) -> Future[None]:
-        return self.database.write(views.delete, project.id, uuid)
-
-    # Runs
-
-    def create_run(self, project: ProjectRow, user: UserRow, asked: Creation) -> Future[tuple[RunRow, bool]]:
-        made = self.database.write(creation.create, project.id, user.id, asked)
-        return self._versions.changes_runs(project.id, made)
-
-    def run(self, namespace: str, project: str, uuid: str) -> RunRow | None:
-        run = self.database.read(runs.by_uuid, namespace, project, uuid)
-        if run is not None:
-            self._known_runs[namespace, project, uuid] = RunId(run.id, run.project_id)
-            if len(self._known_runs) > _KNOWN_RUNS_MAX:
-                self._known_runs.clear()
-        return run
-
-    def known_run(self, namespace: str, project: str, uuid: str) -> RunId | None:
-        return self._known_runs.get((namespace, project, uuid))
-
-    def runs(self, project: ProjectRow, offset: int = 0, limit: int | None = None) -> list[RunRow]:
-        return self.database.read(runs.in_project, project.id, offset, limit)
-
-    def runs_after(self, project: ProjectRow, uuid: str, limit: int | None = None) -> list[RunRow]:
-        return self.database.read(runs.made_after, project.id, uuid, limit)
-
-    def runs_by_slug(self, project: ProjectRow, slug: str, in_trash: bool = False) -> list[RunRow]:
-        return self.database.read(runs.by_slug, project.id, slug, in_trash)
-
-    def hear(self, run: RunRow) -> Future[RunRow]:
-        return self._versions.changes_points(run.project_id, self.database.write(runs.hear, run.id))
-
-    def edit_run(
-        self,
-        run: RunRow,
-        values: Mapping[str, str | None],
-        status: str | None = None,
-        generation: int | None = None,
-    ) -> Future[RunRow]:
-        edited = self.database.write(edits.edit, run.id, values, status, generation)
-        return self._versions.changes_runs(run.project_id, edited)
-
-    def begin_generation(self, run: RunRow, maker: str, began: str) -> Future[tuple[int, bool]]:
-        begun = self.database.write(generations.begin, run.id, maker, began)
-        return self._versions.changes_runs(run.project_id, begun)
-
-    def configs(self, of: Sequence[RunRow]) -> dict[int, RunConfig]:
-        return self.database.read(run_changes.configs, [run.id for run in of])
-
-    def table(self, project: ProjectRow, query: TableQuery) -> TablePage:
-        return self.database.read(self._counts.page, project.id, query)
-
-    def table_version(self, project: ProjectRow, query: TableQuery) -> str | None:
-        return self.database.read(self._versions.of_table, project.id, query.fields)
-
-    def column_names(self, project: ProjectRow, part: str, limit: int) -> ColumnNames:
-        return self.database.read(table_columns.column_names, project.id, part, limit)
-
-    def column_names_version(self, project: ProjectRow) -> str:
-        return self.database.read(self._versions.of_column_names, project.id)
-
-    # Deleted runs
-
-    def trash(self, project: ProjectRow, offset: int = 0, limit: int | None = None) -> list[RunRow]:
-        return self.database.read(trash.in_trash, project.id, offset, limit)
-
     def discard_run(self, project: ProjectRow, uuid: str, now: bool = False) -> Future[None]:
-        def discard(connection: sqlite3.Connection) -> None:
+        def discard(connection: SqliteConnection) -> None:
             self._ingester.forget(trash.discard(connection, project.id, uuid, now))
 
         return self._versions.changes_runs(project.id, self.database.write(discard))
-
-    def restore_run(self, project: ProjectRow, uuid: str) -> Future[RunRow]:
-        return self._versions.changes_runs(project.id, self.database.write(trash.restore, project.id, uuid))
 
     def reap(self, now: datetime | None = None) -> Future[bool]:
         self.database.read(removal.read_ahead, now)
@@ -274,8 +77,6 @@ class SqliteStore(Store):
 
     def give_back(self) -> Future[bool]:
         return self.database.write_lazily(removal.give_back)
-
-    # Points
 
     def add_batch(self, run: RunRow | RunId, batch: Batch, generation: int = 1) -> Future[BatchResult]:
         added = self.database.write(self._ingester.add_batch, run.id, batch, generation)
@@ -304,26 +105,3 @@ class SqliteStore(Store):
     def pack_backlog(self) -> None:
         with self.database.borrow() as connection:
             packer.pack_backlog(connection, partial(self.database.look, connection))
-
-    def point_count(self, run: RunRow) -> int:
-        return self.database.read(reading.arrivals, run.id)
-
-    def points_version(self, run: RunRow) -> str:
-        return self._versions.of_points(self.database.read(runs.points_version, run.id))
-
-    def metric_slices(self, run: RunRow, first: int, end: int) -> Iterator[list[MetricPoint]]:
-        return slices.metrics(self.database.snapshot, run.id, first, end)
-
-    def history(self, run: RunRow, query: HistoryQuery) -> History:
-        return history.history(self.database.snapshot, run.id, query)
-
-    def series(self, run: RunRow) -> list[SeriesSummary]:
-        return self.database.read(reading.series, run.id)
-
-    def curve(
-        self, run: RunRow, name: str, points: int, low: int | None, high: int | None
-    ) -> list[SeriesBucket] | None:
-        return self.database.read(curves.curve, run.id, name, points, low, high)
-
-    def curves(self, project: ProjectRow, query: CurveQuery) -> CurveAnswer:
-        return curves.curves(self.database.snapshot, project.id, query)

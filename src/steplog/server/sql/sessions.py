@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import sqlite3
 from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 
-from steplog.server.sqlite import keys
+from steplog.server.sql import keys
+from steplog.server.sql.connection import Connection
 from steplog.server.store_types import MissingError, SessionRow
 
 __all__ = ["begin", "by_hashes", "end", "end_readers"]
@@ -20,7 +20,7 @@ _LEFT = timedelta(seconds=5)  # of a session that another one replaces: requests
 _SESSIONS_MAX = 1000  # of one key, and of the page's token
 
 
-def by_hashes(connection: sqlite3.Connection, hashes: Sequence[bytes]) -> list[SessionRow]:
+def by_hashes(connection: Connection, hashes: Sequence[bytes]) -> list[SessionRow]:
     """The sessions with these hashes that count."""
     found, now = [], _now()
     for session_hash in hashes:
@@ -35,7 +35,7 @@ def by_hashes(connection: sqlite3.Connection, hashes: Sequence[bytes]) -> list[S
     return found
 
 
-def begin(connection: sqlite3.Connection, session: SessionRow, token_hash: bytes | None, before: bytes | None) -> None:
+def begin(connection: Connection, session: SessionRow, token_hash: bytes | None, before: bytes | None) -> None:
     """Add a session, if what it is begun with still counts. Raises MissingError."""
     if session.key is not None:
         key_id: int | None = session.key.id
@@ -57,12 +57,12 @@ def begin(connection: sqlite3.Connection, session: SessionRow, token_hash: bytes
     )
 
 
-def end(connection: sqlite3.Connection, session_hash: bytes) -> None:
+def end(connection: Connection, session_hash: bytes) -> None:
     """End a session."""
     connection.execute("DELETE FROM sessions WHERE hash = ?", (session_hash,))
 
 
-def end_readers(connection: sqlite3.Connection) -> None:
+def end_readers(connection: Connection) -> None:
     """End all that were begun with a token of the page."""
     connection.execute("DELETE FROM sessions WHERE key IS NULL")
 

@@ -17,11 +17,10 @@
 
 from __future__ import annotations
 
-import sqlite3
-
 from slugify import slugify
 
-from steplog.server.sqlite import runs
+from steplog.server.sql import runs
+from steplog.server.sql.connection import Connection
 from steplog.server.store_types import ID_PREFIX, MissingError, RunRow
 
 __all__ = ["CONDEMNED", "TOMBSTONE_DAYS", "TRASH_HOURS", "delete_project", "discard", "in_trash", "restore"]
@@ -31,7 +30,7 @@ TOMBSTONE_DAYS = 30
 CONDEMNED = ""
 
 
-def discard(connection: sqlite3.Connection, project_id: int, run_uuid: str, now: bool) -> int:
+def discard(connection: Connection, project_id: int, run_uuid: str, now: bool) -> int:
     """Move a run to the trash, or condemn it, also from the trash; its number. Raises MissingError."""
     state = "deleted IS NULL OR deleted <> ?" if now else "deleted IS NULL AND ? = ''"
     project = "(SELECT id FROM projects WHERE id = ? AND deleted IS NULL)"
@@ -51,7 +50,7 @@ def discard(connection: sqlite3.Connection, project_id: int, run_uuid: str, now:
     return int(run_id)
 
 
-def restore(connection: sqlite3.Connection, project_id: int, run_uuid: str) -> RunRow:
+def restore(connection: Connection, project_id: int, run_uuid: str) -> RunRow:
     """Take a run out of the trash, under another name or without its id where those are taken. Raises MissingError.
 
     One that is alive stays as it is.
@@ -74,12 +73,12 @@ def restore(connection: sqlite3.Connection, project_id: int, run_uuid: str) -> R
     return runs.by_id(connection, run_id)
 
 
-def in_trash(connection: sqlite3.Connection, project_id: int, offset: int, limit: int | None) -> list[RunRow]:
+def in_trash(connection: Connection, project_id: int, offset: int, limit: int | None) -> list[RunRow]:
     """The runs of a project that are in the trash, oldest first."""
     return runs.in_project(connection, project_id, offset, limit, f"<> '{CONDEMNED}'")
 
 
-def delete_project(connection: sqlite3.Connection, project_id: int) -> None:
+def delete_project(connection: Connection, project_id: int) -> None:
     """Delete a project, with its runs."""
     connection.execute(
         "UPDATE projects SET deleted = ?, slug = slug || '~' || id WHERE id = ? AND deleted IS NULL",

@@ -13,13 +13,13 @@ The versions of a table's parts::
 from __future__ import annotations
 
 import secrets
-import sqlite3
 from collections.abc import Collection
 from concurrent.futures import Future
 from itertools import count
 from typing import Any, TypeVar
 
 from steplog.filters import Field
+from steplog.server.sql.connection import Connection
 
 __all__ = ["Versions"]
 
@@ -61,7 +61,7 @@ class Versions:
         """The version of a run's points, unlike those before this process."""
         return f"{self._opened}-{version}"
 
-    def of_table(self, connection: sqlite3.Connection, project_id: int, fields: Collection[Field]) -> str | None:
+    def of_table(self, connection: Connection, project_id: int, fields: Collection[Field]) -> str | None:
         """The version of a table that is made of these fields; None if it changes with the time.
 
         It is read before the table is.
@@ -77,11 +77,11 @@ class Versions:
         (packs,) = connection.execute("SELECT packs FROM projects WHERE id = ?", (project_id,)).fetchone() or (0,)
         return f"{self._opened}-{runs}-{points}-{packs}"
 
-    def of_column_names(self, connection: sqlite3.Connection, project_id: int) -> str:
+    def of_column_names(self, connection: Connection, project_id: int) -> str:
         """The version of the names of columns."""
         return str(self.of_table(connection, project_id, (Field("metric", ("", "last")),)))
 
-    def _has_running(self, connection: sqlite3.Connection, project_id: int, runs: int) -> bool:
+    def _has_running(self, connection: Connection, project_id: int, runs: int) -> bool:
         known = self._running.get(project_id)
         if known is None or known[0] != runs:
             found = connection.execute(_RUNNING, (project_id,)).fetchone() is not None

@@ -12,9 +12,8 @@ request, and ``began``, when the owner's process did, by its own clock.
 
 from __future__ import annotations
 
-import sqlite3
-
-from steplog.server.sqlite import runs
+from steplog.server.sql import runs
+from steplog.server.sql.connection import Connection
 from steplog.server.store_types import RunRow
 
 __all__ = ["add", "begin", "counts"]
@@ -25,12 +24,12 @@ FROM generations WHERE run = ? ORDER BY number
 """
 
 
-def add(connection: sqlite3.Connection, run_id: int, number: int, maker: str | None, began: str | None) -> None:
+def add(connection: Connection, run_id: int, number: int, maker: str | None, began: str | None) -> None:
     """Note a generation; of the first, ``began`` may be unknown until the run has a ``started``."""
     connection.execute("INSERT INTO generations VALUES (?, ?, ?, ?)", (run_id, number, maker, began))
 
 
-def begin(connection: sqlite3.Connection, run_id: int, maker: str, began: str) -> tuple[int, bool]:
+def begin(connection: Connection, run_id: int, maker: str, began: str) -> tuple[int, bool]:
     """Begin a generation, unless it has begun or is late; its number, and whether it was begun now."""
     run = runs.by_id(connection, run_id)
     known = connection.execute(_BEGAN, (run_id,)).fetchall()

@@ -21,12 +21,12 @@ has the name now.
 from __future__ import annotations
 
 import random
-import sqlite3
 import uuid
 
 from slugify import slugify
 
-from steplog.server.sqlite import generations, runs
+from steplog.server.sql import generations, runs
+from steplog.server.sql.connection import Connection
 from steplog.server.store_types import (
     ID_PREFIX,
     Creation,
@@ -51,7 +51,7 @@ _SECOND_WORDS = (  # noqa: SIM905
 ).split()
 
 
-def create(connection: sqlite3.Connection, project_id: int, user_id: int, asked: Creation) -> tuple[RunRow, bool]:
+def create(connection: Connection, project_id: int, user_id: int, asked: Creation) -> tuple[RunRow, bool]:
     """The run, and whether it was made now.
 
     Raises MissingError without a project, UnknownRunError, ExistsError, DeletedError.
@@ -68,7 +68,7 @@ def create(connection: sqlite3.Connection, project_id: int, user_id: int, asked:
     return found, False
 
 
-def _found(connection: sqlite3.Connection, project_id: int, asked: Creation) -> RunRow | None:
+def _found(connection: Connection, project_id: int, asked: Creation) -> RunRow | None:
     chosen = None
     if asked.key is not None:
         found = runs.by_key(connection, project_id, asked.key)
@@ -87,21 +87,22 @@ def _found(connection: sqlite3.Connection, project_id: int, asked: Creation) -> 
     return None
 
 
-def _made(connection: sqlite3.Connection, project_id: int, user_id: int, asked: Creation) -> RunRow:
+def _made(connection: Connection, project_id: int, user_id: int, asked: Creation) -> RunRow:
     name = asked.name
     if name is None:
         name = f"{random.choice(_FIRST_WORDS)}_{random.choice(_SECOND_WORDS)}_{random.randint(100, 999)}"
     name, created = runs.free_name(connection, project_id, name), runs.now_text()
-    inserted = connection.execute(
-        "INSERT INTO runs (uuid, project, user, name, slug, description, status, date_created, date_updated, started,"
+    run_uuid = str(uuid.uuid4())
+    connection.execute(
+        'INSERT INTO runs (uuid, project, "user", name, slug, description, status, date_created, date_updated, started,'
         " idempotency_key, made_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
-            *(str(uuid.uuid4()), project_id, user_id, name, slugify(name), asked.description, asked.status),
+            *(run_uuid, project_id, user_id, name, slugify(name), asked.description, asked.status),
             *(created, created, asked.began, asked.key, asked.maker),
         ),
     )
-    connection.execute("INSERT INTO progress (run, seen) VALUES (?, ?)", (inserted.lastrowid, created))
-    run_id = inserted.lastrowid or 0
+    (run_id,) = connection.execute("SELECT id FROM runs WHERE uuid = ?", (run_uuid,)).fetchone()
+    connection.execute("INSERT INTO progress (run, seen) VALUES (?, ?)", (run_id, created))
     generations.add(connection, run_id, 1, asked.maker, asked.began)
     return runs.by_id(connection, run_id)
 

@@ -5,10 +5,10 @@ Functions that write are called inside a transaction.
 
 from __future__ import annotations
 
-import sqlite3
 import uuid
 
-from steplog.server.sqlite.runs import now_text
+from steplog.server.sql.connection import Connection
+from steplog.server.sql.runs import now_text
 from steplog.server.store_types import MissingError, TakenError, TooManyViewsError, ViewRow
 
 __all__ = ["VIEWS_MAX", "add", "delete", "edit", "in_project"]
@@ -21,12 +21,12 @@ FROM views v JOIN users u ON u.id = v.user
 _IS_THERE = "project = (SELECT id FROM projects WHERE id = ? AND deleted IS NULL)"
 
 
-def in_project(connection: sqlite3.Connection, project_id: int) -> list[ViewRow]:
+def in_project(connection: Connection, project_id: int) -> list[ViewRow]:
     """The views of a project, oldest first."""
     return [ViewRow(*row) for row in connection.execute(f"{_VIEW} WHERE v.{_IS_THERE} ORDER BY v.id", (project_id,))]
 
 
-def add(connection: sqlite3.Connection, project_id: int, user_id: int, name: str, address: str) -> ViewRow:
+def add(connection: Connection, project_id: int, user_id: int, name: str, address: str) -> ViewRow:
     """Save a view. Raises MissingError without the project, TakenError, TooManyViewsError."""
     if connection.execute("SELECT 1 FROM projects WHERE id = ? AND deleted IS NULL", (project_id,)).fetchone() is None:
         raise MissingError("the project does not exist")
@@ -43,9 +43,7 @@ def add(connection: sqlite3.Connection, project_id: int, user_id: int, name: str
     return _by_uuid(connection, project_id, view_uuid)
 
 
-def edit(
-    connection: sqlite3.Connection, project_id: int, view_uuid: str, name: str | None, address: str | None
-) -> ViewRow:
+def edit(connection: Connection, project_id: int, view_uuid: str, name: str | None, address: str | None) -> ViewRow:
     """Set what is given of a view. Raises MissingError, TakenError."""
     _by_uuid(connection, project_id, view_uuid)
     if name is not None:
@@ -57,20 +55,20 @@ def edit(
     return _by_uuid(connection, project_id, view_uuid)
 
 
-def delete(connection: sqlite3.Connection, project_id: int, view_uuid: str) -> None:
+def delete(connection: Connection, project_id: int, view_uuid: str) -> None:
     """Delete a view. Raises MissingError."""
     _by_uuid(connection, project_id, view_uuid)
     connection.execute("DELETE FROM views WHERE uuid = ?", (view_uuid,))
 
 
-def _by_uuid(connection: sqlite3.Connection, project_id: int, view_uuid: str) -> ViewRow:
+def _by_uuid(connection: Connection, project_id: int, view_uuid: str) -> ViewRow:
     row = connection.execute(f"{_VIEW} WHERE v.{_IS_THERE} AND v.uuid = ?", (project_id, view_uuid)).fetchone()
     if row is None:
         raise MissingError("the view does not exist")
     return ViewRow(*row)
 
 
-def _check_name(connection: sqlite3.Connection, project_id: int, name: str, view_uuid: str) -> None:
+def _check_name(connection: Connection, project_id: int, name: str, view_uuid: str) -> None:
     query = "SELECT 1 FROM views WHERE project = ? AND name = ? AND uuid <> ?"
     if connection.execute(query, (project_id, name, view_uuid)).fetchone() is not None:
         raise TakenError("the project has a view of this name")

@@ -5,12 +5,12 @@ Functions that write are called inside a transaction.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Any
 
-from steplog.server.sqlite import catalog
+from steplog.server.sql import catalog
+from steplog.server.sql.connection import Connection
 from steplog.server.store_types import ISSUED, KeyRow, MissingError, PageToken, RevokedKeyError, UserRow
 
 __all__ = [
@@ -33,12 +33,12 @@ FROM keys k JOIN users u ON u.id = k.user
 """
 
 
-def every(connection: sqlite3.Connection) -> list[KeyRow]:
+def every(connection: Connection) -> list[KeyRow]:
     """Every key, oldest first."""
     return [_key_row(row) for row in connection.execute(f"{_KEY} ORDER BY k.id")]
 
 
-def by_id(connection: sqlite3.Connection, key_id: int) -> KeyRow:
+def by_id(connection: Connection, key_id: int) -> KeyRow:
     """The key of this number. Raises MissingError."""
     row = connection.execute(f"{_KEY} WHERE k.id = ?", (key_id,)).fetchone()
     if row is None:
@@ -46,13 +46,13 @@ def by_id(connection: sqlite3.Connection, key_id: int) -> KeyRow:
     return _key_row(row)
 
 
-def by_hashes(connection: sqlite3.Connection, hashes: Sequence[bytes]) -> list[KeyRow]:
+def by_hashes(connection: Connection, hashes: Sequence[bytes]) -> list[KeyRow]:
     """The keys with these hashes."""
     found = (connection.execute(f"{_KEY} WHERE k.hash = ?", (each,)).fetchone() for each in hashes)
     return [_key_row(row) for row in found if row is not None]
 
 
-def started(connection: sqlite3.Connection) -> KeyRow | None:
+def started(connection: Connection) -> KeyRow | None:
     """The key that a server was last started with, unless it was issued or revoked."""
     row = connection.execute(
         f"{_KEY} WHERE k.origin <> '{ISSUED}' AND k.revoked IS NULL ORDER BY k.id DESC LIMIT 1"
@@ -60,7 +60,7 @@ def started(connection: sqlite3.Connection) -> KeyRow | None:
     return _key_row(row) if row else None
 
 
-def put_started(connection: sqlite3.Connection, user_id: int, key_hash: bytes, origin: str) -> KeyRow:
+def put_started(connection: Connection, user_id: int, key_hash: bytes, origin: str) -> KeyRow:
     """Make this the key that the server is started with, in place of the one before. Raises RevokedKeyError."""
     known = next(iter(by_hashes(connection, [key_hash])), None)
     if known is not None and known.revoked is not None:
@@ -73,7 +73,7 @@ def put_started(connection: sqlite3.Connection, user_id: int, key_hash: bytes, o
     return by_id(connection, known.id)
 
 
-def issue(connection: sqlite3.Connection, username: str | None, key_hash: bytes, label: str) -> KeyRow:
+def issue(connection: Connection, username: str | None, key_hash: bytes, label: str) -> KeyRow:
     """Add a key of a user, who is added where missing; None: of the started key's user. Raises MissingError."""
     if username is None:
         own = started(connection)
@@ -85,14 +85,14 @@ def issue(connection: sqlite3.Connection, username: str | None, key_hash: bytes,
     return _add(connection, user.id, key_hash, label, ISSUED)
 
 
-def revoke(connection: sqlite3.Connection, key_ids: Sequence[int]) -> None:
+def revoke(connection: Connection, key_ids: Sequence[int]) -> None:
     """Revoke keys; the date of an earlier revocation stays. Raises MissingError."""
     for key_id in key_ids:
         by_id(connection, key_id)
         connection.execute("UPDATE keys SET revoked = coalesce(revoked, ?) WHERE id = ?", (_now(), key_id))
 
 
-def replace(connection: sqlite3.Connection, key_id: int, key_hash: bytes) -> KeyRow:
+def replace(connection: Connection, key_id: int, key_hash: bytes) -> KeyRow:
     """Revoke a key and add one of the same user, label and origin. Raises MissingError, RevokedKeyError."""
     old = by_id(connection, key_id)
     if old.revoked is not None:
@@ -101,18 +101,18 @@ def replace(connection: sqlite3.Connection, key_id: int, key_hash: bytes) -> Key
     return _add(connection, old.user.id, key_hash, old.label, old.origin)
 
 
-def note_use(connection: sqlite3.Connection, key_ids: Sequence[int], hour: str) -> None:
+def note_use(connection: Connection, key_ids: Sequence[int], hour: str) -> None:
     """Note the hour in which keys were last used."""
     connection.executemany("UPDATE keys SET last_used = ? WHERE id = ?", [(hour, key_id) for key_id in key_ids])
 
 
-def page_token(connection: sqlite3.Connection) -> PageToken | None:
+def page_token(connection: Connection) -> PageToken | None:
     """The page's token."""
     about = dict(connection.execute("SELECT name, value FROM about WHERE name IN ('page_token', 'page_token_made')"))
     return PageToken(about["page_token"], about.get("page_token_made", "")) if "page_token" in about else None
 
 
-def put_page_token(connection: sqlite3.Connection, token: PageToken, present: PageToken | None) -> PageToken:
+def put_page_token(connection: Connection, token: PageToken, present: PageToken | None) -> PageToken:
     """Replace the page's token, if it still is ``present``; the one that is there then."""
     found = page_token(connection)
     if found is not None and found != present:
@@ -124,12 +124,12 @@ def put_page_token(connection: sqlite3.Connection, token: PageToken, present: Pa
     return token
 
 
-def _add(connection: sqlite3.Connection, user_id: int, key_hash: bytes, label: str, origin: str) -> KeyRow:
-    added = connection.execute(
-        "INSERT INTO keys (user, hash, label, origin, created) VALUES (?, ?, ?, ?, ?)",
+def _add(connection: Connection, user_id: int, key_hash: bytes, label: str, origin: str) -> KeyRow:
+    connection.execute(
+        'INSERT INTO keys ("user", hash, label, origin, created) VALUES (?, ?, ?, ?, ?)',
         (user_id, key_hash, label, origin, _now()),
     )
-    return by_id(connection, added.lastrowid or 0)
+    return by_hashes(connection, [key_hash])[0]
 
 
 def _key_row(row: tuple[Any, ...]) -> KeyRow:

@@ -14,7 +14,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
@@ -23,7 +22,8 @@ from slugify import slugify
 
 from steplog.records.cells import Cell, cell_of, entries
 from steplog.server.records.totals import Totals
-from steplog.server.sqlite.schema import SERIES_SHIFT
+from steplog.server.sql.chunk_ids import SERIES_SHIFT
+from steplog.server.sql.connection import Connection
 
 __all__ = [
     "LAST_OF_SERIES",
@@ -58,7 +58,7 @@ class Unfilled(NamedTuple):
     end: int
 
 
-def put_lasts(connection: sqlite3.Connection, run_id: int, totals: Iterable[tuple[str, Totals]]) -> None:
+def put_lasts(connection: Connection, run_id: int, totals: Iterable[tuple[str, Totals]]) -> None:
     """Set the totals of some of a run's metrics, by name."""
     (project,) = connection.execute("SELECT project FROM runs WHERE id = ?", (run_id,)).fetchone()
     connection.executemany(
@@ -68,7 +68,7 @@ def put_lasts(connection: sqlite3.Connection, run_id: int, totals: Iterable[tupl
 
 
 def put_entries(
-    connection: sqlite3.Connection, run_id: int, before: Mapping[str, str | None], now: Mapping[str, str | None]
+    connection: Connection, run_id: int, before: Mapping[str, str | None], now: Mapping[str, str | None]
 ) -> None:
     """Set what top-level keys of a run's config have now, JSON text or None, in place of what they had before."""
     for key, value in now.items():
@@ -82,7 +82,7 @@ def put_entries(
         connection.executemany(_PUT_ENTRY, changed)
 
 
-def forget_metric(connection: sqlite3.Connection, run_id: int, name: str) -> None:
+def forget_metric(connection: Connection, run_id: int, name: str) -> None:
     """Remove a run's totals of a metric."""
     connection.execute(
         "DELETE FROM lasts WHERE project = (SELECT project FROM runs WHERE id = :run) AND name = :name AND run = :run",
@@ -90,7 +90,7 @@ def forget_metric(connection: sqlite3.Connection, run_id: int, name: str) -> Non
     )
 
 
-def forget_config(connection: sqlite3.Connection, run_id: int) -> bool:
+def forget_config(connection: Connection, run_id: int) -> bool:
     """Remove a step of a run's config, and its entries; whether there was any."""
     rows = _config_after(connection, run_id, None)
     put_entries(connection, run_id, dict(rows), {key: None for key, _ in rows})
@@ -98,13 +98,13 @@ def forget_config(connection: sqlite3.Connection, run_id: int) -> bool:
     return bool(rows)
 
 
-def unfilled(connection: sqlite3.Connection) -> Unfilled | None:
+def unfilled(connection: Connection) -> Unfilled | None:
     """The runs of an older database that are not filled in yet."""
     row = connection.execute("SELECT first, end FROM filling").fetchone()
     return Unfilled(*row) if row and row[0] < row[1] else None
 
 
-def fill(connection: sqlite3.Connection, slice_s: float = _SLICE_S) -> bool:
+def fill(connection: Connection, slice_s: float = _SLICE_S) -> bool:
     """Fill in some of the runs of an older database; whether more are left."""
     stop_at = time.monotonic() + slice_s
     while (
@@ -116,7 +116,7 @@ def fill(connection: sqlite3.Connection, slice_s: float = _SLICE_S) -> bool:
     return False
 
 
-def register(connection: sqlite3.Connection) -> None:
+def register(connection: Connection) -> None:
     """Give a connection the functions that a reader needs while runs are not filled in."""
     connection.create_function("cell_of", 1, cell_of, deterministic=True)
     connection.create_function(
@@ -124,7 +124,7 @@ def register(connection: sqlite3.Connection) -> None:
     )
 
 
-def _fill_some(connection: sqlite3.Connection, run_id: int, name: str, key: str | None) -> None:
+def _fill_some(connection: Connection, run_id: int, name: str, key: str | None) -> None:
     """Fill in a step of a run: its metrics beyond ``name``, then its config beyond ``key``, then its slug."""
     run = connection.execute("SELECT name, slug FROM runs WHERE id = ?", (run_id,)).fetchone()
     rows = connection.execute(
@@ -148,7 +148,7 @@ def _fill_some(connection: sqlite3.Connection, run_id: int, name: str, key: str 
     connection.execute(f"UPDATE filling SET first = {following}, name = '', key = NULL")  # noqa: S608 - a constant
 
 
-def _config_after(connection: sqlite3.Connection, run_id: int, key: str | None) -> list[tuple[str, str | None]]:
+def _config_after(connection: Connection, run_id: int, key: str | None) -> list[tuple[str, str | None]]:
     """Key and value of some of a run's config."""
     query = "SELECT key, value FROM config WHERE run = :run AND (:key IS NULL OR key > :key) ORDER BY key LIMIT :limit"
     return connection.execute(query, {"run": run_id, "key": key, "limit": _ROWS_A_STEP}).fetchall()

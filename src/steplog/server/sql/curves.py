@@ -17,10 +17,8 @@ place of its own has what a full answer would have:
 from __future__ import annotations
 
 import math
-import sqlite3
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass, field
 from datetime import datetime, timedelta, timezone
 from itertools import islice
@@ -40,13 +38,14 @@ from steplog.server.records.curve_query import (
     known_of,
 )
 from steplog.server.records.grid import Axis, Bucket, Curve, width_for
-from steplog.server.sqlite.layout import Grid, Layout
-from steplog.server.sqlite.reading import RunReader, SeriesReader
-from steplog.server.sqlite.schema import series_bounds
-from steplog.server.sqlite.summaries import summarized
+from steplog.server.sql.chunk_ids import series_bounds
+from steplog.server.sql.connection import Connection, Snapshot
+from steplog.server.sql.layout import Grid, Layout
+from steplog.server.sql.reading import RunReader, SeriesReader
+from steplog.server.sql.summaries import summarized
 from steplog.server.store_types import SeriesBucket, TooManyBucketsError
 
-__all__ = ["Snapshot", "curve", "curves"]
+__all__ = ["curve", "curves"]
 
 _POINTS_MAX = 1 << 19  # decoded for all curves of a request, where summaries would do
 _POINTS_MORE = 8  # times that many are decoded where runs have been added since a metric was first answered
@@ -58,8 +57,6 @@ _STATE = (
     " FROM runs r JOIN progress p ON p.run = r.id WHERE r.project = ? AND r.uuid = ? AND r.deleted IS NULL"
 )
 _COLUMNS = ("series", *Bucket.__struct_fields__)
-
-Snapshot = Callable[[], AbstractContextManager[sqlite3.Connection]]
 
 
 def curves(snapshot: Snapshot, project_id: int, query: CurveQuery) -> CurveAnswer:
@@ -150,7 +147,7 @@ class _Answer:
         self._states.clear()
         self._missing.clear()
 
-    def look(self, connection: sqlite3.Connection, uuids: Sequence[str]) -> list[_Run]:
+    def look(self, connection: Connection, uuids: Sequence[str]) -> list[_Run]:
         """The runs of which metrics have changed, with their series and where these are on the axis."""
         self._summarized = summarized(connection)
         found = []
@@ -244,7 +241,7 @@ class _Answer:
             Answered(self._summarized, grids, self._states),
         )
 
-    def _series_of(self, connection: sqlite3.Connection, run: _Run, names: Sequence[str]) -> Iterator[_Series]:
+    def _series_of(self, connection: Connection, run: _Run, names: Sequence[str]) -> Iterator[_Series]:
         reader = RunReader(connection, run.id, names)
         for name in names:
             found = reader.series(name)
@@ -308,7 +305,7 @@ class _Answer:
 
 
 def curve(
-    connection: sqlite3.Connection, run_id: int, name: str, points: int, low: int | None, high: int | None
+    connection: Connection, run_id: int, name: str, points: int, low: int | None, high: int | None
 ) -> list[SeriesBucket] | None:
     """See ``Store.curve``."""
     reader = RunReader(connection, run_id, (name,)).series(name)
@@ -341,7 +338,7 @@ def _shown(bucket: Bucket) -> SeriesBucket:
     return SeriesBucket(bucket.step, low, high, last, bucket.count, date_of(bucket.time), bucket.approximate)
 
 
-def _few(connection: sqlite3.Connection, reader: SeriesReader, points: int, low: int, high: int) -> list[Points] | None:
+def _few(connection: Connection, reader: SeriesReader, points: int, low: int, high: int) -> list[Points] | None:
     """The points with a step in [low, high]; None if they are more than ``points``."""
     found: list[Points] = []
     steps = max(low, -(2**63)), min(high, 2**63 - 1)

@@ -16,9 +16,7 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from operator import attrgetter
 from typing import NamedTuple
@@ -33,13 +31,14 @@ from steplog.server.records.chunk import Chunk, Encoding, pieces
 from steplog.server.records.log_row import decode_row, join_rows
 from steplog.server.records.summary import Entries, summarize
 from steplog.server.records.totals import Totals
-from steplog.server.sqlite.block_reading import read_entries
-from steplog.server.sqlite.runs import IS_THERE
-from steplog.server.sqlite.schema import series_bounds
-from steplog.server.sqlite.summaries import Addition
-from steplog.server.sqlite.table import put_lasts
+from steplog.server.sql.block_reading import read_entries
+from steplog.server.sql.chunk_ids import series_bounds
+from steplog.server.sql.connection import Connection, transaction
+from steplog.server.sql.runs import IS_THERE
+from steplog.server.sql.summaries import Addition
+from steplog.server.sql.table import put_lasts
 
-__all__ = ["CHUNK_POINTS", "ENOUGH_BYTES", "FANOUT", "FULL", "PASS_BYTES", "POINTS_A_NAME", "pack_run", "transaction"]
+__all__ = ["CHUNK_POINTS", "ENOUGH_BYTES", "FANOUT", "FULL", "PASS_BYTES", "POINTS_A_NAME", "pack_run"]
 
 POINTS_A_NAME = 64
 PASS_BYTES = 8 * 1024 * 1024  # of slots and payloads
@@ -80,7 +79,7 @@ class _UnreadableBlockError(Exception):
 
 
 def pack_run(
-    connection: sqlite3.Connection,
+    connection: Connection,
     run_id: int,
     check: Callable[[], None] = lambda: None,
     on_sealed: Callable[[int, int, str], None] = lambda run_id, records, error: None,
@@ -95,7 +94,7 @@ def pack_run(
         return False
     check()
     try:
-        with transaction(connection, "BEGIN IMMEDIATE"):
+        with transaction(connection, writes=True):
             check()
             plan.store(connection)
     except _ConflictError:
@@ -106,7 +105,7 @@ def pack_run(
     return plan.is_partial
 
 
-def _plan(connection: sqlite3.Connection, run_id: int) -> _Plan | None:
+def _plan(connection: Connection, run_id: int) -> _Plan | None:
     """What to store; of fewer rows where one of them cannot be packed, which is sealed once it is the only one."""
     rows_max, with_blocks = 2**63, True
     while True:
@@ -116,7 +115,7 @@ def _plan(connection: sqlite3.Connection, run_id: int) -> _Plan | None:
         try:
             plan.make(connection, with_blocks)
             return plan
-        except (sqlite3.Error, MemoryError):
+        except (connection.Error, MemoryError):
             raise
         except _UnreadableBlockError:
             with_blocks = False
@@ -187,9 +186,9 @@ class _Plan:
     error: str | None = None  # the one row is sealed
 
     @classmethod
-    def read(cls, connection: sqlite3.Connection, run_id: int, rows_max: int) -> _Plan | None:
+    def read(cls, connection: Connection, run_id: int, rows_max: int) -> _Plan | None:
         """Read what is to be packed; None if there is nothing."""
-        with transaction(connection, "BEGIN"):
+        with transaction(connection, writes=False):
             found = connection.execute(_STATE, (run_id,)).fetchone()
             rows = _read_rows(connection, run_id, rows_max) if found else []
             if not rows:
@@ -205,7 +204,7 @@ class _Plan:
         """The first arrival that is not packed yet."""
         return self.rows[-1].first_arrival + self.rows[-1].records
 
-    def make(self, connection: sqlite3.Connection, with_blocks: bool) -> None:
+    def make(self, connection: Connection, with_blocks: bool) -> None:
         """Encode what is to be stored; ``with_blocks`` unless they are to be left as they are.
 
         Raises whatever a row that cannot be packed makes it raise, and _UnreadableBlockError.
@@ -223,7 +222,7 @@ class _Plan:
             new[series.id] = series.add(points)
             series.pending += len(points.kinds)
         chosen = _chosen(new, states, with_blocks)
-        with transaction(connection, "BEGIN"):
+        with transaction(connection, writes=False):
             stored = _stored_blocks(connection, self.run_id) if new and with_blocks else []
             self._make_chunks(_Reading(connection, self.run_id), stored, new, states, chosen)
             rest = {series_id: points for series_id, points in new.items() if series_id not in chosen}
@@ -281,7 +280,7 @@ class _Plan:
             made = encode({series_id: _joined(each) for series_id, each in parts.items()})
             self.block = _level(level, made.records, len(made.data)), made
 
-    def store(self, connection: sqlite3.Connection) -> None:
+    def store(self, connection: Connection) -> None:
         """Store it, in the caller's transaction. Raises _ConflictError."""
         found = connection.execute(_STATE, (self.run_id,)).fetchone()
         if found is None or found[0] != self.packed:
@@ -305,7 +304,7 @@ class _Plan:
             if not added.store(connection):
                 raise _ConflictError
 
-    def _store_series(self, connection: sqlite3.Connection) -> None:
+    def _store_series(self, connection: Connection) -> None:
         known = [_columns_of(series) for _, series in self.changed if series.id <= self.series_before]
         added = [
             (*_columns_of(series), self.run_id, name) for name, series in self.changed if series.id > self.series_before
@@ -320,7 +319,7 @@ class _Plan:
 class _Reading(NamedTuple):
     """Reads the points of a run's blocks, in a snapshot."""
 
-    connection: sqlite3.Connection
+    connection: Connection
     run_id: int
 
     def add(self, block: _StoredBlock, entries: Iterable[int], parts: dict[int, list[Points]]) -> None:
@@ -330,13 +329,13 @@ class _Reading(NamedTuple):
                 self.connection, (self.run_id, block.first_arrival), block.size_bytes, block.directory, list(entries)
             ):
                 parts.setdefault(series_id, []).append(points)
-        except sqlite3.Error:
+        except self.connection.Error:
             raise
         except Exception as error:
             raise _UnreadableBlockError from error
 
 
-def _read_rows(connection: sqlite3.Connection, run_id: int, rows_max: int) -> list[_Row]:
+def _read_rows(connection: Connection, run_id: int, rows_max: int) -> list[_Row]:
     """The log rows of a pass."""
     rows: list[_Row] = []
     size_bytes = records = names = 0
@@ -352,11 +351,11 @@ def _read_rows(connection: sqlite3.Connection, run_id: int, rows_max: int) -> li
     return rows
 
 
-def _stored_blocks(connection: sqlite3.Connection, run_id: int) -> list[_StoredBlock]:
+def _stored_blocks(connection: Connection, run_id: int) -> list[_StoredBlock]:
     try:
         rows = connection.execute(_BLOCKS, (run_id,))
         return [_StoredBlock._make([*values, read_directory(directory)]) for *values, directory in rows]
-    except sqlite3.Error:
+    except connection.Error:
         raise
     except Exception as error:
         raise _UnreadableBlockError from error
@@ -431,39 +430,26 @@ def _joined(parts: Sequence[Points]) -> Points:
     return concatenate(parts) if len(parts) > 1 else parts[0]
 
 
-def _series_before(connection: sqlite3.Connection) -> int:
+def _series_before(connection: Connection) -> int:
     """The largest id that a series has had."""
     found = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'series'").fetchone()
     return int(found[0]) if found else 0
 
 
-def _next_chunk(connection: sqlite3.Connection, series_id: int) -> int:
+def _next_chunk(connection: Connection, series_id: int) -> int:
     """The key of a series' next chunk."""
     bounds = series_bounds(series_id)
     (newest,) = connection.execute("SELECT max(id) FROM chunks WHERE id >= ? AND id < ?", bounds).fetchone()
     return bounds[0] if newest is None else int(newest) + 1
 
 
-def _add_chunks(connection: sqlite3.Connection, first: int, chunks: Sequence[Chunk]) -> None:
+def _add_chunks(connection: Connection, first: int, chunks: Sequence[Chunk]) -> None:
     """Add chunks to the end of a series."""
     connection.executemany(_ADD_CHUNK, [(first + at, *_summary_of(chunk)) for at, chunk in enumerate(chunks)])
     connection.executemany("INSERT INTO points VALUES (?, ?)", [(first + at, c.data) for at, c in enumerate(chunks)])
 
 
-def _delete(connection: sqlite3.Connection, statement: str, keys: Collection[tuple[int, ...]]) -> None:
+def _delete(connection: Connection, statement: str, keys: Collection[tuple[int, ...]]) -> None:
     """Delete these rows. Raises _ConflictError if one is gone."""
     if keys and connection.executemany(statement, keys).rowcount != len(keys):
         raise _ConflictError
-
-
-@contextmanager
-def transaction(connection: sqlite3.Connection, begin: str) -> Iterator[None]:
-    """A transaction that is rolled back where the block raises."""
-    connection.execute(begin)
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise

@@ -8,18 +8,18 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping
 
-from steplog.server.sqlite import generations, runs
-from steplog.server.sqlite.run_changes import set_fields
+from steplog.server.sql import generations, runs
+from steplog.server.sql.connection import Connection
+from steplog.server.sql.run_changes import set_fields
 from steplog.server.store_types import RunRow
 
 __all__ = ["edit"]
 
 
 def edit(
-    connection: sqlite3.Connection,
+    connection: Connection,
     run_id: int,
     values: Mapping[str, str | None],
     status: str | None = None,

@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
@@ -20,7 +19,8 @@ import msgspec
 from slugify import slugify
 
 from steplog.records.run_fields import CONFIG_KEYS_KEPT, CONFIG_KEYS_MAX, Order, merge, order_now
-from steplog.server.sqlite import runs, table
+from steplog.server.sql import runs, table
+from steplog.server.sql.connection import Connection
 from steplog.server.store_types import RunConfig
 
 __all__ = ["CONFIG_BYTES_MAX", "apply_config", "apply_fields", "configs", "set_config", "set_fields"]
@@ -43,7 +43,7 @@ _KEYS_A_QUERY = 500
 _RUNS_A_QUERY = 100
 
 
-def apply_fields(connection: sqlite3.Connection, run_id: int, changes: Sequence[tuple[str, Order, str | None]]) -> None:
+def apply_fields(connection: Connection, run_id: int, changes: Sequence[tuple[str, Order, str | None]]) -> None:
     """Set the fields whose change counts, and the run's date of change."""
     counting = merge(_field_orders(connection, run_id), changes)
     if not counting:
@@ -60,7 +60,7 @@ def apply_fields(connection: sqlite3.Connection, run_id: int, changes: Sequence[
     connection.execute(f"UPDATE runs SET {columns} WHERE id = ?", (*values.values(), run_id))  # noqa: S608
 
 
-def set_fields(connection: sqlite3.Connection, run_id: int, values: Mapping[str, str | None], generation: int) -> None:
+def set_fields(connection: Connection, run_id: int, values: Mapping[str, str | None], generation: int) -> None:
     """Set fields now, in the run's present generation."""
     present, now_ns = _field_orders(connection, run_id), time.time_ns()
     orders = {field: order_now(present.get(field), generation, now_ns) for field in values}
@@ -68,7 +68,7 @@ def set_fields(connection: sqlite3.Connection, run_id: int, values: Mapping[str,
 
 
 def set_config(
-    connection: sqlite3.Connection, run_id: int, values: Mapping[str, str | None], generation: int, rows: int | None
+    connection: Connection, run_id: int, values: Mapping[str, str | None], generation: int, rows: int | None
 ) -> int:
     """Set config keys now, in the run's present generation; see ``apply_config``."""
     changes, now_ns = [], time.time_ns()
@@ -79,7 +79,7 @@ def set_config(
 
 
 def apply_config(
-    connection: sqlite3.Connection, run_id: int, changes: Sequence[tuple[str, Order, str | None]], rows: int | None
+    connection: Connection, run_id: int, changes: Sequence[tuple[str, Order, str | None]], rows: int | None
 ) -> int:
     """Set the config keys whose change counts.
 
@@ -97,7 +97,7 @@ def apply_config(
     return int(connection.execute("SELECT count(*) FROM config WHERE run = ?", (run_id,)).fetchone()[0])
 
 
-def configs(connection: sqlite3.Connection, run_ids: Sequence[int]) -> dict[int, RunConfig]:
+def configs(connection: Connection, run_ids: Sequence[int]) -> dict[int, RunConfig]:
     """The config of each of these runs; of all together at most ``_LIST_BYTES_MAX``, the newest runs first."""
     found = {run_id: RunConfig({}) for run_id in run_ids}
     left, left_bytes = sorted(found, reverse=True), _LIST_BYTES_MAX
@@ -109,7 +109,7 @@ def configs(connection: sqlite3.Connection, run_ids: Sequence[int]) -> dict[int,
 
 
 def _read_configs(
-    connection: sqlite3.Connection, run_ids: Sequence[int], found: Mapping[int, RunConfig], left_bytes: int
+    connection: Connection, run_ids: Sequence[int], found: Mapping[int, RunConfig], left_bytes: int
 ) -> tuple[int, int]:
     """Read the configs of some runs, up to one that is cut: how many, and how many bytes are left."""
     marks = ", ".join("?" * len(run_ids))
@@ -131,7 +131,7 @@ def _read_configs(
     return len(run_ids), left_bytes - size_bytes
 
 
-def _values(connection: sqlite3.Connection, run_id: int, keys: Collection[str]) -> dict[str, str | None]:
+def _values(connection: Connection, run_id: int, keys: Collection[str]) -> dict[str, str | None]:
     found: dict[str, str | None] = {}
     left = iter(keys)
     while some := list(islice(left, _KEYS_A_QUERY)):
@@ -141,5 +141,5 @@ def _values(connection: sqlite3.Connection, run_id: int, keys: Collection[str]) 
     return found
 
 
-def _field_orders(connection: sqlite3.Connection, run_id: int) -> dict[str, Order]:
+def _field_orders(connection: Connection, run_id: int) -> dict[str, Order]:
     return {field: Order(*order) for field, *order in connection.execute(_FIELD_ORDERS, (run_id,))}

@@ -19,7 +19,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from itertools import takewhile
 from typing import Any, NamedTuple
@@ -29,7 +28,8 @@ import msgspec
 from steplog.server.records.chunk import Chunk, decode
 from steplog.server.records.summary import Entries, coarser, concatenate, encode, summarize
 from steplog.server.records.summary import decode as decode_rows
-from steplog.server.sqlite.schema import SERIES_SHIFT, series_bounds
+from steplog.server.sql.chunk_ids import SERIES_SHIFT, series_bounds
+from steplog.server.sql.connection import Connection
 
 __all__ = ["HEADER", "ROW_ENTRIES", "Addition", "Header", "Missing", "add", "add_missing", "find_missing", "summarized"]
 
@@ -97,7 +97,7 @@ class Missing(NamedTuple):
 class Addition:
     """The rows that new chunks of a series make: worked out in a snapshot, stored with the chunks."""
 
-    def __init__(self, connection: sqlite3.Connection, series_id: int, number: int, entries: Sequence[Entries]) -> None:
+    def __init__(self, connection: Connection, series_id: int, number: int, entries: Sequence[Entries]) -> None:
         """Of ``number`` and those that follow, given their summaries.
 
         Where chunks before them are not summarized, these wait, too.
@@ -113,7 +113,7 @@ class Addition:
         for level, rows in self._small.items():
             self._rows += [self._row(level, row.number, row.end, row.made) for row in rows if row.made is not None]
 
-    def store(self, connection: sqlite3.Connection) -> bool:
+    def store(self, connection: Connection) -> bool:
         """Store it in a transaction; False, and nothing is, if the series has been summarized further meanwhile."""
         if _end(connection, self._series) != self._end:
             return False
@@ -165,12 +165,12 @@ class Addition:
         return self._series, level, number, *totals, *ranges, *widest, encode(entries)
 
 
-def add(connection: sqlite3.Connection, series_id: int, number: int, entries: Sequence[Entries]) -> None:
+def add(connection: Connection, series_id: int, number: int, entries: Sequence[Entries]) -> None:
     """Work out and store an ``Addition``, in the transaction that stores the chunks."""
     Addition(connection, series_id, number, entries).store(connection)
 
 
-def find_missing(connection: sqlite3.Connection) -> Missing | None:
+def find_missing(connection: Connection) -> Missing | None:
     """The next chunks without summaries, decoded; None if there are none. In a read transaction."""
     row = connection.execute("SELECT value FROM about WHERE name = ?", (_BELOW,)).fetchone()
     query = "SELECT id FROM series WHERE id < ? ORDER BY id DESC LIMIT ?"
@@ -191,7 +191,7 @@ def find_missing(connection: sqlite3.Connection) -> Missing | None:
     return Missing(0, 0, [], below)
 
 
-def add_missing(connection: sqlite3.Connection, found: Missing) -> None:
+def add_missing(connection: Connection, found: Missing) -> None:
     """Store what was found, in a transaction; nothing of it if another packer has."""
     if found.entries:
         query = "SELECT count(*) FROM chunks WHERE id >= ? AND id < ?"
@@ -202,7 +202,7 @@ def add_missing(connection: sqlite3.Connection, found: Missing) -> None:
     connection.execute(_PUT, (_BELOW, str(found.below)))
 
 
-def summarized(connection: sqlite3.Connection) -> int:
+def summarized(connection: Connection) -> int:
     """How many slices of chunks of older versions were summarized, which changes how they are drawn."""
     row = connection.execute("SELECT value FROM about WHERE name = ?", (_SLICES,)).fetchone()
     return int(row[0]) if row else 0
@@ -220,14 +220,14 @@ def _due(counts: Sequence[int]) -> int:
     return due
 
 
-def _end(connection: sqlite3.Connection, series_id: int) -> int:
+def _end(connection: Connection, series_id: int) -> int:
     """The first chunk of a series that is not summarized."""
     query = "SELECT number + chunks FROM summaries WHERE series = ? AND level = 1 ORDER BY number DESC LIMIT 1"
     row = connection.execute(query, (series_id,)).fetchone()
     return row[0] if row else 0
 
 
-def _any_chunk(connection: sqlite3.Connection, series_id: int, first: int, end: int) -> bool:
+def _any_chunk(connection: Connection, series_id: int, first: int, end: int) -> bool:
     query = "SELECT 1 FROM chunks WHERE id >= ? AND id < ? LIMIT 1"
     bounds = series_id << SERIES_SHIFT | first, series_id << SERIES_SHIFT | end
     return connection.execute(query, bounds).fetchone() is not None

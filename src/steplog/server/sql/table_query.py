@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 import math
-import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
@@ -32,9 +31,10 @@ from steplog.records.cells import (
     field_cell,
     json_value,
 )
-from steplog.server.sqlite.reading import RunReader, SeriesReader
-from steplog.server.sqlite.table import LAST_OF_SERIES, Unfilled, register, unfilled
-from steplog.server.sqlite.table_columns import unpacked
+from steplog.server.sql.connection import Connection
+from steplog.server.sql.reading import RunReader, SeriesReader
+from steplog.server.sql.table import LAST_OF_SERIES, Unfilled, register, unfilled
+from steplog.server.sql.table_columns import unpacked
 from steplog.server.store_types import ID_PREFIX, TableCursor, TablePage, TableQuery, TableRow
 
 __all__ = ["page"]
@@ -101,7 +101,7 @@ class _Scope(NamedTuple):
         among: a JSON list of the uuids that are meant; None: all of the project.
     """
 
-    connection: sqlite3.Connection
+    connection: Connection
     project: int
     now: str
     unfilled: Unfilled | None
@@ -110,7 +110,7 @@ class _Scope(NamedTuple):
     among: str | None
 
 
-def page(connection: sqlite3.Connection, project_id: int, query: TableQuery) -> TablePage:
+def page(connection: Connection, project_id: int, query: TableQuery) -> TablePage:
     """The runs that come next in the order asked for."""
     compared = [each.field for each in query.conditions] + ([] if query.sort is None else [query.sort])
     among = None if query.among is None else json.dumps(query.among)
@@ -146,7 +146,7 @@ def _metrics(fields: Iterable[Field]) -> set[str]:
 
 
 def _scope(
-    connection: sqlite3.Connection,
+    connection: Connection,
     project_id: int,
     now: str = "",
     compared: Collection[str] = (),

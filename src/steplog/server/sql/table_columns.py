@@ -11,15 +11,15 @@ the least or the last value of a run is one, and *others* if the last value of a
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 
 from steplog.journal import slot
 from steplog.journal.range import Range
 from steplog.records.cells import entries as entries_of
 from steplog.records.points import words_of
-from steplog.server.sqlite.reading import log_rows
-from steplog.server.sqlite.table import LAST_OF_SERIES, Unfilled, register, unfilled
+from steplog.server.sql.connection import Connection
+from steplog.server.sql.reading import log_rows
+from steplog.server.sql.table import LAST_OF_SERIES, Unfilled, register, unfilled
 from steplog.server.store_types import ColumnNames, MetricKind
 
 __all__ = ["column_names", "unpacked"]
@@ -36,7 +36,7 @@ _KIND = f"max(low IS NOT NULL OR {_IS_NUMBER}) | (max(NOT {_IS_NUMBER}) << 1)".f
 _KEY_WORDS = slot.SLOT_BYTES // 8
 
 
-def column_names(connection: sqlite3.Connection, project_id: int, part: str, limit: int) -> ColumnNames:
+def column_names(connection: Connection, project_id: int, part: str, limit: int) -> ColumnNames:
     """The metrics and the config entries of a project with ``part`` in their names, each by name, up to ``limit``."""
     left = unfilled(connection)
     fresh_metrics = _fresh_metrics(connection, project_id, left)
@@ -51,7 +51,7 @@ def column_names(connection: sqlite3.Connection, project_id: int, part: str, lim
     return ColumnNames(sorted(entries)[:limit], shown, [_KINDS[metrics[name]] for name in shown], is_more)
 
 
-def unpacked(connection: sqlite3.Connection, project_id: int, limit: int, bytes_max: int) -> Iterator[tuple[int, int]]:
+def unpacked(connection: Connection, project_id: int, limit: int, bytes_max: int) -> Iterator[tuple[int, int]]:
     """Number, and the first arrival in the log, of the newest runs that have points there."""
     rows = connection.execute(
         "SELECT r.id, g.packed, g.log_bytes FROM progress g CROSS JOIN runs r ON r.id = g.run"
@@ -64,14 +64,14 @@ def unpacked(connection: sqlite3.Connection, project_id: int, limit: int, bytes_
             yield run, packed
 
 
-def _metrics(connection: sqlite3.Connection, project_id: int, part: str, limit: int) -> Iterable[tuple[str, int]]:
+def _metrics(connection: Connection, project_id: int, part: str, limit: int) -> Iterable[tuple[str, int]]:
     """Names in ``lasts``, each with its kind."""
     newest = "SELECT low, last FROM lasts WHERE project = ? AND name = n.name ORDER BY run DESC LIMIT ?"
     kind = f"(SELECT {_KIND} FROM ({newest}))"
     return connection.execute(*_names("lasts", "name", project_id, part, limit, kind, (project_id, _RUNS_A_KIND)))
 
 
-def _entries(connection: sqlite3.Connection, project_id: int, part: str, limit: int) -> Iterator[str]:
+def _entries(connection: Connection, project_id: int, part: str, limit: int) -> Iterator[str]:
     return (name for name, _ in connection.execute(*_names("configs", "key", project_id, part, limit, "0")))
 
 
@@ -93,7 +93,7 @@ def _names(
     return query, (project_id, project_id, *values, part, project_id, project_id, limit)
 
 
-def _fresh_metrics(connection: sqlite3.Connection, project_id: int, left: Unfilled | None) -> dict[str, int]:
+def _fresh_metrics(connection: Connection, project_id: int, left: Unfilled | None) -> dict[str, int]:
     """Metrics, and their kinds, of the newest runs that are not in ``lasts`` yet."""
     found: dict[str, int] = {}
     for run, packed in unpacked(connection, project_id, _NEWEST_RUNS, _LOG_BYTES_MAX):
@@ -116,7 +116,7 @@ def _logged(records: Range) -> Iterator[tuple[str, int]]:
         yield records.names[key & 0xFFFF_FFFF], _OTHERS if key >> 48 == slot.KIND_JSON else _NUMBERS
 
 
-def _fresh_entries(connection: sqlite3.Connection, project_id: int, left: Unfilled | None) -> set[str]:
+def _fresh_entries(connection: Connection, project_id: int, left: Unfilled | None) -> set[str]:
     """Config entries of the newest runs that are not in ``configs`` yet."""
     found = set[str]()
     for run in () if left is None else _newest_unfilled(connection, project_id, left):
@@ -126,6 +126,6 @@ def _fresh_entries(connection: sqlite3.Connection, project_id: int, left: Unfill
     return found
 
 
-def _newest_unfilled(connection: sqlite3.Connection, project_id: int, left: Unfilled) -> list[int]:
+def _newest_unfilled(connection: Connection, project_id: int, left: Unfilled) -> list[int]:
     query = f"SELECT r.id FROM runs r WHERE {_IS_THERE} AND r.id >= ? AND r.id < ? ORDER BY r.id DESC LIMIT ?"
     return [run for (run,) in connection.execute(query, (project_id, *left, _NEWEST_RUNS)).fetchall()]

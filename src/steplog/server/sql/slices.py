@@ -6,23 +6,22 @@ in them, and it does not matter what is packed meanwhile: a point keeps its arri
 
 from __future__ import annotations
 
-import sqlite3
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing
+from collections.abc import Iterator
+from contextlib import closing
 from operator import itemgetter
 
 from steplog.records.by_name import points_by_name
 from steplog.records.numbering import assign
 from steplog.records.points import Points, concatenate
-from steplog.server.sqlite.block_reading import Blocks
-from steplog.server.sqlite.reading import CHUNK_COLUMNS, StoredChunk, log_rows, progress, read_chunk, summary_of
-from steplog.server.sqlite.schema import series_bounds
+from steplog.server.sql.block_reading import Blocks
+from steplog.server.sql.chunk_ids import series_bounds
+from steplog.server.sql.connection import Connection, Snapshot
+from steplog.server.sql.reading import CHUNK_COLUMNS, StoredChunk, log_rows, progress, read_chunk, summary_of
 from steplog.server.store_types import MetricPoint
 
-__all__ = ["Slices", "Snapshot", "between", "metrics"]
+__all__ = ["Slices", "between", "metrics"]
 
-Snapshot = Callable[[], AbstractContextManager[sqlite3.Connection]]
 _SIZE, _SIZE_MAX = 16_384, 131_072
 _arrival = itemgetter(0)
 _ROUNDS = 16  # a chunk is decoded anew for each slice that it reaches into
@@ -48,7 +47,7 @@ class Slices:
         """Whether all slices were read."""
         return self._position >= self._end
 
-    def read(self, connection: sqlite3.Connection) -> dict[str, Points]:
+    def read(self, connection: Connection) -> dict[str, Points]:
         """The next slice, by name. Raises MissingError without the run."""
         _, packed = progress(connection, self._run_id)
         series = connection.execute("SELECT id, name, chunked FROM series WHERE run = ?", (self._run_id,)).fetchall()
@@ -69,7 +68,7 @@ class Slices:
         self._position = stop
         return {name: concatenate(found) for name, found in parts.items()}
 
-    def _from_chunks(self, connection: sqlite3.Connection, series_id: int, first: int, stop: int) -> list[Points]:
+    def _from_chunks(self, connection: Connection, series_id: int, first: int, stop: int) -> list[Points]:
         low, high = series_bounds(series_id)
         low = self._first_chunks.get(series_id, low)
         query = f"SELECT id, {CHUNK_COLUMNS} FROM chunks WHERE id >= ? AND id < ? ORDER BY id"  # noqa: S608 - a constant
@@ -86,7 +85,7 @@ class Slices:
         self._first_chunks[series_id] = low
         return found
 
-    def _add_tail(self, connection: sqlite3.Connection, parts: dict[str, list[Points]], packed: int, stop: int) -> None:
+    def _add_tail(self, connection: Connection, parts: dict[str, list[Points]], packed: int, stop: int) -> None:
         """Add what is in the log, up to ``stop``.
 
         Points without a step are numbered from where the packed ones end, so from ``packed`` on, or from where the
@@ -107,7 +106,7 @@ class Slices:
                     parts.setdefault(name, []).append(between(points, first, stop))
         self._next_steps = known
 
-    def _packed_next_step(self, connection: sqlite3.Connection, name: str) -> int:
+    def _packed_next_step(self, connection: Connection, name: str) -> int:
         query = "SELECT next_step FROM series WHERE run = ? AND name = ?"
         found = connection.execute(query, (self._run_id, name)).fetchone()
         return found[0] if found else 0

@@ -12,7 +12,6 @@ series is read back to front in time, and front to back in arrivals::
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -23,10 +22,11 @@ from steplog.records.numbering import assign
 from steplog.records.points import NO_POINTS, Points, concatenate
 from steplog.server.records.chunk import Chunk
 from steplog.server.records.text_search import having
-from steplog.server.sqlite.block_reading import Blocks
-from steplog.server.sqlite.reading import CHUNK_COLUMNS, StoredChunk, log_rows, progress, read_chunk, summary_of
-from steplog.server.sqlite.schema import series_bounds
-from steplog.server.sqlite.slices import Slices, Snapshot, between
+from steplog.server.sql.block_reading import Blocks
+from steplog.server.sql.chunk_ids import series_bounds
+from steplog.server.sql.connection import Connection, Snapshot
+from steplog.server.sql.reading import CHUNK_COLUMNS, StoredChunk, log_rows, progress, read_chunk, summary_of
+from steplog.server.sql.slices import Slices, between
 from steplog.server.store import History
 from steplog.server.store_types import HistoryQuery, UnknownMetricError
 
@@ -78,7 +78,7 @@ class _Start:
     tails: Mapping[str, Points] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, connection: sqlite3.Connection, run_id: int, query: HistoryQuery, tail_bytes: int) -> _Start:
+    def read(cls, connection: Connection, run_id: int, query: HistoryQuery, tail_bytes: int) -> _Start:
         """Read it. Raises MissingError, UnknownMetricError."""
         end, packed = progress(connection, run_id)
         asked = end if query.arrivals is None else min(end, query.arrivals)
@@ -97,7 +97,7 @@ class _Start:
 
     def _read_tail(
         self,
-        connection: sqlite3.Connection,
+        connection: Connection,
         run_id: int,
         wanted: Collection[str] | None,
         packed: int,
@@ -292,7 +292,7 @@ class _Reader:
         is_any = query.from_ns is None and query.to_ns is None and query.contains is None
         return is_any and low <= summary.min_step and summary.max_step <= high
 
-    def _read(self, connection: sqlite3.Connection, chunk: StoredChunk, end: int) -> tuple[Points, int]:
+    def _read(self, connection: Connection, chunk: StoredChunk, end: int) -> tuple[Points, int]:
         """Its points that match, and how much text was read for them."""
         points = between(read_chunk(connection, chunk), 0, end)
         matching = points if self._matches_all(chunk.summary) else _matching(points, self._query)
@@ -321,7 +321,7 @@ class _Reader:
                 yield name, kept
 
 
-def _series(connection: sqlite3.Connection, run_id: int, wanted: Collection[str] | None) -> Iterator[tuple[str, int]]:
+def _series(connection: Connection, run_id: int, wanted: Collection[str] | None) -> Iterator[tuple[str, int]]:
     """The names and next steps of the series, in order of first arrival; of ``wanted`` only those."""
     if wanted is None:
         rows = connection.execute(f"{_SERIES} ORDER BY id", (run_id,)).fetchall()

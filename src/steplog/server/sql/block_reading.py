@@ -6,7 +6,6 @@ begins below ``series.chunked``.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import groupby
@@ -14,6 +13,7 @@ from typing import NamedTuple
 
 from steplog.records.points import Points
 from steplog.server.records.block import Directory, read_directory
+from steplog.server.sql.connection import Connection
 
 __all__ = ["Blocks", "read_entries"]
 
@@ -39,7 +39,7 @@ class _Stored(NamedTuple):
 class Blocks:
     """The blocks of a run that may have points with arrivals in ``[first, end)``; their directories are read once."""
 
-    def __init__(self, connection: sqlite3.Connection, run_id: int, first: int = 0, end: int = 2**63 - 1) -> None:
+    def __init__(self, connection: Connection, run_id: int, first: int = 0, end: int = 2**63 - 1) -> None:
         self._connection = connection
         self._run_id = run_id
         self._place = {"run": run_id, "first": first, "end": end}
@@ -60,7 +60,7 @@ class Blocks:
 
 
 def read_entries(
-    connection: sqlite3.Connection,
+    connection: Connection,
     key: tuple[int, int],
     size_bytes: int,
     directory: Directory,

@@ -5,12 +5,12 @@ Functions that write are called inside a transaction.
 
 from __future__ import annotations
 
-import sqlite3
 import uuid
 
 from slugify import slugify
 
-from steplog.server.sqlite.runs import now_text
+from steplog.server.sql.connection import Connection
+from steplog.server.sql.runs import now_text
 from steplog.server.store_types import (
     MissingError,
     NamespaceRow,
@@ -53,13 +53,13 @@ FROM projects p WHERE p.namespace = ? AND p.deleted IS NULL
 """  # noqa: S608 - constants
 
 
-def user(connection: sqlite3.Connection, username: str) -> UserRow | None:
+def user(connection: Connection, username: str) -> UserRow | None:
     """The user of this name."""
     row = connection.execute(f"{_USER} WHERE username = ?", (username,)).fetchone()
     return UserRow(*row) if row else None
 
 
-def put_user(connection: sqlite3.Connection, username: str, slug: str, email: str) -> UserRow:
+def put_user(connection: Connection, username: str, slug: str, email: str) -> UserRow:
     """Create the user, or set its email."""
     connection.execute(
         "INSERT INTO users (uuid, username, slug, email) VALUES (?, ?, ?, ?)"
@@ -69,7 +69,7 @@ def put_user(connection: sqlite3.Connection, username: str, slug: str, email: st
     return UserRow(*connection.execute(f"{_USER} WHERE username = ?", (username,)).fetchone())
 
 
-def add_user(connection: sqlite3.Connection, username: str, email: str | None = None) -> UserRow:
+def add_user(connection: Connection, username: str, email: str | None = None) -> UserRow:
     """The user of this name, created with a namespace if missing; sets the email if given.
 
     Raises RefusedError for a name without a slug.
@@ -84,18 +84,18 @@ def add_user(connection: sqlite3.Connection, username: str, email: str | None = 
     return put_user(connection, username, slug, email or f"{slug}@localhost")
 
 
-def namespace(connection: sqlite3.Connection, slug: str) -> NamespaceRow | None:
+def namespace(connection: Connection, slug: str) -> NamespaceRow | None:
     """The namespace with this slug."""
     row = connection.execute(f"{_NAMESPACE} WHERE slug = ?", (slug,)).fetchone()
     return NamespaceRow(*row) if row else None
 
 
-def namespaces(connection: sqlite3.Connection) -> list[NamespaceRow]:
+def namespaces(connection: Connection) -> list[NamespaceRow]:
     """Every namespace, oldest first."""
     return [NamespaceRow(*row) for row in connection.execute(f"{_NAMESPACE} ORDER BY id")]
 
 
-def put_namespace(connection: sqlite3.Connection, slug: str) -> NamespaceRow:
+def put_namespace(connection: Connection, slug: str) -> NamespaceRow:
     """The namespace with this slug, created if missing."""
     connection.execute(
         "INSERT INTO namespaces (uuid, slug, display_name) VALUES (?, ?, ?) ON CONFLICT (slug) DO NOTHING",
@@ -104,26 +104,26 @@ def put_namespace(connection: sqlite3.Connection, slug: str) -> NamespaceRow:
     return NamespaceRow(*connection.execute(f"{_NAMESPACE} WHERE slug = ?", (slug,)).fetchone())
 
 
-def projects(connection: sqlite3.Connection, namespace_id: int) -> list[ProjectRow]:
+def projects(connection: Connection, namespace_id: int) -> list[ProjectRow]:
     """The projects of a namespace, oldest first."""
     rows = connection.execute(f"{_PROJECT} WHERE p.namespace = ? ORDER BY p.id", (namespace_id,))
     return [ProjectRow(*row) for row in rows]
 
 
-def activity(connection: sqlite3.Connection, namespace_id: int) -> dict[int, ProjectActivity]:
+def activity(connection: Connection, namespace_id: int) -> dict[int, ProjectActivity]:
     """What goes on in each project of a namespace, by the project's id."""
     rows = connection.execute(_ACTIVITY, (namespace_id,))
     return {project_id: ProjectActivity(*counted) for project_id, *counted in rows}
 
 
-def project(connection: sqlite3.Connection, namespace_slug: str, slug: str) -> ProjectRow | None:
+def project(connection: Connection, namespace_slug: str, slug: str) -> ProjectRow | None:
     """The project with these slugs."""
     row = connection.execute(f"{_PROJECT} WHERE n.slug = ? AND p.slug = ?", (namespace_slug, slug)).fetchone()
     return ProjectRow(*row) if row else None
 
 
 def add_project(
-    connection: sqlite3.Connection, namespace_row: NamespaceRow, slug: str, display_name: str, visibility: str
+    connection: Connection, namespace_row: NamespaceRow, slug: str, display_name: str, visibility: str
 ) -> ProjectRow:
     """Create a project; TakenError if the slug is in use."""
     if project(connection, namespace_row.slug, slug) is not None:

@@ -8,7 +8,6 @@ A log row that cannot be decoded is left out, as the packer will leave it out: t
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import cached_property
@@ -25,9 +24,10 @@ from steplog.records.numbering import assign
 from steplog.records.points import NO_POINTS, Number, Points, concatenate, number_range
 from steplog.server.records.chunk import Chunk, decode
 from steplog.server.records.log_row import decode_row, join_rows
-from steplog.server.sqlite.block_reading import Blocks
-from steplog.server.sqlite.runs import IS_THERE
-from steplog.server.sqlite.schema import series_bounds
+from steplog.server.sql.block_reading import Blocks
+from steplog.server.sql.chunk_ids import series_bounds
+from steplog.server.sql.connection import Connection
+from steplog.server.sql.runs import IS_THERE
 from steplog.server.store_types import MissingError, SeriesSummary
 
 __all__ = [
@@ -132,7 +132,7 @@ class SeriesReader:
 
     def __init__(
         self,
-        connection: sqlite3.Connection,
+        connection: Connection,
         name: str,
         row: SeriesRow | None,
         tail: Points,
@@ -199,7 +199,7 @@ class RunReader:
         packed: the first of them that is in the log.
     """
 
-    def __init__(self, connection: sqlite3.Connection, run_id: int, names: Collection[str] | None = None) -> None:
+    def __init__(self, connection: Connection, run_id: int, names: Collection[str] | None = None) -> None:
         self._connection = connection
         self._run_id = run_id
         self._names = names
@@ -286,7 +286,7 @@ class RunReader:
 
 
 @contextmanager
-def snapshot_of(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+def snapshot_of(connection: Connection) -> Iterator[Connection]:
     """A transaction whose reads all see the same state."""
     connection.execute("BEGIN")
     try:
@@ -295,7 +295,7 @@ def snapshot_of(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
         connection.execute("COMMIT")
 
 
-def progress(connection: sqlite3.Connection, run_id: int) -> tuple[int, int]:
+def progress(connection: Connection, run_id: int) -> tuple[int, int]:
     """How many points have arrived, and the first of them that is in the log. Raises MissingError without the run."""
     query = f"SELECT arrivals, packed FROM progress JOIN runs ON id = run WHERE run = ? AND {IS_THERE}"  # noqa: S608
     found = connection.execute(query, (run_id,)).fetchone()
@@ -305,14 +305,12 @@ def progress(connection: sqlite3.Connection, run_id: int) -> tuple[int, int]:
     return arrived, packed
 
 
-def arrivals(connection: sqlite3.Connection, run_id: int) -> int:
+def arrivals(connection: Connection, run_id: int) -> int:
     """How many points of a run have arrived."""
     return progress(connection, run_id)[0]
 
 
-def log_rows(
-    connection: sqlite3.Connection, run_id: int, first: int, end: int = _ARRIVALS_END
-) -> Iterator[tuple[int, Range]]:
+def log_rows(connection: Connection, run_id: int, first: int, end: int = _ARRIVALS_END) -> Iterator[tuple[int, Range]]:
     """The log rows with arrivals in ``[first, end)``, each with its first arrival, in order."""
     with closing(connection.execute(_LOG_ROWS, {"run": run_id, "first": first, "end": end})) as rows:
         for first_arrival, count, body in rows:
@@ -346,13 +344,13 @@ def summary_of(row: Sequence[Any]) -> Chunk:
     return Chunk(*(*row, b""))
 
 
-def read_chunk(connection: sqlite3.Connection, chunk: StoredChunk, *, values_only: bool = False) -> Points:
+def read_chunk(connection: Connection, chunk: StoredChunk, *, values_only: bool = False) -> Points:
     """The points of a chunk."""
     (data,) = connection.execute("SELECT data FROM points WHERE id = ?", (chunk.id,)).fetchone()
     return decode(msgspec.structs.replace(chunk.summary, data=data), values_only=values_only)
 
 
-def series(connection: sqlite3.Connection, run_id: int) -> list[SeriesSummary]:
+def series(connection: Connection, run_id: int) -> list[SeriesSummary]:
     """The metrics of a run, in order of first arrival."""
     found = []
     for name, totals, last in RunReader(connection, run_id).summaries():

@@ -5,14 +5,14 @@ The page asks with each poll. While runs log, their points change the table, but
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 
 import msgspec
 
 from steplog.filters import Condition
-from steplog.server.sqlite import table_query
-from steplog.server.sqlite.versions import Versions
+from steplog.server.sql import table_query
+from steplog.server.sql.connection import Connection
+from steplog.server.sql.versions import Versions
 from steplog.server.store_types import TablePage, TableQuery
 
 __all__ = ["TableCounts"]
@@ -27,7 +27,7 @@ class TableCounts:
         self._versions = versions
         self._kept: dict[tuple[int, Sequence[Condition]], tuple[str, int]] = {}
 
-    def page(self, connection: sqlite3.Connection, project_id: int, query: TableQuery) -> TablePage:
+    def page(self, connection: Connection, project_id: int, query: TableQuery) -> TablePage:
         """See ``table_query.page``."""
         if not query.counted:
             return table_query.page(connection, project_id, query)

@@ -16,7 +16,6 @@ bucket changes only with points that arrive in it.
 from __future__ import annotations
 
 import math
-import sqlite3
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -25,9 +24,10 @@ from steplog.server.records.chunk import Chunk, decode
 from steplog.server.records.grid import Axis, Curve
 from steplog.server.records.summary import Entries, coarser
 from steplog.server.records.summary import decode as decode_rows
-from steplog.server.sqlite.reading import SeriesReader
-from steplog.server.sqlite.schema import SERIES_SHIFT, series_bounds
-from steplog.server.sqlite.summaries import HEADER, Header
+from steplog.server.sql.chunk_ids import SERIES_SHIFT, series_bounds
+from steplog.server.sql.connection import Connection
+from steplog.server.sql.reading import SeriesReader
+from steplog.server.sql.summaries import HEADER, Header
 
 __all__ = ["Grid", "Layout"]
 
@@ -77,7 +77,7 @@ class Layout:
         bare: the chunks without summaries: number, chunk, and until when it lasts.
     """
 
-    def __init__(self, connection: sqlite3.Connection, reader: SeriesReader) -> None:
+    def __init__(self, connection: Connection, reader: SeriesReader) -> None:
         """Of a series, in the snapshot of its reader."""
         self.connection = connection
         self.series = 0 if reader.row is None else reader.row.id

@@ -11,15 +11,15 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 
 from steplog.records.dates import utc_text
-from steplog.server.sqlite.schema import series_bounds
-from steplog.server.sqlite.table import forget_config, forget_metric
-from steplog.server.sqlite.trash import CONDEMNED, TOMBSTONE_DAYS, TRASH_HOURS
+from steplog.server.sql.chunk_ids import series_bounds
+from steplog.server.sql.connection import Connection
+from steplog.server.sql.table import forget_config, forget_metric
+from steplog.server.sql.trash import CONDEMNED, TOMBSTONE_DAYS, TRASH_HOURS
 
 __all__ = ["give_back", "read_ahead", "reap"]
 
@@ -39,7 +39,7 @@ _OF_PROJECT = "SELECT id FROM runs WHERE project = ? ORDER BY deleted DESC, id D
 _LARGE = {"log": "body", "blocks": "data", "sealed": "body"}
 
 
-def reap(connection: sqlite3.Connection, now: datetime | None = None) -> bool:
+def reap(connection: Connection, now: datetime | None = None) -> bool:
     """Remove a slice of what is condemned or has been in the trash for long enough; whether there was anything."""
     stop_at, removed = time.monotonic() + _SLICE_S, False
     for _ in _steps(connection, now):
@@ -49,7 +49,7 @@ def reap(connection: sqlite3.Connection, now: datetime | None = None) -> bool:
     return removed
 
 
-def read_ahead(connection: sqlite3.Connection, now: datetime | None = None) -> None:
+def read_ahead(connection: Connection, now: datetime | None = None) -> None:
     """Read what the next slice removes."""
     left = _READ_AHEAD_BYTES
     for (run_id,) in _doomed(connection, now, _RUNS_READ_AHEAD):
@@ -59,7 +59,7 @@ def read_ahead(connection: sqlite3.Connection, now: datetime | None = None) -> N
                 return
 
 
-def give_back(connection: sqlite3.Connection) -> bool:
+def give_back(connection: Connection) -> bool:
     """Cut a slice of free pages off the file; whether more than the spare ones are left."""
     if connection.execute("PRAGMA auto_vacuum").fetchone() != (_INCREMENTAL,):
         return False
@@ -71,7 +71,7 @@ def give_back(connection: sqlite3.Connection) -> bool:
     return False
 
 
-def _doomed(connection: sqlite3.Connection, now: datetime | None, limit: int) -> list[tuple[int]]:
+def _doomed(connection: Connection, now: datetime | None, limit: int) -> list[tuple[int]]:
     """The runs that are removed next."""
     found = connection.execute(_IN_TRASH_FOR_LONG, (_long_ago(now, TRASH_HOURS), limit)).fetchall()
     if not found and (project := connection.execute(_DELETED_PROJECT).fetchone()) is not None:
@@ -83,7 +83,7 @@ def _long_ago(now: datetime | None, hours: int) -> str:
     return utc_text((datetime.now(timezone.utc) if now is None else now) - timedelta(hours=hours))
 
 
-def _large_rows(connection: sqlite3.Connection, run_id: int) -> Iterator[int]:
+def _large_rows(connection: Connection, run_id: int) -> Iterator[int]:
     """Read the large rows of a run, in the order in which they are removed; the size of each."""
     for table, column in _LARGE.items():
         for (data,) in connection.execute(f"SELECT {column} FROM {table} WHERE run = ?", (run_id,)):  # noqa: S608
@@ -95,7 +95,7 @@ def _large_rows(connection: sqlite3.Connection, run_id: int) -> Iterator[int]:
         yield 0
 
 
-def _steps(connection: sqlite3.Connection, now: datetime | None) -> Iterator[None]:
+def _steps(connection: Connection, now: datetime | None) -> Iterator[None]:
     """Remove a little a step, as long as there is something."""
     while doomed := _doomed(connection, now, 1):
         yield from _run_steps(connection, *doomed[0])
@@ -110,7 +110,7 @@ def _steps(connection: sqlite3.Connection, now: datetime | None) -> Iterator[Non
         yield
 
 
-def _run_steps(connection: sqlite3.Connection, run_id: int) -> Iterator[None]:
+def _run_steps(connection: Connection, run_id: int) -> Iterator[None]:
     connection.execute("UPDATE runs SET deleted = ? WHERE id = ?", (CONDEMNED, run_id))
     connection.execute("DELETE FROM progress WHERE run = ?", (run_id,))
     for table, key in (("log", "id"), ("blocks", "first_arrival"), ("sealed", "first_arrival")):
@@ -136,7 +136,7 @@ def _run_steps(connection: sqlite3.Connection, run_id: int) -> Iterator[None]:
     yield
 
 
-def _some(connection: sqlite3.Connection, table: str, key: str, condition: str, *values: object, limit: int) -> bool:
+def _some(connection: Connection, table: str, key: str, condition: str, *values: object, limit: int) -> bool:
     """Delete at most ``limit`` rows; whether there were any."""
     some = f"SELECT {key} FROM {table} WHERE {condition} LIMIT {limit}"  # noqa: S608 - constants, here and below
     statement = f"DELETE FROM {table} WHERE {condition} AND ({key}) IN ({some})"  # noqa: S608

@@ -6,7 +6,6 @@ rows are packed.
 
 from __future__ import annotations
 
-import sqlite3
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from threading import Lock
@@ -14,7 +13,8 @@ from threading import Lock
 from steplog.records.by_name import points_by_name
 from steplog.records.numbering import assign
 from steplog.server.records.batch import Batch
-from steplog.server.sqlite.reading import log_rows
+from steplog.server.sql.connection import Connection
+from steplog.server.sql.reading import log_rows
 
 __all__ = ["NextSteps", "append"]
 
@@ -25,7 +25,7 @@ _PROGRESS = "SELECT packed, arrivals FROM progress WHERE run = ?"
 _NEXT_STEP = "SELECT next_step FROM series WHERE run = ? AND name = ?"
 
 
-def append(connection: sqlite3.Connection, run_id: int, first_arrival: int, batch: Batch) -> None:
+def append(connection: Connection, run_id: int, first_arrival: int, batch: Batch) -> None:
     """Store a batch, whose first record arrives as ``first_arrival``."""
     names = len(batch.source.names)
     connection.execute(_INSERT, (run_id, first_arrival, batch.records, batch.size_bytes, names, batch.body))
@@ -38,14 +38,14 @@ class _Steps:
     arrivals: int = 0
     known: dict[str, int] = field(default_factory=dict)
 
-    def next_step(self, connection: sqlite3.Connection, run_id: int, name: str) -> int:
+    def next_step(self, connection: Connection, run_id: int, name: str) -> int:
         step = self.known.get(name)
         if step is None:
             packed = connection.execute(_NEXT_STEP, (run_id, name)).fetchone()
             return int(packed[0]) if packed else 0
         return step
 
-    def catch_up(self, connection: sqlite3.Connection, run_id: int, arrivals: int) -> None:
+    def catch_up(self, connection: Connection, run_id: int, arrivals: int) -> None:
         for first_arrival, records in log_rows(connection, run_id, self.arrivals):
             for name, points in points_by_name(records, first_arrival).items():
                 _, self.known[name] = assign(points.steps, self.next_step(connection, run_id, name))
@@ -70,7 +70,7 @@ class NextSteps:
             else:
                 self._runs.pop(run_id, None)
 
-    def likely_step(self, connection: sqlite3.Connection, run_id: int, name: str) -> int:
+    def likely_step(self, connection: Connection, run_id: int, name: str) -> int:
         """The step of a metric's next point if nothing of it arrives meanwhile; called on a snapshot.
 
         What it reads of the log, the transaction does not have to.
@@ -83,7 +83,7 @@ class NextSteps:
             self._put(run_id, steps)
         return steps.next_step(connection, run_id, name)
 
-    def next_step(self, connection: sqlite3.Connection, run_id: int, name: str) -> int:
+    def next_step(self, connection: Connection, run_id: int, name: str) -> int:
         """The step of a metric's next point; called in the writer's transaction."""
         packed, arrivals = connection.execute(_PROGRESS, (run_id,)).fetchone()
         with self._lock:
@@ -105,7 +105,7 @@ class NextSteps:
                 self._runs.popitem(last=False)
 
 
-def _read_all(connection: sqlite3.Connection, run_id: int, packed: int, arrivals: int) -> _Steps:
+def _read_all(connection: Connection, run_id: int, packed: int, arrivals: int) -> _Steps:
     steps = _Steps(packed)
     steps.catch_up(connection, run_id, arrivals)
     return steps

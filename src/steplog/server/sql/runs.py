@@ -22,13 +22,13 @@ What has only its number looks for it by ``IS_THERE``.
 from __future__ import annotations
 
 import re
-import sqlite3
 from collections.abc import Sequence
 from datetime import datetime, timezone
 
 from slugify import slugify
 
 from steplog.records.dates import utc_text
+from steplog.server.sql.connection import Connection
 from steplog.server.store_types import MissingError, RunRow
 
 __all__ = [
@@ -63,7 +63,7 @@ FROM runs r JOIN projects p ON p.id = r.project JOIN users u ON u.id = r.user JO
 
 
 def in_project(
-    connection: sqlite3.Connection, project_id: int, offset: int, limit: int | None, deleted: str = "IS NULL"
+    connection: Connection, project_id: int, offset: int, limit: int | None, deleted: str = "IS NULL"
 ) -> list[RunRow]:
     """Runs of a project, oldest first; ``deleted`` is a condition."""
     # The inner one reads an index alone, also where it skips.
@@ -75,7 +75,7 @@ def in_project(
     return [RunRow(*row) for row in rows]
 
 
-def made_after(connection: sqlite3.Connection, project_id: int, run_uuid: str, limit: int | None) -> list[RunRow]:
+def made_after(connection: Connection, project_id: int, run_uuid: str, limit: int | None) -> list[RunRow]:
     """Runs of a project that were made after this one, which may be in the trash. Raises MissingError."""
     found = connection.execute("SELECT id FROM runs WHERE project = ? AND uuid = ?", (project_id, run_uuid)).fetchone()
     if found is None:
@@ -85,7 +85,7 @@ def made_after(connection: sqlite3.Connection, project_id: int, run_uuid: str, l
     return [RunRow(*row) for row in connection.execute(f"{_RUN} WHERE r.id IN ({ids}) ORDER BY r.id", values)]
 
 
-def by_slug(connection: sqlite3.Connection, project_id: int, slug: str, trashed: bool = False) -> list[RunRow]:
+def by_slug(connection: Connection, project_id: int, slug: str, trashed: bool = False) -> list[RunRow]:
     """The runs whose name has this slug, in the trash or not, oldest first; unlike names, slugs are not unique."""
     deleted = "deleted <> ''" if trashed else "deleted IS NULL"
     query = f"SELECT id, slug, name FROM runs WHERE project = ? AND {deleted} AND slug IS ?"  # noqa: S608 - one of two
@@ -94,7 +94,7 @@ def by_slug(connection: sqlite3.Connection, project_id: int, slug: str, trashed:
     return _by_ids(connection, ids)
 
 
-def by_id(connection: sqlite3.Connection, run_id: int | None) -> RunRow:
+def by_id(connection: Connection, run_id: int | None) -> RunRow:
     """The run with this number. Raises MissingError."""
     run = _one(connection, "r.id = ?", run_id)
     if run is None:
@@ -102,45 +102,45 @@ def by_id(connection: sqlite3.Connection, run_id: int | None) -> RunRow:
     return run
 
 
-def by_key(connection: sqlite3.Connection, project_id: int, idempotency_key: str) -> RunRow | None:
+def by_key(connection: Connection, project_id: int, idempotency_key: str) -> RunRow | None:
     """The run that was made with this key."""
     return _one(connection, "r.project = ? AND r.idempotency_key = ?", project_id, idempotency_key)
 
 
-def by_name(connection: sqlite3.Connection, project_id: int, name: str) -> RunRow | None:
+def by_name(connection: Connection, project_id: int, name: str) -> RunRow | None:
     """The run that has this name now."""
     return _one(connection, "r.project = ? AND r.name = ?", project_id, name)
 
 
-def by_uuid_in(connection: sqlite3.Connection, project_id: int, run_uuid: str) -> RunRow | None:
+def by_uuid_in(connection: Connection, project_id: int, run_uuid: str) -> RunRow | None:
     """The run of a project with this uuid."""
     return _one(connection, "r.project = ? AND r.uuid = ?", project_id, run_uuid)
 
 
-def by_uuid(connection: sqlite3.Connection, namespace_slug: str, project_slug: str, run_uuid: str) -> RunRow | None:
+def by_uuid(connection: Connection, namespace_slug: str, project_slug: str, run_uuid: str) -> RunRow | None:
     """The run with this uuid."""
     slugs = "p.slug = ? AND p.namespace = (SELECT id FROM namespaces WHERE slug = ?)"
     return _one(connection, f"r.uuid = ? AND {slugs}", run_uuid, project_slug, namespace_slug)
 
 
-def note_seen(connection: sqlite3.Connection, run_id: int, now: str) -> None:
+def note_seen(connection: Connection, run_id: int, now: str) -> None:
     """Note that a client of the run was heard of."""
     connection.execute("UPDATE progress SET seen = ? WHERE run = ?", (now, run_id))
 
 
-def hear(connection: sqlite3.Connection, run_id: int) -> RunRow:
+def hear(connection: Connection, run_id: int) -> RunRow:
     """The run, of which a client was heard."""
     note_seen(connection, run_id, now_text())
     return by_id(connection, run_id)
 
 
-def points_version(connection: sqlite3.Connection, run_id: int) -> str:
+def points_version(connection: Connection, run_id: int) -> str:
     """What is another one once points of the run have arrived, or could not be packed."""
     row = connection.execute("SELECT arrivals, sealed FROM progress WHERE run = ?", (run_id,)).fetchone()
     return f"{row[0]}-{row[1]}" if row else "0"
 
 
-def free_name(connection: sqlite3.Connection, project_id: int, name: str, run_id: int = 0) -> str:
+def free_name(connection: Connection, project_id: int, name: str, run_id: int = 0) -> str:
     """The name, with a number where another run of the project than this one has it; for the run to take now."""
 
     def is_taken(wanted: str) -> bool:
@@ -161,7 +161,7 @@ def free_name(connection: sqlite3.Connection, project_id: int, name: str, run_id
     return f"{name}_{number}"
 
 
-def release_name(connection: sqlite3.Connection, project_id: int, name: str) -> None:
+def release_name(connection: Connection, project_id: int, name: str) -> None:
     """Note that a run of the project has this name no more."""
     suffixed = _SUFFIXED.fullmatch(name)
     if suffixed is not None:
@@ -176,7 +176,7 @@ def now_text() -> str:
     return utc_text(datetime.now(timezone.utc))
 
 
-def _by_ids(connection: sqlite3.Connection, ids: Sequence[int]) -> list[RunRow]:
+def _by_ids(connection: Connection, ids: Sequence[int]) -> list[RunRow]:
     """The runs with these numbers, in the trash or not, oldest first."""
     rows: list[RunRow] = []
     for first in range(0, len(ids), _IDS_A_QUERY):
@@ -186,6 +186,6 @@ def _by_ids(connection: sqlite3.Connection, ids: Sequence[int]) -> list[RunRow]:
     return rows
 
 
-def _one(connection: sqlite3.Connection, condition: str, *values: object) -> RunRow | None:
+def _one(connection: Connection, condition: str, *values: object) -> RunRow | None:
     row = connection.execute(f"{_RUN} WHERE {condition} AND r.deleted IS NULL AND p.deleted IS NULL", values).fetchone()
     return RunRow(*row) if row else None

@@ -1,0 +1,1 @@
+"""The store in SQL: what both engines share. ``sqlite`` and ``postgresql`` have what is theirs alone."""
