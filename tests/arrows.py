@@ -198,7 +198,10 @@ ARROWS = {
     "server.postgresql": {
         "errors",
         "filters",
+<<<<<<< HEAD
         "server.store_place",
+=======
+>>>>>>> main
         "records",
         "server.records",
         "server.repeating",
