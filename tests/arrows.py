@@ -198,10 +198,7 @@ ARROWS = {
     "server.postgresql": {
         "errors",
         "filters",
-<<<<<<< HEAD
         "server.store_place",
-=======
->>>>>>> main
         "records",
         "server.records",
         "server.repeating",

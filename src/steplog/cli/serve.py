@@ -62,6 +62,22 @@ ADOPT_INTERVAL_S = 5.0
     help="The certificate's key (PEM, without a password).  [default: in the same file]",
 )
 @click.option("--insecure", is_flag=True, help="Let other machines reach it without TLS: something in front encrypts.")
+@click.option(
+    "--drain",
+    "drain_s",
+    metavar="SECONDS",
+    default=0.0,
+    type=click.FloatRange(0, 3600),
+    help="After SIGTERM, say on /readyz that it is not ready, and serve on for so long.  [default: 0]",
+)
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="How lines on standard error are written.",
+)
+@click.option("--access-log", is_flag=True, help="Write a line a request to standard error.")
 @click.option("--stock", is_flag=True, hidden=True, help="Answer like a server without steplog's additions.")
 def command(**options: Any) -> None:
     """Run a server on this machine.

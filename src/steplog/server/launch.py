@@ -14,6 +14,8 @@ import secrets
 import socket
 import ssl
 import stat
+import sys
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, closing, suppress
 from pathlib import Path
@@ -26,6 +28,7 @@ from steplog.private_files import is_private_file, make_private, write_private
 from steplog.server.access import AllowedHosts
 from steplog.server.announcement import Announcement
 from steplog.server.app import create_app
+from steplog.server.draining import Draining
 from steplog.server.keys import (
     PAGE_TOKEN_AGE_AT_START_MAX,
     REFRESH_INTERVAL_S,
@@ -36,10 +39,14 @@ from steplog.server.keys import (
     renew_page_token,
 )
 from steplog.server.listening import connections_max, listen, serve
+from steplog.server.log_format import configure_logging
 from steplog.server.open_store import open_store
 from steplog.server.packer import packer_process, packing_backlog
 from steplog.server.reaping import reaping
 from steplog.server.repeating import repeating
+from steplog.server.request_log import AccessLog
+from steplog.server.seen_request import SeenRequest
+from steplog.server.service import Service
 from steplog.server.store import Store
 from steplog.server.store_place import Place, default_database, shown_place
 from steplog.server.store_types import CONFIGURED, GENERATED, RevokedKeyError, StoreError
@@ -65,6 +72,9 @@ class ServerOptions(NamedTuple):
     tls_cert: Path | None = None  # PEM: the certificate, and those between it and the authority's
     tls_key: Path | None = None  # PEM; None: in the same file
     insecure: bool = False  # other machines may reach it without TLS
+    drain_s: float = 0.0  # it serves on for so long after SIGTERM, and says that it is not ready
+    log_format: str = "text"  # of standard error: one of ``log_format.FORMATS``
+    access_log: bool = False  # a line a request
     stock: bool = False  # only the original API, and no state file
 
 
@@ -89,6 +99,7 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
     be used, or other machines could reach it without one; StoreReplacedError if the database was replaced meanwhile.
     """
     _check_exposure(options)
+    configure_logging(options.log_format)
     tls = _tls_options(options)
     state = instance.state_path()
     database = options.database
@@ -109,6 +120,7 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
         connections = connections_max()
         announcement = Announcement(None if options.stock or own is None else state.parent, store.instance)
         stack.callback(announcement.close)
+        service = _service(options, stack)
         app = create_app(
             store,
             keyring,
@@ -117,6 +129,7 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
             secret=secret,
             open_namespaces=not options.namespaces,
             stock=options.stock,
+            service=service,
         )
 
         def present() -> instance.Instance:
@@ -138,7 +151,19 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
             started(RunningServer(base_url, database, source, *places))
 
         with _refreshed(keyring, write_state), reaping(store), packing_backlog(store), packer_process(database):
-            serve(app, listener, announcement.socket, announce, store, tls, connections)
+            serve(app, listener, announcement.socket, announce, store, tls, connections, service.draining)
+
+
+def _service(options: ServerOptions, stack: ExitStack) -> Service:
+    observers: list[Callable[[SeenRequest], None]] = []
+    if options.access_log:
+        observers.append(stack.enter_context(closing(AccessLog(options.log_format, _write_lines, time.time))))
+    return Service(Draining(options.drain_s), observers)
+
+
+def _write_lines(text: str) -> None:
+    sys.stderr.write(text)
+    sys.stderr.flush()
 
 
 def _refreshed(keyring: Keyring, on_change: Callable[[], object]) -> AbstractContextManager[None]:

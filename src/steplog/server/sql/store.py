@@ -64,6 +64,9 @@ class SqlStore(Store):
         self._counts = TableCounts(versions)
         self._known_runs: dict[tuple[str, str, str], RunId] = {}
 
+    def probe(self) -> None:
+        self._database.read(catalog.namespace, "")
+
     def close(self) -> None:
         self._database.close()
 

@@ -47,6 +47,10 @@ class SqliteStore(SqlStore):
     def check(self) -> None:
         self.database.check_path()
 
+    def probe(self) -> None:
+        self.database.check_room()
+        super().probe()
+
     @property
     def _ingester(self) -> Ingester:
         """What the server knows of runs; beside it nobody may make that untrue."""
