@@ -24,6 +24,7 @@ from psycopg.pq import Format, TransactionStatus
 from psycopg.types.numeric import DecimalBinaryDumper, Int8Dumper, NumericBinaryLoader
 
 from steplog.records.cells import Cell
+from steplog.server.postgresql import texts
 from steplog.server.sql.connection import Cursor, Values
 
 __all__ = ["PostgresqlConnection", "adapt", "translated"]
@@ -103,6 +104,7 @@ def adapt(connection: psycopg.Connection[Any]) -> None:
     adapters = connection.adapters
     adapters.register_dumper(int, Int8Dumper)
     adapters.register_loader("numeric", _NumberLoader)
+    texts.register(adapters)
     found = connection.execute("SELECT to_regtype('cell')::oid::bigint").fetchone()
     if found is not None and found[0] is not None:
         adapters.register_dumper(_Cell, type("_CellDumper", (_CellDumper,), {"oid": found[0]}))
