@@ -20,6 +20,7 @@ import psycopg
 
 from steplog.errors import ConfigurationError
 from steplog.server.postgresql.connection import adapt
+from steplog.server.postgresql.folding import FOLDED
 
 __all__ = ["POINTS", "SCHEMA_VERSION", "STATEMENTS", "prepare"]
 
@@ -191,7 +192,7 @@ def _made(statements: str) -> list[str]:
     ]
 
 
-STATEMENTS = (*_made(_TABLES), _APPEND)
+STATEMENTS = (*_made(_TABLES), _APPEND, FOLDED)
 
 
 def prepare(connection: psycopg.Connection[Any]) -> str:
