@@ -203,7 +203,14 @@ ARROWS = {
         "server.store",
         "server.sql",
     },
-    "server.open_store": {"instance", "server.store", "server.store_types", "server.sqlite", "server.postgresql"},
+    "server.open_store": {
+        "errors",
+        "instance",
+        "server.store",
+        "server.store_types",
+        "server.sqlite",
+        "server.postgresql",
+    },
     "server": {
         "errors",
         "filters",

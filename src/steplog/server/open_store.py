@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from steplog import instance
+from steplog.errors import ConfigurationError
 from steplog.server.store import Store
 from steplog.server.store_types import DatabaseCopy
 
@@ -20,15 +21,21 @@ class Packer(Protocol):
         """Pack until nothing is due; whether less urgent work is left. Raises StoreError."""
 
 
-def open_store(database: Path, *, beside: bool = False) -> Store:
-    """Open or create a store as its server; ``beside``, one that exists, whether or not its server runs.
+def open_store(place: Path | str, *, beside: bool = False) -> Store:
+    """Open or create a store as its server: a file, or the URL of a PostgreSQL database, which others may serve, too.
 
-    Beside its server, a store takes no points and deletes nothing: the server caches what it knows of runs. Raises
-    ConfigurationError if it is in use, missing, or not one of steplog's.
+    ``beside``: a file that exists, whether or not its server runs. Such a store takes no points and deletes nothing:
+    the server caches what it knows of runs. Raises ConfigurationError if it is in use, missing, or of another kind.
     """
+    if isinstance(place, str):
+        try:
+            from steplog.server.postgresql.store import PostgresqlStore
+        except ImportError as error:
+            raise ConfigurationError(f"{error}: type: pip install 'steplog[postgres]'") from None
+        return PostgresqlStore(place)
     from steplog.server.sqlite.store import SqliteStore
 
-    return SqliteStore(database, beside=beside)
+    return SqliteStore(place, beside=beside)
 
 
 def open_packer(database: Path, opened: str, say: Callable[[str], None]) -> Packer:

@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
+import postgresql
 from server import packed
 from steplog.server.open_store import open_store
 from steplog.server.sql.packing import pack_run
@@ -79,7 +80,13 @@ class _PackedStore(SqliteStore):
         return answer
 
 
+def _postgresql(directory: Path) -> Opener:
+    url = postgresql.new_database()
+    return lambda: open_store(url)
+
+
 ENGINES: Mapping[str, Callable[[Path], Opener]] = {  # an opener of one store, for an empty directory
     "sqlite": _sqlite,
     "sqlite-packed": _sqlite_packed,
+    "postgresql": _postgresql,
 }

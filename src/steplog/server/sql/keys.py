@@ -29,7 +29,7 @@ __all__ = [
 
 _KEY = """
 SELECT u.id, u.uuid, u.username, u.slug, u.email, k.id, k.hash, k.label, k.origin, k.created, k.last_used, k.revoked
-FROM keys k JOIN users u ON u.id = k.user
+FROM keys k JOIN users u ON u.id = k."user"
 """
 
 
@@ -69,7 +69,7 @@ def put_started(connection: Connection, user_id: int, key_hash: bytes, origin: s
     if known is None:
         return _add(connection, user_id, key_hash, "", origin)
     kept = ISSUED if known.origin == ISSUED else origin
-    connection.execute("UPDATE keys SET user = ?, origin = ? WHERE id = ?", (user_id, kept, known.id))
+    connection.execute('UPDATE keys SET "user" = ?, origin = ? WHERE id = ?', (user_id, kept, known.id))
     return by_id(connection, known.id)
 
 

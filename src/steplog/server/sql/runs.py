@@ -58,7 +58,7 @@ SELECT r.id, r.uuid, r.name, r.description, r.status, r.date_created, r.date_upd
        r.made_by, r.generation, (SELECT began FROM generations WHERE run = r.id AND number = r.generation), r.tags,
        r."group", r.job_type, r.notes, r.started, r.ended, g.seen, g.last_point, r.provenance, r.report, r.deleted,
        g.sealed, p.uuid, p.display_name, p.slug, u.uuid, u.username, u.slug
-FROM runs r JOIN projects p ON p.id = r.project JOIN users u ON u.id = r.user JOIN progress g ON g.run = r.id
+FROM runs r JOIN projects p ON p.id = r.project JOIN users u ON u.id = r."user" JOIN progress g ON g.run = r.id
 """
 
 

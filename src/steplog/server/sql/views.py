@@ -16,7 +16,7 @@ __all__ = ["VIEWS_MAX", "add", "delete", "edit", "in_project"]
 VIEWS_MAX = 1000  # of a project
 _VIEW = """
 SELECT v.uuid, v.name, v.address, u.uuid, u.username, u.slug, v.date_created, v.date_updated
-FROM views v JOIN users u ON u.id = v.user
+FROM views v JOIN users u ON u.id = v."user"
 """
 _IS_THERE = "project = (SELECT id FROM projects WHERE id = ? AND deleted IS NULL)"
 
@@ -36,7 +36,7 @@ def add(connection: Connection, project_id: int, user_id: int, name: str, addres
     _check_name(connection, project_id, name, "")
     view_uuid, now = str(uuid.uuid4()), now_text()
     connection.execute(
-        "INSERT INTO views (uuid, project, user, name, address, date_created, date_updated)"
+        'INSERT INTO views (uuid, project, "user", name, address, date_created, date_updated)'
         " VALUES (?, ?, ?, ?, ?, ?, ?)",
         (view_uuid, project_id, user_id, name, address, now, now),
     )

@@ -1,0 +1,208 @@
+"""The tables in PostgreSQL: those of ``sqlite.schema``, which says what is in them, and what is different here.
+
+1. Tables of points (``POINTS``) lead each key with ``run``, whose rows lie together, and have no foreign key: an engine
+   that spreads runs over nodes could keep them. A series' id is unique in its run.
+2. Ids of the others come from sequences of our own.
+3. Text is compared by its bytes, whatever the database's collation. Numbers, texts and bytes in one column are the type
+   ``cell`` (``connection``).
+4. ``append`` adds a batch to a run (``ingest``).
+
+Servers that start at once make the tables one after the other, under an advisory lock. The search path decides the
+schema.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import psycopg
+
+from steplog.errors import ConfigurationError
+from steplog.server.postgresql.connection import adapt
+
+__all__ = ["POINTS", "SCHEMA_VERSION", "STATEMENTS", "prepare"]
+
+SCHEMA_VERSION = 1
+POINTS = ("progress", "marks", "log", "blocks", "sealed", "series", "chunks", "points", "summaries")
+_LOCK = 0x7374_706C_0000  # of pg_advisory_lock
+_LOWEST = 15  # of PostgreSQL
+_IDS = ("users", "namespaces", "projects", "runs", "keys", "sessions", "views")
+
+_TABLES = """
+CREATE TYPE cell AS (kind smallint, number numeric, words bytea);
+
+CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE users (
+    id ID(users), uuid TEXT NOT NULL, username TEXT NOT NULL UNIQUE, slug TEXT NOT NULL, email TEXT NOT NULL
+);
+CREATE TABLE namespaces (
+    id ID(namespaces), uuid TEXT NOT NULL, slug TEXT NOT NULL UNIQUE, display_name TEXT NOT NULL
+);
+CREATE TABLE projects (
+    id ID(projects), uuid TEXT NOT NULL, namespace bigint NOT NULL REFERENCES namespaces, slug TEXT NOT NULL,
+    display_name TEXT NOT NULL, visibility TEXT NOT NULL, date_created TEXT NOT NULL, deleted TEXT,
+    packs bigint NOT NULL DEFAULT 0, UNIQUE (namespace, slug)
+);
+CREATE TABLE keys (
+    id ID(keys), "user" bigint NOT NULL REFERENCES users, hash bytea NOT NULL UNIQUE, label TEXT NOT NULL,
+    origin TEXT NOT NULL, created TEXT NOT NULL, last_used TEXT, revoked TEXT
+);
+CREATE INDEX keys_started ON keys (id) WHERE origin <> 'issued' AND revoked IS NULL;
+CREATE TABLE sessions (id ID(sessions), hash bytea NOT NULL UNIQUE, key bigint, expires TEXT NOT NULL);
+CREATE INDEX sessions_by_key ON sessions (key, id);
+CREATE TABLE runs (
+    id ID(runs), uuid TEXT NOT NULL UNIQUE, project bigint NOT NULL REFERENCES projects,
+    "user" bigint NOT NULL REFERENCES users, idempotency_key TEXT, made_by TEXT, deleted TEXT,
+    date_created TEXT NOT NULL, date_updated TEXT NOT NULL, status TEXT NOT NULL, generation bigint NOT NULL DEFAULT 1,
+    name TEXT NOT NULL, slug TEXT, started TEXT, ended TEXT, "group" TEXT, job_type TEXT, tags TEXT, description TEXT,
+    notes TEXT, provenance TEXT, report TEXT
+);
+CREATE INDEX runs_by_project ON runs (project, deleted, id);
+CREATE INDEX runs_by_slug ON runs (project, slug);
+CREATE UNIQUE INDEX runs_by_name ON runs (project, name) WHERE deleted IS NULL;
+CREATE UNIQUE INDEX runs_by_key ON runs (project, idempotency_key) WHERE deleted IS NULL;
+CREATE INDEX runs_in_trash ON runs (deleted) WHERE deleted IS NOT NULL;
+CREATE INDEX runs_running ON runs (project, id) WHERE status = 'RUNNING' AND deleted IS NULL;
+CREATE INDEX runs_by_start ON runs (project, (coalesce(started, date_created))) WHERE deleted IS NULL;
+CREATE TABLE suffixes (project bigint NOT NULL, name TEXT NOT NULL, next bigint NOT NULL, PRIMARY KEY (project, name));
+CREATE TABLE views (
+    id ID(views), uuid TEXT NOT NULL UNIQUE, project bigint NOT NULL REFERENCES projects,
+    "user" bigint NOT NULL REFERENCES users, name TEXT NOT NULL, address TEXT NOT NULL, date_created TEXT NOT NULL,
+    date_updated TEXT NOT NULL, UNIQUE (project, name)
+);
+CREATE TABLE config (
+    run bigint NOT NULL, key TEXT NOT NULL, value TEXT, generation bigint NOT NULL, time bigint NOT NULL,
+    writer TEXT NOT NULL, position bigint NOT NULL, PRIMARY KEY (run, key)
+);
+CREATE TABLE fields (
+    run bigint NOT NULL, field TEXT NOT NULL, generation bigint NOT NULL, time bigint NOT NULL, writer TEXT NOT NULL,
+    position bigint NOT NULL, PRIMARY KEY (run, field)
+);
+CREATE TABLE generations (
+    run bigint NOT NULL, number bigint NOT NULL, maker TEXT, began TEXT, PRIMARY KEY (run, number)
+);
+CREATE TABLE tombstones (
+    project bigint NOT NULL, idempotency_key TEXT NOT NULL, deleted TEXT NOT NULL,
+    PRIMARY KEY (project, idempotency_key)
+);
+CREATE TABLE lasts (
+    project bigint NOT NULL, name TEXT NOT NULL, run bigint NOT NULL, count bigint NOT NULL, last cell NOT NULL,
+    low cell, high cell, PRIMARY KEY (project, name, run)
+);
+CREATE TABLE configs (
+    project bigint NOT NULL, key TEXT NOT NULL, run bigint NOT NULL, value cell NOT NULL,
+    PRIMARY KEY (project, key, run)
+);
+CREATE TABLE filling (first bigint NOT NULL, "end" bigint NOT NULL, name TEXT NOT NULL, key TEXT);
+
+CREATE TABLE progress (
+    run bigint PRIMARY KEY, arrivals bigint NOT NULL DEFAULT 0, packed bigint NOT NULL DEFAULT 0,
+    log_bytes bigint NOT NULL DEFAULT 0, logged bigint NOT NULL DEFAULT 0, seen TEXT NOT NULL, last_point TEXT,
+    sealed bigint NOT NULL DEFAULT 0
+) WITH (fillfactor = 50);
+CREATE TABLE marks (
+    run bigint NOT NULL, writer TEXT NOT NULL, mark bigint NOT NULL, generation bigint NOT NULL DEFAULT 1,
+    said bigint NOT NULL DEFAULT -9223372036854775808, PRIMARY KEY (run, writer)
+) WITH (fillfactor = 50);
+CREATE TABLE log (
+    run bigint NOT NULL, first_arrival bigint NOT NULL, records bigint NOT NULL, bytes bigint NOT NULL,
+    names bigint NOT NULL, body bytea NOT NULL, PRIMARY KEY (run, first_arrival)
+);
+CREATE TABLE blocks (
+    run bigint NOT NULL, first_arrival bigint NOT NULL, level bigint NOT NULL, records bigint NOT NULL,
+    directory bytea NOT NULL, data bytea NOT NULL, PRIMARY KEY (run, first_arrival)
+);
+CREATE TABLE sealed (
+    run bigint NOT NULL, first_arrival bigint NOT NULL, records bigint NOT NULL, error TEXT NOT NULL,
+    body bytea NOT NULL, PRIMARY KEY (run, first_arrival)
+);
+CREATE TABLE series (
+    run bigint NOT NULL, id bigint NOT NULL, name TEXT NOT NULL, count bigint NOT NULL, next_step bigint NOT NULL,
+    first_step bigint NOT NULL, last_step bigint NOT NULL, low cell, high cell, max_step bigint NOT NULL DEFAULT 0,
+    last_time bigint, chunked bigint NOT NULL DEFAULT 0, pending bigint NOT NULL DEFAULT 0, last cell,
+    PRIMARY KEY (run, id), UNIQUE (run, name)
+) WITH (fillfactor = 50);
+CREATE TABLE chunks (
+    run bigint NOT NULL, id bigint NOT NULL, count bigint NOT NULL, first_arrival bigint NOT NULL,
+    last_arrival bigint NOT NULL, first_step bigint NOT NULL, last_step bigint NOT NULL, min_step bigint NOT NULL,
+    max_step bigint NOT NULL, first_time bigint NOT NULL, first_word bigint NOT NULL, low cell, high cell, last cell,
+    PRIMARY KEY (run, id)
+);
+CREATE TABLE points (run bigint NOT NULL, id bigint NOT NULL, data bytea NOT NULL, PRIMARY KEY (run, id));
+CREATE TABLE summaries (
+    run bigint NOT NULL, series bigint NOT NULL, level bigint NOT NULL, number bigint NOT NULL, chunks bigint NOT NULL,
+    entries bigint NOT NULL, points bigint NOT NULL, min_step bigint NOT NULL, max_step bigint NOT NULL,
+    min_time bigint NOT NULL, max_time bigint NOT NULL, widest_step bigint NOT NULL, widest_time bigint NOT NULL,
+    data bytea NOT NULL, PRIMARY KEY (run, series, level, number)
+);
+ALTER TABLE log ALTER COLUMN body SET STORAGE EXTERNAL;
+ALTER TABLE blocks ALTER COLUMN directory SET STORAGE EXTERNAL, ALTER COLUMN data SET STORAGE EXTERNAL;
+ALTER TABLE sealed ALTER COLUMN body SET STORAGE EXTERNAL;
+ALTER TABLE points ALTER COLUMN data SET STORAGE EXTERNAL;
+ALTER TABLE summaries ALTER COLUMN data SET STORAGE EXTERNAL;
+"""
+_APPEND = """
+CREATE OR REPLACE FUNCTION append(
+    p_run bigint, p_writer text, p_first bigint, p_end bigint, p_records bigint, p_bytes bigint, p_names bigint,
+    p_body bytea, p_logged bigint, p_seen text, p_point text, p_generation bigint
+) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    arrived bigint;
+    before bigint;
+BEGIN
+    SELECT arrivals INTO arrived FROM progress WHERE run = p_run FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    SELECT mark INTO before FROM marks WHERE run = p_run AND writer = p_writer;
+    before := coalesce(before, 0);
+    IF before = p_first AND p_first < p_end THEN
+        IF p_records > 0 THEN
+            INSERT INTO log (run, first_arrival, records, bytes, names, body)
+                VALUES (p_run, arrived, p_records, p_bytes, p_names, p_body);
+        END IF;
+        INSERT INTO marks (run, writer, mark, generation) VALUES (p_run, p_writer, p_end, p_generation)
+            ON CONFLICT (run, writer) DO UPDATE SET mark = excluded.mark;
+        UPDATE progress SET arrivals = arrived + p_records, log_bytes = log_bytes + p_bytes, logged = p_logged,
+            seen = p_seen, last_point = greatest(last_point, p_point) WHERE run = p_run;
+    ELSIF before >= p_end THEN
+        UPDATE progress SET seen = p_seen WHERE run = p_run;
+    END IF;
+    RETURN before;
+END
+$$;
+"""
+
+
+def _made(statements: str) -> list[str]:
+    for name in _IDS:
+        statements = statements.replace(f"ID({name})", f"bigint PRIMARY KEY DEFAULT nextval('{name}_ids')")
+    statements = statements.replace("TEXT", 'text COLLATE "C"')
+    return [f"CREATE SEQUENCE {name}_ids" for name in _IDS] + [
+        each for each in map(str.strip, statements.split(";")) if each
+    ]
+
+
+STATEMENTS = (*_made(_TABLES), _APPEND)
+
+
+def prepare(connection: psycopg.Connection[Any]) -> str:
+    """Make or upgrade the tables, and adapt the connection; the id of the database. Raises ConfigurationError."""
+    if connection.info.server_version < _LOWEST * 10_000:
+        version = connection.info.server_version // 10_000
+        raise ConfigurationError(f"the database is PostgreSQL {version}; steplog needs {_LOWEST} or newer")
+    with connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(%s::bigint)", (_LOCK,))
+        found = connection.execute("SELECT to_regclass('about') IS NOT NULL").fetchone()
+        if found is not None and not found[0]:
+            for statement in STATEMENTS:
+                connection.execute(statement.encode())
+            about = [("instance", uuid.uuid4().hex), ("schema", str(SCHEMA_VERSION))]
+            connection.cursor().executemany("INSERT INTO about (name, value) VALUES (%s, %s)", about)
+        kept = dict(connection.execute("SELECT name, value FROM about").fetchall())
+    version = int(kept.get("schema", 0))
+    if version != SCHEMA_VERSION:
+        raise ConfigurationError(f"the database has schema version {version}; this steplog supports {SCHEMA_VERSION}")
+    adapt(connection)
+    return str(kept["instance"])

@@ -1,0 +1,100 @@
+"""The store in a PostgreSQL database, which several servers share: what ``sql.store`` leaves to an engine."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from contextlib import suppress
+from datetime import datetime
+
+from steplog.records.run_fields import Changes
+from steplog.server.postgresql import ingest
+from steplog.server.postgresql.database import Database
+from steplog.server.postgresql.versions import SharedVersions
+from steplog.server.records.batch import Batch, NumberedPoint, SinglePoint
+from steplog.server.sql import log, packing, removal, trash
+from steplog.server.sql.connection import Connection
+from steplog.server.sql.store import SqlStore
+from steplog.server.store_types import BatchResult, ProjectRow, RunId, RunRow
+
+__all__ = ["PostgresqlStore"]
+
+
+class PostgresqlStore(SqlStore):
+    """Users, projects, runs and their points in a PostgreSQL database.
+
+    Attributes:
+        instance: the id of the database.
+        database: its connections.
+    """
+
+    def __init__(self, url: str) -> None:
+        """Open a database, and make its tables where missing. Raises ConfigurationError."""
+        self.database = Database(url)
+        self.instance = self.database.instance
+        self._appender = ingest.Appender(self.database.conninfo)
+        self._next_steps = log.NextSteps()
+        super().__init__(self.database, SharedVersions())
+
+    def check(self) -> None:
+        pass
+
+    def close(self) -> None:
+        self._appender.close()
+        super().close()
+
+    def delete_project(self, project: ProjectRow) -> Future[None]:
+        return self._versions.changes_runs(project.id, self.database.write(trash.delete_project, project.id))
+
+    def discard_run(self, project: ProjectRow, uuid: str, now: bool = False) -> Future[None]:
+        def discard(connection: Connection) -> None:
+            self._next_steps.forget(trash.discard(connection, project.id, uuid, now))
+
+        return self._versions.changes_runs(project.id, self.database.write(discard))
+
+    def reap(self, now: datetime | None = None) -> Future[bool]:
+        return self.database.write_lazily(removal.reap, now)
+
+    def give_back(self) -> Future[bool]:
+        done: Future[bool] = Future()
+        done.set_result(False)  # PostgreSQL's autovacuum does it
+        return done
+
+    def add_batch(self, run: RunRow | RunId, batch: Batch, generation: int = 1) -> Future[BatchResult]:
+        if batch.changes is None:
+            added = self._appender.submit(run.id, batch, generation)
+        else:
+            added = self.database.write(ingest.add_batch, run.id, batch, generation)
+            self._versions.changes_runs(run.project_id, added)
+        return self._versions.changes_points(run.project_id, added)
+
+    def number(self, run: RunRow, point: SinglePoint) -> NumberedPoint:
+        step = point.step
+        if step is None:
+            step = self.database.read(self._next_steps.likely_step, run.id, point.name)
+        return point.numbered(step)
+
+    def add_metric(
+        self,
+        run: RunRow,
+        point: SinglePoint | None,
+        numbered: NumberedPoint | None = None,
+        changes: Changes | None = None,
+    ) -> Future[int | None]:
+        def add(connection: Connection) -> int | None:
+            try:
+                return ingest.add_metric(connection, self._next_steps, run.id, point, numbered, changes)
+            except BaseException:
+                self._next_steps.forget(run.id)
+                raise
+
+        added = self.database.write(add)
+        if changes is not None:
+            self._versions.changes_runs(run.project_id, added)
+        return self._versions.changes_points(run.project_id, added)
+
+    def pack_backlog(self) -> None:
+        query = "SELECT run FROM progress WHERE log_bytes > ? AND packed < arrivals"
+        with self.database.borrow() as connection, suppress(StopIteration):
+            while long := connection.execute(query, (64 << 20,)).fetchall():
+                for (run_id,) in long:
+                    packing.pack_run(connection, run_id)

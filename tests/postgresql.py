@@ -1,0 +1,134 @@
+"""A PostgreSQL cluster of this test run, from the binaries of the machine, and a database of it for each test.
+
+It is made when the first test asks for it, listens on a socket of its own directory and a free loopback port, runs as
+an unprivileged user, and waits for no disk. ``STEPLOG_TEST_POSTGRESQL`` is its version, else it is the newest there is.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import itertools
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+from pathlib import Path
+
+import psycopg
+import pytest
+
+_PLACES = Path("/usr/lib/postgresql"), Path("/opt/homebrew/opt")
+_SETTINGS = """
+listen_addresses = '127.0.0.1'
+fsync = off
+full_page_writes = off
+max_connections = 200
+shared_buffers = 64MB
+"""
+_numbers = itertools.count()
+
+
+def versions() -> dict[int, Path]:
+    """The folders with the programs of each version that this machine has."""
+    return {
+        int(found.parent.name): found
+        for place in _PLACES
+        for found in place.glob("*/bin")
+        if found.parent.name.isdigit() and (found / "initdb").exists()
+    }
+
+
+class Cluster:
+    """A cluster, started; a context that stops it."""
+
+    def __init__(self, programs: Path, directory: Path, settings: str = _SETTINGS) -> None:
+        """Make one in a directory that is there."""
+        self.programs = programs
+        self.directory = directory
+        self.data = directory / "data"
+        self.port = _free_port()
+        self._owner = _owner()
+        if self._owner is not None:
+            shutil.chown(directory, self._owner)
+        self._run("initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync")
+        with (self.data / "postgresql.conf").open("a") as file:
+            file.write(f"{settings}\nport = {self.port}\nunix_socket_directories = '{directory}'\n")
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        self._run("pg_ctl", "-D", self.data, "-l", self.directory / "log", "-w", "start")
+
+    def stop(self, mode: str = "fast") -> None:
+        """Stop it; ``immediate``: as a crash would."""
+        self._run("pg_ctl", "-D", self.data, "-m", mode, "-w", "stop")
+
+    def url(self, database: str = "postgres") -> str:
+        """Of a database of it."""
+        return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
+
+    def new_database(self) -> str:
+        """The URL of a database that is empty."""
+        name = f"test{next(_numbers)}"
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}".encode())
+        return self.url(name)
+
+    def _run(self, program: str, *args: object) -> None:
+        # Not into a pipe, which the server would keep open.
+        with tempfile.TemporaryFile() as output:
+            done = subprocess.run(
+                [self.programs / program, *map(str, args)], cwd="/", user=self._owner, check=False,
+                stdin=subprocess.DEVNULL, stdout=output, stderr=output, env={"PATH": os.environ["PATH"], "LC_ALL": "C"},
+            )  # fmt: skip
+            output.seek(0)
+            assert done.returncode == 0, output.read().decode(errors="replace")
+
+
+@functools.cache
+def cluster() -> Cluster:
+    """The cluster of this test run; skips where there is no PostgreSQL."""
+    found = versions()
+    if not found:
+        pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
+    wanted = int(os.environ.get("STEPLOG_TEST_POSTGRESQL") or max(found))
+    assert wanted in found, f"PostgreSQL {wanted} is not on this machine, which has {sorted(found)}"
+    # A short path: the name of a socket has at most 107 bytes. Not below a directory of this user's alone.
+    directory = Path(tempfile.mkdtemp(prefix="steplog-pg-"))
+    made = Cluster(found[wanted], directory)
+    made.start()
+    owner = os.getpid()
+
+    def remove() -> None:
+        if os.getpid() == owner:  # not in a fork
+            made.stop("immediate")
+            shutil.rmtree(directory, ignore_errors=True)
+
+    atexit.register(remove)
+    return made
+
+
+def new_database() -> str:
+    """The URL of a database that is empty; skips where there is no PostgreSQL."""
+    return cluster().new_database()
+
+
+def _owner() -> str | None:
+    """Whom it runs as: PostgreSQL refuses to run as root."""
+    if os.geteuid() != 0:
+        return None
+    for name in ("postgres", "nobody"):
+        try:
+            pwd.getpwnam(name)
+            return name
+        except KeyError:
+            continue
+    pytest.skip("there is no unprivileged user to run PostgreSQL as")
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
