@@ -196,6 +196,7 @@ ARROWS = {
     },
     "server.postgresql": {
         "errors",
+        "filters",
         "records",
         "server.records",
         "server.repeating",

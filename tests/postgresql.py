@@ -20,7 +20,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-_PLACES = Path("/usr/lib/postgresql"), Path("/opt/homebrew/opt")
+_PLACE = Path("/usr/lib/postgresql")
 _SETTINGS = """
 listen_addresses = '127.0.0.1'
 fsync = off
@@ -35,8 +35,7 @@ def versions() -> dict[int, Path]:
     """The folders with the programs of each version that this machine has."""
     return {
         int(found.parent.name): found
-        for place in _PLACES
-        for found in place.glob("*/bin")
+        for found in _PLACE.glob("*/bin")
         if found.parent.name.isdigit() and (found / "initdb").exists()
     }
 
