@@ -20,7 +20,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-_PLACE = Path("/usr/lib/postgresql")
+_PLACE = Path("/usr/lib/postgresql")  # of Debian
 _SETTINGS = """
 listen_addresses = '127.0.0.1'
 fsync = off
