@@ -8,6 +8,7 @@ from datetime import datetime
 
 from steplog.records.run_fields import Changes
 from steplog.server.postgresql import ingest
+from steplog.server.postgresql.appender import Appender
 from steplog.server.postgresql.database import Database
 from steplog.server.postgresql.versions import SharedVersions
 from steplog.server.records.batch import Batch, NumberedPoint, SinglePoint
@@ -31,7 +32,7 @@ class PostgresqlStore(SqlStore):
         """Open a database, and make its tables where missing. Raises ConfigurationError."""
         self.database = Database(url)
         self.instance = self.database.instance
-        self._appender = ingest.Appender(self.database.conninfo)
+        self._appender = Appender(self.database.conninfo, self.database.watch)
         self._next_steps = log.NextSteps()
         super().__init__(self.database, SharedVersions())
 
@@ -66,7 +67,7 @@ class PostgresqlStore(SqlStore):
         if batch.changes is None:
             added = self._appender.submit(run.id, batch, generation)
         else:
-            added = self.database.write(ingest.add_batch, run.id, batch, generation)
+            added = self.database.write_run(run.id, ingest.add_batch, run.id, batch, generation)
             self._versions.changes_runs(run.project_id, added)
         return self._versions.changes_points(run.project_id, added)
 
@@ -90,7 +91,7 @@ class PostgresqlStore(SqlStore):
                 self._next_steps.forget(run.id)
                 raise
 
-        added = self.database.write(add)
+        added = self.database.write_run(run.id, add)
         if changes is not None:
             self._versions.changes_runs(run.project_id, added)
         return self._versions.changes_points(run.project_id, added)
