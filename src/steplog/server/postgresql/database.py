@@ -15,12 +15,12 @@ import psycopg
 
 from steplog.errors import ConfigurationError
 from steplog.server.postgresql.lanes import Lane
-from steplog.server.postgresql.links import Link, Readers, Watch, conninfo_of, open_connection, store_error
+from steplog.server.postgresql.links import Readers, Watch, conninfo_of, open_connection
 from steplog.server.postgresql.schema import prepare
 from steplog.server.sql.connection import Connection
 from steplog.server.store_place import shown_place
 
-__all__ = ["Database", "Link", "conninfo_of", "store_error"]
+__all__ = ["Database"]
 
 _RUN_LANES = 2
 

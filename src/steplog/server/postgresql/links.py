@@ -30,7 +30,7 @@ from steplog.server.store_types import StoreBusyError, StoreError, StoreFullErro
 __all__ = ["HUNG_S", "Link", "Readers", "Watch", "conninfo_of", "is_lost", "open_connection", "store_error"]
 
 HUNG_S = 60.0  # a transaction; more than ``statement_timeout``
-READERS_MAX = 16
+_READERS_MAX = 16
 _WAIT_S = 5.0  # for another reader to end
 _WATCH_S = 1.0
 _AGE_MAX_S = 3600.0  # of a connection, which keeps what it has read of the tables' descriptions
@@ -167,7 +167,7 @@ class _Idle(NamedTuple):
 class Readers:
     """The connections that read: one a reader, kept for the next one."""
 
-    def __init__(self, conninfo: str, watch: Watch, places: int = READERS_MAX) -> None:
+    def __init__(self, conninfo: str, watch: Watch, places: int = _READERS_MAX) -> None:
         self._conninfo = conninfo
         self._watch = watch
         self._places = threading.BoundedSemaphore(places)
