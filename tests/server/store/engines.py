@@ -81,7 +81,7 @@ class _PackedStore(SqliteStore):
 
 
 def _postgresql(directory: Path) -> Opener:
-    url = postgresql.new_database()
+    url = postgresql.new_store()
     return lambda: open_store(url)
 
 
