@@ -39,6 +39,11 @@ __all__ = [
 
 _ROWS_A_STEP = 256
 _SLICE_S = 0.01
+_PUT_LAST = """
+INSERT INTO lasts (project, name, run, count, last, low, high) VALUES (?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (project, name, run)
+    DO UPDATE SET count = excluded.count, last = excluded.last, low = excluded.low, high = excluded.high
+"""
 _PUT_ENTRY = """
 INSERT OR REPLACE INTO configs (project, key, run, value) SELECT project, :key, id, :value FROM runs WHERE id = :run
 """
@@ -61,9 +66,10 @@ class Unfilled(NamedTuple):
 def put_lasts(connection: Connection, run_id: int, totals: Iterable[tuple[str, Totals]]) -> None:
     """Set the totals of some of a run's metrics, by name."""
     (project,) = connection.execute("SELECT project FROM runs WHERE id = ?", (run_id,)).fetchone()
+    cell = connection.cell
     connection.executemany(
-        "INSERT OR REPLACE INTO lasts (project, name, run, count, last, low, high) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        [(project, name, run_id, of.count, cell_of(of.last), of.low, of.high) for name, of in totals],
+        _PUT_LAST,
+        [(project, name, run_id, of.count, cell(cell_of(of.last)), cell(of.low), cell(of.high)) for name, of in totals],
     )
 
 
