@@ -14,9 +14,12 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
+import psycopg
+
 import postgresql
 from server import packed
 from steplog.server.open_store import open_store
+from steplog.server.postgresql.store import PostgresqlStore
 from steplog.server.sql.packing import pack_run
 from steplog.server.sqlite.schema import connect
 from steplog.server.sqlite.store import SqliteStore
@@ -34,6 +37,22 @@ def pack(store: Store, run: RunRow) -> None:
     """Pack all of a run now, as a packer does within a minute."""
     assert isinstance(store, SqliteStore), "of another engine: here"
     packed.pack(store, run)
+
+
+def settle(store: Store) -> None:
+    """Have every server know what this one has stored, as it does within a second."""
+    if isinstance(store, PostgresqlStore):
+        store.versions.tell()
+
+
+def restore(store: Store) -> None:
+    """Make the tables anew that a copy of the database would be read into; of a file it is another file."""
+    if isinstance(store, PostgresqlStore):
+        with psycopg.connect(store.database.conninfo) as connection:
+            connection.execute("CREATE TABLE copied (LIKE changes INCLUDING ALL)")
+            connection.execute("INSERT INTO copied SELECT * FROM changes")
+            connection.execute("DROP TABLE changes")
+            connection.execute("ALTER TABLE copied RENAME TO changes")
 
 
 def _sqlite_packed(directory: Path) -> Opener:
