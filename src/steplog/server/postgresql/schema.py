@@ -103,6 +103,8 @@ CREATE TABLE configs (
     project bigint NOT NULL, key TEXT NOT NULL, run bigint NOT NULL, value cell NOT NULL,
     PRIMARY KEY (project, key, run)
 );
+CREATE TABLE changes (project bigint NOT NULL, part TEXT NOT NULL, number bigint NOT NULL);
+CREATE INDEX changes_by_project ON changes (project);
 CREATE TABLE filling (first bigint NOT NULL, "end" bigint NOT NULL, name TEXT NOT NULL, key TEXT);
 
 CREATE TABLE progress (
