@@ -24,6 +24,7 @@ from psycopg.pq import Format, TransactionStatus
 from psycopg.types.numeric import DecimalBinaryDumper, Int8Dumper, NumericBinaryLoader
 
 from steplog.records.cells import Cell
+from steplog.server.postgresql import texts
 from steplog.server.postgresql.dialect import POSTGRESQL
 from steplog.server.sql.connection import Cursor, Values
 
@@ -33,7 +34,7 @@ _INT2, _NUMERIC, _BYTEA = 21, 1700, 17  # types, as PostgreSQL numbers them
 _NUMBER, _TEXT, _BYTES = range(3)  # kinds of cells
 _HEAD = struct.Struct("!iIih")  # of a record: fields; the first field's type and length, and its value
 _FIELD = struct.Struct("!Ii")
-_TOKENS = re.compile(r"""('(?:[^']|'')*'|"[^"]*")|\[|\]|::|\?|:([a-z_]+)|%""")
+_TOKENS = re.compile(r"""('(?:[^']|'')*'|"[^"]*")|\[|\]|::|\?|:([a-z_]+)|%|INDEXED BY [a-z_]+""")
 
 _load_decimal = NumericBinaryLoader(_NUMERIC).load
 _dump_decimal = DecimalBinaryDumper(Decimal).dump
@@ -83,7 +84,7 @@ class PostgresqlConnection:
 
 @lru_cache(4096)
 def translated(statement: str) -> bytes:
-    """A statement of ``sql`` in psycopg's notation, with what is in brackets."""
+    """A statement of ``sql`` in psycopg's notation, with what is in brackets, without SQLite's hints."""
 
     def token(found: re.Match[str]) -> str:
         text, name = found[0], found[2]
@@ -91,6 +92,8 @@ def translated(statement: str) -> bytes:
             return f"%({name})s"
         if found[1]:
             return text.replace("%", "%%")
+        if text.startswith("INDEXED"):
+            return ""
         return {"[": "", "]": "", "?": "%s", "%": "%%"}.get(text, text)
 
     return _TOKENS.sub(token, statement).encode()
@@ -101,6 +104,7 @@ def adapt(connection: psycopg.Connection[Any]) -> None:
     adapters = connection.adapters
     adapters.register_dumper(int, Int8Dumper)
     adapters.register_loader("numeric", _NumberLoader)
+    texts.register(adapters)
     found = connection.execute("SELECT to_regtype('cell')::oid::bigint").fetchone()
     if found is not None and found[0] is not None:
         adapters.register_dumper(_Cell, type("_CellDumper", (_CellDumper,), {"oid": found[0]}))

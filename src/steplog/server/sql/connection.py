@@ -17,7 +17,9 @@ from typing import Any, Protocol
 from steplog.records.cells import Cell
 from steplog.server.sql.dialect import Dialect
 
-__all__ = ["Connection", "Cursor", "Snapshot", "Values", "transaction"]
+__all__ = ["NO_LIMIT", "Connection", "Cursor", "Snapshot", "Values", "transaction"]
+
+NO_LIMIT = 2**63 - 1  # for LIMIT, which SQLite wants before OFFSET
 
 Values = Sequence[Any] | Mapping[str, Any]
 
