@@ -243,7 +243,7 @@ def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         yield Filled(store)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqlStore]:
     with _opened(request.param, tmp_path) as opened:
         yield opened
@@ -284,6 +284,33 @@ def test_a_duration_without_an_end_is_null_in_both(filled):
     expected = filled.expected(conditions, None, False)
     assert expected
     assert filled.all_pages(40, conditions, None, False) == expected
+
+
+TEXTS = ["a\0b", "\\u0000", "\\", "\\\0", "\0\0", "ß", "SS", "\U0010ffff", '"', "a\nb", "\ue000", "\U00010000"]
+
+
+def test_fields_with_any_text_are_found_by_it_alone(filled):
+    """By their tags, too, which are JSON."""
+    project = new_project(filled.store, "texts")
+    runs = {}
+    for text in TEXTS:
+        runs[text] = run = new_run(filled.store, project)
+        report = {"dropped": {text: 2, f"{text}\0": 1}, "abandoned": 0, "lost": 0, "rejected": 0}
+        tags, told = (msgspec.json.encode(value).decode() for value in ([text], report))
+        fields = {"tags": tags, "notes": text, "report": told}
+        filled.store.edit_run(run, fields).result()
+
+    def found(*condition: object) -> list[str]:
+        query = TableQuery(filter_of([list(condition)]), (), 100, NOW_TEXT)
+        return [row.uuid for row in filled.store.table(project, query).rows]
+
+    for text, run in runs.items():
+        assert found("tag", "=", text) == found("notes", "=", text) == [run.uuid]
+        containing = [each.uuid for other, each in runs.items() if text in other][::-1]
+        assert found("tag", "~", text) == found("notes", "~", text) == containing
+        folded = [each.uuid for other, each in runs.items() if text.casefold() in f"{other}\n{other}".casefold()]
+        assert set(found("words", "~", text)) == set(folded)
+    assert len(found("lost", "=", 3)) == len(TEXTS)
 
 
 @pytest.mark.parametrize("order", ["-started", "started", "-name", "name"])

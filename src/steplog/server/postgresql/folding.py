@@ -38,7 +38,7 @@ DECLARE
 BEGIN
     words := lower(words COLLATE "C");
     IF octet_length(words) > length(words) THEN
-        FOR one IN SELECT DISTINCT found[1] FROM regexp_matches(words, '([{_class()}])', 'g') AS of_words (found) LOOP
+        FOR one IN SELECT DISTINCT part[1] FROM regexp_matches(words, '([{_class()}])', 'g') AS parts (part) LOOP
             words := replace(words, one, '{json.dumps(_FOLDS, ensure_ascii=False)}'::jsonb ->> one);
         END LOOP;
     END IF;
