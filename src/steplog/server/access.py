@@ -1,6 +1,7 @@
 """Access control before any route: host check, authentication, security headers.
 
-- The ``Host`` header must be a known name, which stops DNS rebinding; but for probes (``health``).
+- The ``Host`` header must be a known name, which stops DNS rebinding; but for probes (``health``),
+  and for ``/metrics`` any address will do.
 - Every API path but the instance proof and the session needs ``Authorization: Api-Key …``, or a session (``sessions``).
 - A READER's session, and ``Authorization: Page-Token …``, read: GET and HEAD on namespaces, projects and below, POST
   where that reads.
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from ipaddress import ip_address
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -28,6 +30,7 @@ from steplog.server.endpoint import failure
 from steplog.server.health import PROBE_PATHS
 from steplog.server.keys import Keyring
 from steplog.server.protocol import CLOSE_HEADER, CONNECTION
+from steplog.server.routes_figures import METRICS_PATH
 from steplog.server.sessions import Sessions, is_own_origin
 from steplog.server.store_types import StoreError
 
@@ -75,6 +78,15 @@ class AllowedHosts:
         host = host.lower()
         return host in self._exact or _PORT.sub("", host) in self._any_port
 
+    @staticmethod
+    def is_address(host: str) -> bool:
+        """Whether a Host header has no name, which somebody else's name server could lead here."""
+        try:
+            ip_address(_PORT.sub("", host).strip("[]"))
+        except ValueError:
+            return False
+        return True
+
 
 class AccessMiddleware:
     """Forwards a request to the application, or refuses it."""
@@ -119,7 +131,8 @@ class AccessMiddleware:
         if path in PROBE_PATHS:  # asked for by address, or without a name at all
             return None
         hosts = request.headers.getlist("host")
-        if len(hosts) != 1 or hosts[0] not in self._hosts:
+        is_address = path == METRICS_PATH and all(map(AllowedHosts.is_address, hosts))
+        if len(hosts) != 1 or not (is_address or hosts[0] in self._hosts):
             return JSONResponse({"detail": "Unknown host in the Host header; see steplog serve --allow-host."}, 400)
         if _is_public(path):
             return None

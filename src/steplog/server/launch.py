@@ -45,7 +45,6 @@ from steplog.server.packer import packer_process, packing_backlog
 from steplog.server.reaping import reaping
 from steplog.server.repeating import repeating
 from steplog.server.request_log import AccessLog
-from steplog.server.seen_request import SeenRequest
 from steplog.server.service import Service
 from steplog.server.store import Store
 from steplog.server.store_types import CONFIGURED, GENERATED, RevokedKeyError, StoreError
@@ -146,15 +145,18 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
             places = written, page_url, store.instance, elsewhere, first, connections
             started(RunningServer(base_url, database, own.source, *places))
 
-        with _refreshed(keyring, write_state), reaping(store), packing_backlog(store), packer_process(database):
-            serve(app, listener, announcement.socket, announce, store, tls, connections, service.draining)
+        packer = packer_process(database, log_format=options.log_format)
+        with _refreshed(keyring, write_state), reaping(store) as reaped, packing_backlog(store), packer as packed:
+            service.figures.extend((reaped, packed))
+            serve(app, listener, announcement.socket, announce, store, tls, connections, service)
 
 
 def _service(options: ServerOptions, stack: ExitStack) -> Service:
-    observers: list[Callable[[SeenRequest], None]] = []
+    service = Service(Draining(options.drain_s))
     if options.access_log:
-        observers.append(stack.enter_context(closing(AccessLog(options.log_format, _write_lines, time.time))))
-    return Service(Draining(options.drain_s), observers)
+        log = AccessLog(options.log_format, _write_lines, time.time)
+        service.observers.append(stack.enter_context(closing(log)))
+    return service
 
 
 def _write_lines(text: str) -> None:

@@ -29,6 +29,7 @@ from steplog.errors import ConfigurationError
 from steplog.server.draining import Draining
 from steplog.server.places import Places
 from steplog.server.protocol import HEAD_TIMEOUT_S, limited_protocol
+from steplog.server.service import Service
 from steplog.server.store import Store
 from steplog.server.store_types import StoreGoneError, StoreReplacedError
 
@@ -88,19 +89,21 @@ def serve(
     store: Store,
     tls: dict[str, Any],
     connections: int,
-    draining: Draining,
+    service: Service,
 ) -> None:
     """Serve until SIGINT or SIGTERM, on ``local`` as well; calls ``started`` once connections are accepted.
 
-    SIGTERM begins ``draining``; a second signal, or SIGINT, stops at once.
+    SIGTERM begins to drain; a second signal, or SIGINT, stops at once.
 
     ``connections``: at most so many at a time.
 
     Raises StoreReplacedError.
     """
+    places: Places[Any] = Places(connections, min(_UNKEYED_MAX, connections // 2))
+    service.figures.append(lambda: {"connections": len(places), "connections_max": places.total})
     config = uvicorn.Config(
         app,
-        http=limited_protocol(Places(connections, min(_UNKEYED_MAX, connections // 2))),
+        http=limited_protocol(places),
         ws="none",
         loop="asyncio",
         log_config=None,
@@ -112,7 +115,7 @@ def serve(
         timeout_graceful_shutdown=_SHUTDOWN_TIMEOUT_S,
         **tls,
     )
-    server = _UvicornServer(config, started, store, local, draining)
+    server = _UvicornServer(config, started, store, local, service.draining)
 
     def stop(*_: object) -> None:
         server.should_exit = True

@@ -12,7 +12,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from queue import SimpleQueue
@@ -116,6 +116,17 @@ class Database:
         self._thread.join()
         self._link.close()
         self._pool.close()
+
+    def figures(self) -> Mapping[str, float]:
+        """Of its pool, and of what waits to be written."""
+        pool = self._pool.get_stats()
+        size, free = pool.get("pool_size", 0), pool.get("pool_available", 0)
+        return {
+            "pool_size": size,
+            "pool_used": size - free,
+            "pool_waiting": pool.get("requests_waiting", 0),
+            "writes_waiting": self._jobs.qsize(),
+        }
 
     def read(self, query: _Statements[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Run a query on a snapshot."""

@@ -14,6 +14,7 @@ from steplog.server.sql import (
     generations,
     history,
     keys,
+    log,
     reading,
     run_changes,
     runs,
@@ -66,6 +67,9 @@ class SqlStore(Store):
 
     def probe(self) -> None:
         self._database.read(catalog.namespace, "")
+
+    def figures(self) -> Mapping[str, float]:
+        return {**self._database.figures(), "unpacked_bytes": self._database.read(log.waiting_bytes)}
 
     def close(self) -> None:
         self._database.close()
