@@ -40,13 +40,14 @@ from steplog.server.keys import (
 )
 from steplog.server.listening import connections_max, listen, serve
 from steplog.server.log_format import configure_logging
-from steplog.server.open_store import default_database, open_store
+from steplog.server.open_store import open_store
 from steplog.server.packer import packer_process, packing_backlog
 from steplog.server.reaping import reaping
 from steplog.server.repeating import repeating
 from steplog.server.request_log import AccessLog
 from steplog.server.service import Service
 from steplog.server.store import Store
+from steplog.server.store_place import Place, default_database, shown_place
 from steplog.server.store_types import CONFIGURED, GENERATED, RevokedKeyError, StoreError
 
 __all__ = ["KEY_VARIABLE", "RunningServer", "ServerOptions", "address_elsewhere", "run_server"]
@@ -60,7 +61,7 @@ class ServerOptions(NamedTuple):
 
     host: str = "127.0.0.1"
     port: int = 0  # 0: any free one
-    database: Path | None = None  # None: server.db beside the state file
+    database: Place | None = None  # None: server.db beside the state file
     api_key: str | None = None
     api_key_file: Path | None = None
     username: str | None = None  # None: the login name
@@ -80,8 +81,8 @@ class RunningServer(NamedTuple):
     """A server that accepts connections."""
 
     base_url: str
-    database: Path
-    key_source: str
+    database: Place
+    key_source: str | None  # None: it has no key of its own
     state: Path | None  # None: no state file, so clients cannot discover the server
     page_url: str | None  # with the page token; None: a stock server
     instance: str  # the id of the database
@@ -101,7 +102,7 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
     tls = _tls_options(options)
     state = instance.state_path()
     database = options.database
-    if database is None:
+    if database is None or database == default_database():
         make_private(state.parent)
         database = default_database()
     with ExitStack() as stack:
@@ -116,7 +117,7 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
         base_url = f"{'https' if tls else 'http'}://{_bracketed(_name(options))}:{port}"
         secret = secrets.token_hex(32)
         connections = connections_max()
-        announcement = Announcement(None if options.stock else state.parent, store.instance)
+        announcement = Announcement(None if options.stock or own is None else state.parent, store.instance)
         stack.callback(announcement.close)
         service = _service(options, stack)
         app = create_app(
@@ -131,8 +132,10 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
         )
 
         def present() -> instance.Instance:
-            told = store.instance, base_url, secret, own.present(keyring), username, keyring.page_token
-            return instance.Instance(*told, database=str(database.absolute()))
+            key = "" if own is None else own.present(keyring)
+            told = store.instance, base_url, secret, key, username, keyring.page_token
+            path = database.absolute() if isinstance(database, Path) else database
+            return instance.Instance(*told, database=shown_place(path))
 
         def write_state() -> Path | None:
             return announcement.publish(present())
@@ -143,7 +146,8 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
             elsewhere = address_elsewhere(options, listener.getsockname()[0], base_url)
             first = None if written is None else _found_first(state.parent, store.instance)
             places = written, page_url, store.instance, elsewhere, first, connections
-            started(RunningServer(base_url, database, own.source, *places))
+            source = None if own is None else own.source
+            started(RunningServer(base_url, database, source, *places))
 
         packer = packer_process(database, log_format=options.log_format)
         with _refreshed(keyring, write_state), reaping(store) as reaped, packing_backlog(store), packer as packed:
@@ -193,18 +197,20 @@ class _OwnKey:
         return self.key
 
 
-def _put_user(store: Store, options: ServerOptions, username: str, own: _OwnKey) -> None:
-    origin = CONFIGURED if own.file is None else GENERATED
-    try:
-        user = store.add_user(username, options.email).result()
-        store.put_started_key(user, hash_key(own.key), origin).result()
-    except RevokedKeyError as error:
-        raise ConfigurationError(f"the key from {own.source} {error}; start the server with another one") from None
+def _put_user(store: Store, options: ServerOptions, username: str, own: _OwnKey | None) -> None:
+    if own is not None:
+        origin = CONFIGURED if own.file is None else GENERATED
+        try:
+            user = store.add_user(username, options.email).result()
+            store.put_started_key(user, hash_key(own.key), origin).result()
+        except RevokedKeyError as error:
+            raise ConfigurationError(f"the key from {own.source} {error}; start the server with another one") from None
     for namespace in options.namespaces:
         store.put_namespace(namespace).result()
 
 
-def _own_key(options: ServerOptions, database: Path) -> _OwnKey:
+def _own_key(options: ServerOptions, place: Place) -> _OwnKey | None:
+    """The key that was configured, else that in the file beside the database; None without either."""
     kept = None
     if options.api_key is not None:
         key, source = options.api_key, "--api-key"
@@ -212,8 +218,10 @@ def _own_key(options: ServerOptions, database: Path) -> _OwnKey:
         key, source = _first_line(options.api_key_file), str(options.api_key_file)
     elif os.environ.get(KEY_VARIABLE):
         key, source = os.environ[KEY_VARIABLE], f"${KEY_VARIABLE}"
+    elif not isinstance(place, Path):
+        return None
     else:
-        kept = key_file(database)
+        kept = key_file(place)
         _check_kept(kept)
         if not kept.exists():
             write_private(kept, f"{new_key()}\n".encode(), sync=True)

@@ -4,7 +4,8 @@
    thread of the server (``packing_backlog``), and what is short is decoded by each read.
 2. It ends with its standard input, a pipe whose other end only the server has: also when the server is killed.
 3. It has a low priority, and a session of its own, which no signal of a terminal reaches. It inherits no descriptor but
-   standard error, where it says what a person should know.
+   standard error, where it says what a person should know. The URL of a database, which may have a password, is in
+   its environment.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from steplog.server.log_format import configure_logging
 from steplog.server.open_store import file_id, open_packer
 from steplog.server.repeating import repeating
 from steplog.server.store import Store
+from steplog.server.store_place import STORE_VARIABLE, Place
 from steplog.server.store_types import StoreError, StoreReplacedError
 
 __all__ = ["packer_process", "packing_backlog"]
@@ -41,13 +43,13 @@ _NOT_ITS_OWN = ("STEPLOG_", "TELLURIO_")  # settings and keys
 
 @contextmanager
 def packer_process(
-    database: Path, restart_s: float = _RESTART_S, log_format: str = "text"
+    place: Place, restart_s: float = _RESTART_S, log_format: str = "text"
 ) -> Iterator[Callable[[], Mapping[str, float]]]:
     """Keep a packer of this database running, which is open, and stays so meanwhile.
 
     Gives its figures, as ``Store.figures`` has them. ``log_format``: of what it says (``log_format``).
     """
-    keeper = _Keeper(database, restart_s, log_format)
+    keeper = _Keeper(place, restart_s, log_format)
     thread = threading.Thread(target=keeper.keep, name="steplog-packer", daemon=True)
     thread.start()
     try:
@@ -73,9 +75,10 @@ def packing_backlog(store: Store) -> AbstractContextManager[None]:
 class _Keeper:
     """Starts the process, and again whenever it ends, later each time that it has not lasted."""
 
-    def __init__(self, database: Path, restart_s: float, log_format: str) -> None:
-        module = "-m", "steplog.server.packer"
-        self._command = [sys.executable or "", *module, str(database.absolute()), file_id(database), log_format]
+    def __init__(self, place: Place, restart_s: float, log_format: str) -> None:
+        path = (str(place.absolute()),) if isinstance(place, Path) else ()
+        self._command = [sys.executable or "", "-m", "steplog.server.packer", log_format, file_id(place), *path]
+        self._environment = _environment() | ({} if isinstance(place, Path) else {STORE_VARIABLE: place})
         self._restart_s = restart_s
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -125,7 +128,7 @@ class _Keeper:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 cwd="/",
-                env=_environment(),
+                env=self._environment,
                 start_new_session=True,
             )
             self._starts += 1
@@ -138,7 +141,7 @@ def _environment() -> dict[str, str]:
     return kept | {"PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
 
 
-def _main(database: Path, opened: str, log_format: str) -> NoReturn:
+def _main(place: Place, opened: str, log_format: str) -> NoReturn:
     configure_logging(log_format)
     threading.Thread(target=_end_with_server, daemon=True).start()
     with suppress(OSError):
@@ -148,7 +151,7 @@ def _main(database: Path, opened: str, log_format: str) -> NoReturn:
         pause_s = _INTERVAL_S
         try:
             if packer is None:
-                packer = open_packer(database, opened, _log.warning)
+                packer = open_packer(place, opened, _log.warning)
             if packer.work():
                 pause_s = _PAUSE_S
         except StoreReplacedError:  # the server will end
@@ -166,4 +169,5 @@ def _end_with_server() -> NoReturn:
 
 
 if __name__ == "__main__":
-    _main(Path(sys.argv[1]), *sys.argv[2:])
+    form, opened, *paths = sys.argv[1:]
+    _main(Path(paths[0]) if paths else os.environ.pop(STORE_VARIABLE), opened, form)

@@ -62,6 +62,9 @@ class SqliteStore(SqlStore):
         if self._served is not None:
             self._served.forget()
 
+    def _forget_run(self, run_id: int) -> None:
+        self._ingester.forget(run_id)
+
     def delete_project(self, project: ProjectRow) -> Future[None]:
         def delete(connection: SqliteConnection) -> None:
             self._ingester.forget()
