@@ -87,7 +87,13 @@ def create_app(
         routes=routes,
         middleware=[
             Middleware(ObservingMiddleware, routes=_patterns(routes), service=service),
-            Middleware(AccessMiddleware, hosts=hosts, keyring=keyring, sessions=None if stock else sessions),
+            Middleware(
+                AccessMiddleware,
+                hosts=hosts,
+                keyring=keyring,
+                sessions=None if stock else sessions,
+                proxies_only=service.proxies_only,
+            ),
             Middleware(AnswerMiddleware, compressor=compressor),
         ],
         exception_handlers=ERROR_RESPONSES,

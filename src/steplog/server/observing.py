@@ -23,6 +23,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from steplog.server.access import BY_PROXY
 from steplog.server.endpoint import REQUEST_ID, failure
 from steplog.server.protocol import CLOSE_HEADER, CONNECTION
 from steplog.server.seen_request import CLIENT_LEFT, SeenRequest
@@ -57,7 +58,7 @@ class ObservingMiddleware:
             return
         began = time.perf_counter()
         if self._proxies is not None:
-            self._proxies.believe(scope)
+            scope["state"][BY_PROXY] = self._proxies.believe(scope)
         request_id = _id_of(scope)
         scope["state"][REQUEST_ID] = request_id.decode()
         status = bytes_in = bytes_out = 0

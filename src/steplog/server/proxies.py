@@ -74,11 +74,11 @@ class Proxies:
         """Whether this is a trusted proxy, or connects by a Unix socket."""
         return client == LOCAL or contains(self.trusted, client)
 
-    def believe(self, scope: Any) -> None:
-        """Set the client, the scheme and the Host of a request, if a trusted proxy has sent it."""
+    def believe(self, scope: Any) -> bool:
+        """Set the client, the scheme and the Host of a request, if a trusted proxy has sent it, and whether it has."""
         client = scope["client"]
         if client is not None and not self.trusts(client[0]):
-            return
+            return False
         headers: dict[str, str] = {}
         for name, value in scope["headers"]:
             if b"forwarded" in name:
@@ -86,9 +86,11 @@ class Proxies:
                 headers[key] = (
                     f"{headers[key]},{value.decode('latin-1')}" if key in headers else value.decode("latin-1")
                 )
-        if not headers:
-            return
-        told = self._told(headers)
+        if headers:
+            self._apply(scope, self._told(headers))
+        return True
+
+    def _apply(self, scope: Any, told: _Told) -> None:
         depth = 1
         if told.clients:
             found, depth = self._client(told.clients)

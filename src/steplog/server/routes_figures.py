@@ -61,7 +61,7 @@ class FiguresPage:
         scheme, _, credential = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "api-key" and credential:
             key = await self._keyring.find(credential)
-            if key is not None and getattr(key.user, "is_admin", True):
+            if key is not None and key.user.is_admin:
                 return None
         return JsonResponse({"detail": _REFUSAL}, 403)
 
