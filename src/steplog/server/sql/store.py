@@ -17,6 +17,7 @@ from steplog.server.sql import (
     generations,
     history,
     keys,
+    log,
     members,
     reading,
     retention,
@@ -77,6 +78,9 @@ class SqlStore(Store):
 
     def probe(self) -> None:
         self._database.read(catalog.namespace, "")
+
+    def figures(self) -> Mapping[str, float]:
+        return {**self._database.figures(), "unpacked_bytes": self._database.read(log.waiting_bytes)}
 
     def close(self) -> None:
         self._database.close()
