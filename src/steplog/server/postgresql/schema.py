@@ -203,8 +203,11 @@ def _made(statements: str) -> list[str]:
 STATEMENTS = (*_made(_TABLES), _APPEND, FOLDED)
 
 
-def prepare(connection: psycopg.Connection[Any]) -> str:
-    """Make or upgrade the tables, and adapt the connection; the id of the database. Raises ConfigurationError."""
+def prepare(connection: psycopg.Connection[Any], *, is_moving: bool = False) -> str:
+    """Make or upgrade the tables, and adapt the connection; the id of the database.
+
+    ``is_moving``: even of one that another database is being moved into. Raises ConfigurationError.
+    """
     if connection.info.server_version < _LOWEST * 10_000:
         version = connection.info.server_version // 10_000
         raise ConfigurationError(f"the database is PostgreSQL {version}; steplog needs {_LOWEST} or newer")
@@ -221,5 +224,9 @@ def prepare(connection: psycopg.Connection[Any]) -> str:
     version = int(kept.get("schema", 0))
     if version != SCHEMA_VERSION:
         raise ConfigurationError(f"the database has schema version {version}; this steplog supports {SCHEMA_VERSION}")
+    if "moving_from" in kept and not is_moving:
+        raise ConfigurationError(
+            "a database is being moved into this store. Type its steplog db move again, to the end"
+        )
     adapt(connection)
     return str(kept["instance"])
