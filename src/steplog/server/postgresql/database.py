@@ -6,7 +6,7 @@ holds up its own kind alone, and none holds up batches (``append``).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from typing import Concatenate, ParamSpec, TypeVar
@@ -58,6 +58,14 @@ class Database:
             lane.close()
         self._readers.close()
         self.watch.close()
+
+    def figures(self) -> Mapping[str, float]:
+        """Of the connections that read, and of what waits to be written."""
+        return {
+            "pool_used": self._readers.used,
+            "pool_waiting": self._readers.waiting,
+            "writes_waiting": sum(lane.waiting for lane in (self._catalogue, self._unhurried, *self._of_runs)),
+        }
 
     def read(self, query: _Statements[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Run a query on a snapshot."""

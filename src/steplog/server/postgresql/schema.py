@@ -103,6 +103,8 @@ CREATE TABLE configs (
     project bigint NOT NULL, key TEXT NOT NULL, run bigint NOT NULL, value cell NOT NULL,
     PRIMARY KEY (project, key, run)
 );
+CREATE TABLE changes (project bigint NOT NULL, part TEXT NOT NULL, number bigint NOT NULL);
+CREATE INDEX changes_by_project ON changes (project);
 CREATE TABLE filling (first bigint NOT NULL, "end" bigint NOT NULL, name TEXT NOT NULL, key TEXT);
 
 CREATE TABLE progress (
@@ -201,8 +203,11 @@ def _made(statements: str) -> list[str]:
 STATEMENTS = (*_made(_TABLES), _APPEND, FOLDED)
 
 
-def prepare(connection: psycopg.Connection[Any]) -> str:
-    """Make or upgrade the tables, and adapt the connection; the id of the database. Raises ConfigurationError."""
+def prepare(connection: psycopg.Connection[Any], *, is_moving: bool = False) -> str:
+    """Make or upgrade the tables, and adapt the connection; the id of the database.
+
+    ``is_moving``: even of one that another database is being moved into. Raises ConfigurationError.
+    """
     if connection.info.server_version < _LOWEST * 10_000:
         version = connection.info.server_version // 10_000
         raise ConfigurationError(f"the database is PostgreSQL {version}; steplog needs {_LOWEST} or newer")
@@ -219,5 +224,9 @@ def prepare(connection: psycopg.Connection[Any]) -> str:
     version = int(kept.get("schema", 0))
     if version != SCHEMA_VERSION:
         raise ConfigurationError(f"the database has schema version {version}; this steplog supports {SCHEMA_VERSION}")
+    if "moving_from" in kept and not is_moving:
+        raise ConfigurationError(
+            "a database is being moved into this store. Type its steplog db move again, to the end"
+        )
     adapt(connection)
     return str(kept["instance"])
