@@ -20,7 +20,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from steplog.errors import ConfigurationError
-from steplog.server.postgresql.database import conninfo_of, store_error
+from steplog.server.postgresql.links import conninfo_of, store_error
 from steplog.server.postgresql.schema import prepare
 from steplog.server.store_place import shown_place
 from steplog.server.store_types import DatabaseCopy, StoreError

@@ -18,7 +18,7 @@ from psycopg.sql import SQL, Composed, Identifier
 from steplog.errors import ConfigurationError
 from steplog.records.cells import entries
 from steplog.server.postgresql.connection import PostgresqlConnection
-from steplog.server.postgresql.database import conninfo_of, store_error
+from steplog.server.postgresql.links import conninfo_of, store_error
 from steplog.server.postgresql.schema import prepare
 from steplog.server.postgresql.texts import stored
 from steplog.server.sql.moving import BY_RUN, CATALOGUE, RunTable
