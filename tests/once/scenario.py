@@ -76,7 +76,7 @@ def deliver_once(
     return {
         "points": size.total,
         "ranges": counts.ranges,
-        "lost answers": counts.lost,
+        "requests without an answer": counts.lost,
         "answers": {str(status): number for status, number in sorted(counts.answers.items())},
         "slowest s": round(counts.slowest_s, 2),
         "seconds": round(time.monotonic() - begun, 1),

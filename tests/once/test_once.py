@@ -25,7 +25,7 @@ def test_ranges_sent_to_two_servers_that_die_before_they_answer_are_stored_once(
     with killed_servers(tmp_path, postgresql.new_database(), kill_every=(31, 47), kills_max=1) as servers:
         told = deliver_once([server.url for server in servers], SMALL)
         assert [server.kills for server in servers] == [1, 1]
-        assert told["lost answers"] >= 2
+        assert told["requests without an answer"] >= 2
 
 
 @pytest.mark.slow
