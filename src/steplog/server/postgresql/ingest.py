@@ -72,8 +72,8 @@ def add_metric(
         arrived = connection.execute("SELECT arrivals FROM progress WHERE run = ?", (run_id,)).fetchone()[0]
         log.append(connection, run_id, arrived, numbered.batch)
         now = Moment.of(time.time_ns())
-        said = numbered.batch.size_bytes, now.seconds, now.text, now.last_point(numbered.batch)
-        connection.execute(_ADVANCE, (*said, run_id))
+        values = numbered.batch.size_bytes, now.seconds, now.text, now.last_point(numbered.batch), run_id
+        connection.execute(_ADVANCE, values)
     else:
         note_seen(connection, run_id, now_text())
     if changes is not None:
