@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import re
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any, NamedTuple, cast
@@ -25,6 +25,7 @@ from psycopg.types.numeric import DecimalBinaryDumper, Int8Dumper, NumericBinary
 
 from steplog.records.cells import Cell
 from steplog.server.postgresql import texts
+from steplog.server.postgresql.dialect import POSTGRESQL
 from steplog.server.sql.connection import Cursor, Values
 
 __all__ = ["PostgresqlConnection", "adapt", "translated"]
@@ -47,6 +48,7 @@ class PostgresqlConnection:
     """As ``sql.connection`` has it, on a connection of psycopg in autocommit mode that was adapted."""
 
     Error = psycopg.Error
+    dialect = POSTGRESQL
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self._connection = connection
@@ -71,15 +73,13 @@ class PostgresqlConnection:
         kind = b"SERIALIZABLE" if writes else b"REPEATABLE READ READ ONLY"
         self._connection.execute(b"BEGIN ISOLATION LEVEL " + kind)
 
-    def create_function(
-        self, name: str, narg: int, function: Callable[..., Any] | None, /, *, deterministic: bool = False
-    ) -> None:
-        """PostgreSQL takes none of Python's."""
-        raise NotImplementedError
-
     def cell(self, value: Cell | None) -> Any:
         """A cell, as a value of a statement."""
         return None if value is None else _Cell(value)
+
+    def among(self, values: Sequence[int] | Sequence[str]) -> tuple[str, tuple[Any, ...]]:
+        """A condition that what is before it is one of these, and the values of its question marks."""
+        return "= ANY(?)", (list(values),)
 
 
 @lru_cache(4096)

@@ -45,6 +45,9 @@ class PostgresqlStore(SqlStore):
         super().close()
         self.versions.close()
 
+    def _forget_run(self, run_id: int) -> None:
+        self._next_steps.forget(run_id)
+
     def delete_project(self, project: ProjectRow) -> Future[None]:
         return self._change(project.id, trash.delete_project, project.id)
 

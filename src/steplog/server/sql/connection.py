@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol
 
 from steplog.records.cells import Cell
+from steplog.server.sql.dialect import Dialect
 
 __all__ = ["NO_LIMIT", "Connection", "Cursor", "Snapshot", "Values", "transaction"]
 
@@ -62,13 +63,15 @@ class Connection(Protocol):
     def begin(self, *, writes: bool) -> None:
         """Begin a transaction: a snapshot to read, or one that writes."""
 
-    def create_function(
-        self, name: str, narg: int, function: Callable[..., Any] | None, /, *, deterministic: bool = False
-    ) -> None:
-        """Give statements a function of Python's; only SQLite has that."""
+    @property
+    def dialect(self) -> Dialect:
+        """What its statements spell in its engine's way."""
 
     def cell(self, value: Cell | None) -> Any:
         """A cell, as a value of a statement."""
+
+    def among(self, values: Sequence[int] | Sequence[str]) -> tuple[str, tuple[Any, ...]]:
+        """A condition that what is before it is one of these, and the values of its question marks."""
 
 
 Snapshot = Callable[[], AbstractContextManager[Connection]]

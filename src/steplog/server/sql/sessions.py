@@ -26,8 +26,9 @@ def by_hashes(connection: Connection, hashes: Sequence[bytes]) -> list[SessionRo
     for session_hash in hashes:
         row = connection.execute(
             "SELECT s.hash, s.key, s.expires FROM sessions s LEFT JOIN keys k ON k.id = s.key"
-            " WHERE s.hash = ? AND s.expires > ? AND (s.key IS NULL OR (k.id IS NOT NULL AND k.revoked IS NULL))",
-            (session_hash, now),
+            " WHERE s.hash = ? AND s.expires > ? AND (s.key IS NULL OR"
+            " (k.id IS NOT NULL AND k.revoked IS NULL AND (k.expires IS NULL OR k.expires > ?)))",
+            (session_hash, now, now),
         ).fetchone()
         if row is not None:
             key = None if row[1] is None else keys.by_id(connection, row[1])
@@ -39,8 +40,8 @@ def begin(connection: Connection, session: SessionRow, token_hash: bytes | None,
     """Add a session, if what it is begun with still counts. Raises MissingError."""
     if session.key is not None:
         key_id: int | None = session.key.id
-        if keys.by_id(connection, session.key.id).revoked is not None:
-            raise MissingError("the key was revoked")
+        if not keys.by_id(connection, session.key.id).is_valid(_now()):
+            raise MissingError("the key was revoked, or has expired")
     else:
         key_id, token = None, keys.page_token(connection)
         present = b"" if token is None else hashlib.sha256(token.token.encode()).digest()

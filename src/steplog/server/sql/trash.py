@@ -83,7 +83,14 @@ def in_trash(connection: Connection, project_id: int, offset: int, limit: int | 
 
 
 def delete_project(connection: Connection, project_id: int) -> None:
-    """Delete a project, with its runs."""
+    """Delete a project, with its runs; who has its number later has neither its members nor its service keys."""
+    connection.execute(
+        "DELETE FROM members WHERE namespace = (SELECT namespace FROM projects WHERE id = ?) AND project = ?",
+        (project_id, project_id),
+    )
+    connection.execute(
+        "UPDATE keys SET revoked = ? WHERE project = ? AND revoked IS NULL", (runs.now_text(), project_id)
+    )
     connection.execute(
         "UPDATE projects SET deleted = ?, slug = slug || '~' || id WHERE id = ? AND deleted IS NULL",
         (runs.now_text(), project_id),
