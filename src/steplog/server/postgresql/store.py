@@ -8,6 +8,7 @@ from datetime import datetime
 
 from steplog.records.run_fields import Changes
 from steplog.server.postgresql import ingest
+from steplog.server.postgresql.appender import Appender
 from steplog.server.postgresql.database import Database
 from steplog.server.postgresql.versions import SharedVersions
 from steplog.server.records.batch import Batch, NumberedPoint, SinglePoint
@@ -32,7 +33,7 @@ class PostgresqlStore(SqlStore):
         """Open a database, and make its tables where missing. Raises ConfigurationError."""
         self.database = Database(url)
         self.instance = self.database.instance
-        self._appender = ingest.Appender(self.database.conninfo)
+        self._appender = Appender(self.database.conninfo, self.database.watch)
         self._next_steps = log.NextSteps()
         self.versions = SharedVersions(self.database.conninfo)
         super().__init__(self.database, self.versions)
@@ -69,7 +70,9 @@ class PostgresqlStore(SqlStore):
         if batch.changes is None:
             added = self._appender.submit(run.id, batch, generation)
         else:
-            added = self._change(run.project_id, ingest.add_batch, run.id, batch, generation)
+            job = self._versions.counted(run.project_id, ingest.add_batch)
+            added = self.database.write_run(run.id, job, run.id, batch, generation)
+            self._versions.changes_runs(run.project_id, added)
         return self._versions.changes_points(run.project_id, added)
 
     def number(self, run: RunRow, point: SinglePoint) -> NumberedPoint:
@@ -92,7 +95,10 @@ class PostgresqlStore(SqlStore):
                 self._next_steps.forget(run.id)
                 raise
 
-        added = self.database.write(add) if changes is None else self._change(run.project_id, add)
+        job = add if changes is None else self._versions.counted(run.project_id, add)
+        added = self.database.write_run(run.id, job)
+        if changes is not None:
+            self._versions.changes_runs(run.project_id, added)
         return self._versions.changes_points(run.project_id, added)
 
     def pack_backlog(self) -> None:

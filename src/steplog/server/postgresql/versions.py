@@ -22,7 +22,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import psycopg
 
 from steplog.server.postgresql.connection import PostgresqlConnection
-from steplog.server.postgresql.database import Link
+from steplog.server.postgresql.links import Link
 from steplog.server.sql.connection import Connection
 from steplog.server.sql.versions import Numbers, Versions
 

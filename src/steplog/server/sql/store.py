@@ -17,6 +17,7 @@ from steplog.server.sql import (
     generations,
     history,
     keys,
+    log,
     members,
     reading,
     retention,
@@ -77,6 +78,9 @@ class SqlStore(Store):
 
     def probe(self) -> None:
         self._database.read(catalog.namespace, "")
+
+    def figures(self) -> Mapping[str, float]:
+        return {**self._database.figures(), "unpacked_bytes": self._database.read(log.waiting_bytes)}
 
     def close(self) -> None:
         self._database.close()
@@ -299,7 +303,7 @@ class SqlStore(Store):
                 self._forget_run(run_id)
             return run_id is not None
 
-        return self._versions.changes_runs(project_id, self._database.write(expire))
+        return self._change(project_id, expire)
 
     def _forget_run(self, run_id: int) -> None:
         """Drop what is cached of a run, which is being deleted in this transaction."""
