@@ -41,7 +41,7 @@ def lasting_port() -> int:
 @functools.cache
 def _database_of(directory: Path) -> str:
     """The database of the servers of this directory."""
-    return postgresql.new_database()
+    return postgresql.new_store()
 
 
 class ServerProcess:
