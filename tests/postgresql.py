@@ -49,8 +49,10 @@ def versions() -> dict[int, Path]:
 class Cluster:
     """A cluster, which ``start`` starts."""
 
-    def __init__(self, programs: Path, directory: Path, settings: str = _SETTINGS) -> None:
-        """Make one in a directory that is there."""
+    def __init__(
+        self, programs: Path, directory: Path, settings: str = _SETTINGS, copy_of: Cluster | None = None
+    ) -> None:
+        """Make one in a directory that is there; ``copy_of``: a standby of another, with its settings."""
         self.programs = programs
         self.directory = directory
         self.data = directory / "data"
@@ -58,7 +60,12 @@ class Cluster:
         self._owner = owner()
         if self._owner is not None:
             shutil.chown(directory, self._owner)
-        self._run("initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync")
+        if copy_of is None:
+            chosen = ("-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync")
+            self._run("initdb", "-D", self.data, *chosen)
+        else:
+            self._run("pg_basebackup", "-D", self.data, "-R", "-c", "fast", "-d", copy_of.url())
+            settings = ""
         with (self.data / "postgresql.conf").open("a") as file:
             file.write(f"{settings}\nport = {self.port}\nunix_socket_directories = '{directory}'\n")
 
@@ -69,6 +76,10 @@ class Cluster:
     def stop(self, mode: str = "fast") -> None:
         """Stop it; ``immediate``: as a crash would."""
         self._run("pg_ctl", "-D", self.data, "-m", mode, "-w", "stop")
+
+    def promote(self) -> None:
+        """Make a standby the primary."""
+        self._run("pg_ctl", "-D", self.data, "-w", "promote")
 
     def url(self, database: str = "postgres") -> str:
         """Of a database of it."""
