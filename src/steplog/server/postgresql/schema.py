@@ -75,6 +75,8 @@ CREATE INDEX runs_by_slug ON runs (project, slug);
 CREATE UNIQUE INDEX runs_by_name ON runs (project, name) WHERE deleted IS NULL;
 CREATE UNIQUE INDEX runs_by_key ON runs (project, idempotency_key) WHERE deleted IS NULL;
 CREATE INDEX runs_in_trash ON runs (deleted) WHERE deleted IS NOT NULL;
+CREATE INDEX runs_alive_in_order ON runs (project, id) WHERE deleted IS NULL;
+CREATE INDEX runs_in_trash_in_order ON runs (project, id) WHERE deleted IS NOT NULL;
 CREATE INDEX runs_running ON runs (project, id) WHERE status = 'RUNNING' AND deleted IS NULL;
 CREATE INDEX runs_by_start ON runs (project, (coalesce(started, date_created))) WHERE deleted IS NULL;
 CREATE TABLE suffixes (project bigint NOT NULL, name TEXT NOT NULL, next bigint NOT NULL, PRIMARY KEY (project, name));
