@@ -24,7 +24,7 @@ from steplog.server.postgresql.connection import PostgresqlConnection, adapt
 from steplog.server.records.block import read_directory
 from steplog.server.records.chunk import Chunk, decode
 from steplog.server.records.log_row import decode_row
-from steplog.server.sql import catalog
+from steplog.server.sql import catalog, users
 from steplog.server.sql.chunk_ids import chunk_range
 from steplog.server.sql.reading import RunReader, snapshot_of
 from steplog.server.sqlite.schema import connect, prepare
@@ -58,7 +58,7 @@ class LoggedRun:
         self.connection = self.connect()
         namespace = catalog.put_namespace(self.connection, "team")
         self.project = catalog.add_project(self.connection, namespace, "mnist", "mnist", "TEAM").id
-        catalog.put_user(self.connection, "team", "team", "team@localhost")
+        users.add(self.connection, "team")
         self.id = self.add_run("run")
 
     @classmethod

@@ -15,9 +15,10 @@ from server.process import ServerProcess
 from steplog.errors import ConfigurationError
 from steplog.filters import parse_fields, parse_filter
 from steplog.server import keys
+from steplog.server.permissions import role_in
 from steplog.server.records.batch import from_range
 from steplog.server.sql import table
-from steplog.server.sqlite import schema, upgrades
+from steplog.server.sqlite import filling, schema, upgrades
 from steplog.server.sqlite.store import SqliteStore
 from steplog.server.store_types import CONFIGURED, Creation, HistoryQuery, RunRow, TableQuery
 
@@ -82,7 +83,7 @@ def test_an_older_database_is_upgraded_in_place_with_all_that_is_in_it(older, tm
         for run in (first, second):
             parts = store.history(run, HistoryQuery())
             assert sum(len(points.kinds) for _, points in parts) == store.point_count(run)
-        assert older.read_bytes()[60:64] == (6).to_bytes(4, "big")  # what an older server looks at before it opens it
+        assert older.read_bytes()[60:64] == (7).to_bytes(4, "big")  # what an older server looks at before it opens it
         store.close()
     SqliteStore(tmp_path / "new.db").close()
     assert tables(older) == tables(tmp_path / "new.db")
@@ -99,7 +100,7 @@ def test_the_runs_of_an_older_database_are_in_tables_before_they_are_filled_in(o
         page = store.table(project, asked)
         assert [list(row.cells.values()) for row in page.rows] == [["first", 0.1, 0.02, 1.0, 50]]
         assert [run.name for run in store.runs_by_slug(project, "first")] == ["first"]
-        while store.database.write(table.fill, 0.0).result():
+        while store.database.write(filling.fill, 0.0).result():
             pass
     assert store.database.read(table.unfilled) is None
     store.close()
@@ -161,15 +162,58 @@ def test_the_configs_of_an_older_database_are_merged_in_order_of_arrival(tmp_pat
     store.close()
 
 
-@pytest.mark.parametrize("version", [4, 5])
-def test_a_database_of_before_the_sessions_or_the_views_is_upgraded(tmp_path, version):
+ADDED_7 = {
+    "users": ("is_admin", "removed"),
+    "keys": ("expires", "project", "requests_a_minute", "bytes_a_minute"),
+    "projects": ("retention_days",),
+}
+
+
+def undo_version_7(path: Path) -> None:
+    """Make a database what one of version 6 was."""
+    connection = sqlite3.connect(path)
+    connection.execute("DROP TABLE members")
+    for table_name, columns in ADDED_7.items():
+        for column in columns:
+            connection.execute(f"ALTER TABLE {table_name} DROP COLUMN {column}")
+    connection.execute("PRAGMA user_version = 6")
+    connection.close()
+
+
+def test_after_an_upgrade_every_user_may_write_where_it_could_before(tmp_path):
+    """Until then whoever had a key could write everywhere, and clients made projects RESTRICTED."""
+    path = tmp_path / "older.db"
+    store = SqliteStore(path)
+    ann, bob = store.add_user("ann").result(), store.add_user("bob").result()
+    store.put_started_key(ann, b"ann", CONFIGURED).result()
+    store.issue_key("bob", b"bob", "").result()
+    for namespace, visibility in (("team", "RESTRICTED"), ("ann", "TEAM"), ("bob", "RESTRICTED")):
+        store.add_project(store.put_namespace(namespace).result(), "mnist", "mnist", visibility).result()
+    store.close()
+    undo_version_7(path)
+    store = SqliteStore(path)
+    assert [(user.username, user.is_admin) for user in store.users()] == [("ann", True), ("bob", False)]
+    assert store.namespace_roles(bob.id) == {
+        store.namespace(slug).id: role for slug, role in (("ann", "MEMBER"), ("bob", "OWNER"), ("team", "MEMBER"))
+    }
+    roles = [role_in(*store.facts_of(bob.id, namespace, "mnist")[2:]) for namespace in ("team", "ann", "bob")]
+    assert roles == ["MEMBER", "MEMBER", "OWNER"]
+    store.add_project(store.namespace("team"), "later", "later", "RESTRICTED").result()
+    assert role_in(*store.facts_of(bob.id, "team", "later")[2:]) is None
+    store.close()
+
+
+@pytest.mark.parametrize("version", [4, 5, 6])
+def test_a_database_of_before_the_sessions_the_views_or_roles_is_upgraded(tmp_path, version):
     path = tmp_path / "older.db"
     SqliteStore(path).close()
     new = tables(path)
+    undo_version_7(path)
     connection = sqlite3.connect(path)
-    connection.execute("DROP TABLE views")
-    connection.execute("DROP INDEX runs_by_start")
-    connection.execute("ALTER TABLE projects DROP COLUMN packs")
+    if version < 6:
+        connection.execute("DROP TABLE views")
+        connection.execute("DROP INDEX runs_by_start")
+        connection.execute("ALTER TABLE projects DROP COLUMN packs")
     if version == 4:
         connection.execute("DROP TABLE sessions")
         connection.execute("DROP INDEX runs_running")
@@ -216,7 +260,7 @@ def make_foreign(path: Path) -> None:
 def make_newer(path: Path) -> None:
     SqliteStore(path).close()
     connection = sqlite3.connect(path)
-    connection.execute("PRAGMA user_version = 7")
+    connection.execute("PRAGMA user_version = 8")
     connection.close()
 
 
@@ -230,7 +274,7 @@ FILES = {
     "short": (lambda path: path.write_bytes(b"SQLite format 3\0"), "is not a database"),
     "image": (lambda path: path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(9999)), "is not a database"),
     "foreign": (make_foreign, "of another program"),
-    "newer": (make_newer, "schema version 7"),
+    "newer": (make_newer, "schema version 8"),
     "cut": (make_cut, "cannot be used"),
     "directory": (lambda path: path.mkdir(), "cannot be used"),
 }

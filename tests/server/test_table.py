@@ -35,7 +35,8 @@ from steplog.server.records.totals import Totals
 from steplog.server.run_document import run_document
 from steplog.server.sql import table_query
 from steplog.server.sql.packing import pack_run
-from steplog.server.sql.table import fill, put_lasts
+from steplog.server.sql.table import put_lasts
+from steplog.server.sqlite.filling import fill
 from steplog.server.sqlite.schema import connect
 from steplog.server.sqlite.store import SqliteStore
 from steplog.server.store_types import ColumnNames, Creation, TablePage, TableQuery

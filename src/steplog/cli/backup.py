@@ -9,6 +9,7 @@ import click
 from steplog.cli import printing
 from steplog.cli.database import database_option, own_database
 from steplog.server.open_store import back_up
+from steplog.server.store_place import Place
 
 __all__ = ["command"]
 
@@ -17,7 +18,7 @@ __all__ = ["command"]
 @click.argument("file", type=click.Path(path_type=Path))
 @database_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(file: Path, database: Path | None, as_json: bool) -> None:
+def command(file: Path, database: Place, as_json: bool) -> None:
     """Copy a server's database into a new file, also while the server runs.
 
     FILE is complete, or it is not there.

@@ -1,6 +1,6 @@
 """Access control before any route: host check, authentication, security headers.
 
-- The ``Host`` header must be a known name, which stops DNS rebinding.
+- The ``Host`` header must be a known name, which stops DNS rebinding; but for probes (``health``).
 - Every API path but the instance proof and the session needs ``Authorization: Api-Key …``, or a session (``sessions``).
 - A READER's session, and ``Authorization: Page-Token …``, read: GET and HEAD on namespaces, projects and below, POST
   where that reads.
@@ -24,6 +24,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from steplog.delivery.wire import API
+from steplog.server.endpoint import failure
+from steplog.server.health import PROBE_PATHS
 from steplog.server.keys import Keyring
 from steplog.server.protocol import CLOSE_HEADER, CONNECTION
 from steplog.server.sessions import Sessions, is_own_origin
@@ -95,7 +97,7 @@ class AccessMiddleware:
         try:
             refusal = await self._refusal(request)
         except StoreError as error:
-            refusal = JSONResponse({"detail": str(error)}, 503, {"Retry-After": "1"})
+            refusal = failure(scope, 503, str(error), {"Retry-After": "1"})
         is_public = _is_public(scope["path"])
         has_key = refusal is None and not is_public and scope["state"].get("session", True) is not None
         if connection is not None and has_key:
@@ -113,10 +115,12 @@ class AccessMiddleware:
         await (self._app if refusal is None else refusal)(scope, receive, send_with_headers)
 
     async def _refusal(self, request: Request) -> Response | None:
+        path: str = request.scope["path"]  # as routed; request.url.path stops at an escaped "?" or "#"
+        if path in PROBE_PATHS:  # asked for by address, or without a name at all
+            return None
         hosts = request.headers.getlist("host")
         if len(hosts) != 1 or hosts[0] not in self._hosts:
             return JSONResponse({"detail": "Unknown host in the Host header; see steplog serve --allow-host."}, 400)
-        path: str = request.scope["path"]  # as routed; request.url.path stops at an escaped "?" or "#"
         if _is_public(path):
             return None
         if path == _SESSION_PATH and self._sessions is not None:
@@ -125,10 +129,10 @@ class AccessMiddleware:
             return (_foreign if request.method in _SESSION_METHODS else _foreign_site)(request)
         scheme, _, credential = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "api-key" and credential:
-            user = await self._keyring.user_of(credential)
-            if user is None:
+            key = await self._keyring.find(credential)
+            if key is None:
                 return _unauthorized("Invalid API key.")
-            request.state.user = user
+            request.state.user, request.state.key_id = key.user, key.id
             return None
         if scheme.lower() == "page-token" and credential and self._sessions is not None:
             if not self._keyring.admits_page(credential):
@@ -139,7 +143,7 @@ class AccessMiddleware:
             return _unauthorized("Authentication credentials were not provided.")
         if session.key is None:
             return _foreign(request) or _more_than_reading(request, path)
-        request.state.user = session.key.user
+        request.state.user, request.state.key_id = session.key.user, session.key.id
         return _foreign(request)
 
 

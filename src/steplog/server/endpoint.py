@@ -13,6 +13,7 @@ from starlette.endpoints import HTTPEndpoint
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
+from starlette.types import Scope
 
 from steplog.delivery.wire import API
 from steplog.errors import FormatError
@@ -37,8 +38,18 @@ from steplog.server.store_types import (
 )
 from steplog.server.validation import ValidationError
 
-__all__ = ["ERROR_RESPONSES", "AppState", "Endpoint", "JsonResponse", "NotModifiedError", "VersionTag"]
+__all__ = [
+    "ERROR_RESPONSES",
+    "REQUEST_ID",
+    "AppState",
+    "Endpoint",
+    "JsonResponse",
+    "NotModifiedError",
+    "VersionTag",
+    "failure",
+]
 
+REQUEST_ID = "request_id"  # in a scope's state, and in the bodies of answers with a status of 5xx
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 _BUSY_RETRY_S = 1
@@ -65,6 +76,12 @@ class JsonResponse(Response):
     def render(self, content: Any) -> bytes:
         """Encode the body."""
         return msgspec.json.encode(content)
+
+
+def failure(scope: Scope, status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
+    """The answer where the server is at fault: it names the request, as the server's log does."""
+    named = {"detail": detail, REQUEST_ID: scope.get("state", {}).get(REQUEST_ID, "")}
+    return JsonResponse(named, status, headers)
 
 
 class VersionTag:
@@ -208,16 +225,25 @@ async def _http_error(request: Request, error: HTTPException) -> Response:
         detail = "Not found."
     elif error.status_code == 405:
         detail = f'Method "{request.method}" not allowed.'
+    elif error.status_code >= 500:
+        return failure(request.scope, error.status_code, detail, error.headers)
     return JsonResponse({"detail": detail}, error.status_code, error.headers)
 
 
 def _error(
-    status: int,
-    content: Callable[[Any], Any] = lambda error: {"detail": str(error)},
-    headers: Mapping[str, str] | None = None,
+    status: int, content: Callable[[Any], Any] = lambda error: {"detail": str(error)}
 ) -> Callable[[Request, Exception], Awaitable[Response]]:
     async def respond(_request: Request, error: Exception) -> Response:
-        return JsonResponse(content(error), status, headers)
+        return JsonResponse(content(error), status)
+
+    return respond
+
+
+def _failure(
+    status: int, headers: Mapping[str, str] | None = None
+) -> Callable[[Request, Exception], Awaitable[Response]]:
+    async def respond(request: Request, error: Exception) -> Response:
+        return failure(request.scope, status, str(error), headers)
 
     return respond
 
@@ -239,7 +265,6 @@ ERROR_RESPONSES: dict[Any, Any] = {
     ValidationError: _error(400, lambda error: error.errors),
     FormatError: _error(400),
     GapError: _error(409, lambda error: {"mark": error.mark}),
-    StoreFullError: _error(507),
-    StoreBusyError: _error(503, headers={"Retry-After": str(_BUSY_RETRY_S)}),
-    Exception: _error(500, lambda _: {"detail": "Internal server error."}),
+    StoreFullError: _failure(507),
+    StoreBusyError: _failure(503, {"Retry-After": str(_BUSY_RETRY_S)}),
 }

@@ -14,6 +14,8 @@ import secrets
 import socket
 import ssl
 import stat
+import sys
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, closing, suppress
 from pathlib import Path
@@ -26,6 +28,7 @@ from steplog.private_files import is_private_file, make_private, write_private
 from steplog.server.access import AllowedHosts
 from steplog.server.announcement import Announcement
 from steplog.server.app import create_app
+from steplog.server.draining import Draining
 from steplog.server.keys import (
     PAGE_TOKEN_AGE_AT_START_MAX,
     REFRESH_INTERVAL_S,
@@ -36,11 +39,16 @@ from steplog.server.keys import (
     renew_page_token,
 )
 from steplog.server.listening import connections_max, listen, serve
-from steplog.server.open_store import default_database, open_store
+from steplog.server.log_format import configure_logging
+from steplog.server.open_store import open_store
 from steplog.server.packer import packer_process, packing_backlog
 from steplog.server.reaping import reaping
 from steplog.server.repeating import repeating
+from steplog.server.request_log import AccessLog
+from steplog.server.seen_request import SeenRequest
+from steplog.server.service import Service
 from steplog.server.store import Store
+from steplog.server.store_place import Place, default_database, shown_place
 from steplog.server.store_types import CONFIGURED, GENERATED, RevokedKeyError, StoreError
 
 __all__ = ["KEY_VARIABLE", "RunningServer", "ServerOptions", "address_elsewhere", "run_server"]
@@ -54,7 +62,7 @@ class ServerOptions(NamedTuple):
 
     host: str = "127.0.0.1"
     port: int = 0  # 0: any free one
-    database: Path | None = None  # None: server.db beside the state file
+    database: Place | None = None  # None: server.db beside the state file
     api_key: str | None = None
     api_key_file: Path | None = None
     username: str | None = None  # None: the login name
@@ -64,6 +72,9 @@ class ServerOptions(NamedTuple):
     tls_cert: Path | None = None  # PEM: the certificate, and those between it and the authority's
     tls_key: Path | None = None  # PEM; None: in the same file
     insecure: bool = False  # other machines may reach it without TLS
+    drain_s: float = 0.0  # it serves on for so long after SIGTERM, and says that it is not ready
+    log_format: str = "text"  # of standard error: one of ``log_format.FORMATS``
+    access_log: bool = False  # a line a request
     stock: bool = False  # only the original API, and no state file
 
 
@@ -71,8 +82,8 @@ class RunningServer(NamedTuple):
     """A server that accepts connections."""
 
     base_url: str
-    database: Path
-    key_source: str
+    database: Place
+    key_source: str | None  # None: it has no key of its own
     state: Path | None  # None: no state file, so clients cannot discover the server
     page_url: str | None  # with the page token; None: a stock server
     instance: str  # the id of the database
@@ -88,10 +99,11 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
     be used, or other machines could reach it without one; StoreReplacedError if the database was replaced meanwhile.
     """
     _check_exposure(options)
+    configure_logging(options.log_format)
     tls = _tls_options(options)
     state = instance.state_path()
     database = options.database
-    if database is None:
+    if database is None or database == default_database():
         make_private(state.parent)
         database = default_database()
     with ExitStack() as stack:
@@ -106,8 +118,9 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
         base_url = f"{'https' if tls else 'http'}://{_bracketed(_name(options))}:{port}"
         secret = secrets.token_hex(32)
         connections = connections_max()
-        announcement = Announcement(None if options.stock else state.parent, store.instance)
+        announcement = Announcement(None if options.stock or own is None else state.parent, store.instance)
         stack.callback(announcement.close)
+        service = _service(options, stack)
         app = create_app(
             store,
             keyring,
@@ -116,11 +129,14 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
             secret=secret,
             open_namespaces=not options.namespaces,
             stock=options.stock,
+            service=service,
         )
 
         def present() -> instance.Instance:
-            told = store.instance, base_url, secret, own.present(keyring), username, keyring.page_token
-            return instance.Instance(*told, database=str(database.absolute()))
+            key = "" if own is None else own.present(keyring)
+            told = store.instance, base_url, secret, key, username, keyring.page_token
+            path = database.absolute() if isinstance(database, Path) else database
+            return instance.Instance(*told, database=shown_place(path))
 
         def write_state() -> Path | None:
             return announcement.publish(present())
@@ -131,10 +147,23 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
             elsewhere = address_elsewhere(options, listener.getsockname()[0], base_url)
             first = None if written is None else _found_first(state.parent, store.instance)
             places = written, page_url, store.instance, elsewhere, first, connections
-            started(RunningServer(base_url, database, own.source, *places))
+            source = None if own is None else own.source
+            started(RunningServer(base_url, database, source, *places))
 
         with _refreshed(keyring, write_state), reaping(store), packing_backlog(store), packer_process(database):
-            serve(app, listener, announcement.socket, announce, store, tls, connections)
+            serve(app, listener, announcement.socket, announce, store, tls, connections, service.draining)
+
+
+def _service(options: ServerOptions, stack: ExitStack) -> Service:
+    observers: list[Callable[[SeenRequest], None]] = []
+    if options.access_log:
+        observers.append(stack.enter_context(closing(AccessLog(options.log_format, _write_lines, time.time))))
+    return Service(Draining(options.drain_s), observers)
+
+
+def _write_lines(text: str) -> None:
+    sys.stderr.write(text)
+    sys.stderr.flush()
 
 
 def _refreshed(keyring: Keyring, on_change: Callable[[], object]) -> AbstractContextManager[None]:
@@ -166,18 +195,20 @@ class _OwnKey:
         return self.key
 
 
-def _put_user(store: Store, options: ServerOptions, username: str, own: _OwnKey) -> None:
-    origin = CONFIGURED if own.file is None else GENERATED
-    try:
-        user = store.add_user(username, options.email).result()
-        store.put_started_key(user, hash_key(own.key), origin).result()
-    except RevokedKeyError as error:
-        raise ConfigurationError(f"the key from {own.source} {error}; start the server with another one") from None
+def _put_user(store: Store, options: ServerOptions, username: str, own: _OwnKey | None) -> None:
+    if own is not None:
+        origin = CONFIGURED if own.file is None else GENERATED
+        try:
+            user = store.add_user(username, options.email).result()
+            store.put_started_key(user, hash_key(own.key), origin).result()
+        except RevokedKeyError as error:
+            raise ConfigurationError(f"the key from {own.source} {error}; start the server with another one") from None
     for namespace in options.namespaces:
         store.put_namespace(namespace).result()
 
 
-def _own_key(options: ServerOptions, database: Path) -> _OwnKey:
+def _own_key(options: ServerOptions, place: Place) -> _OwnKey | None:
+    """The key that was configured, else that in the file beside the database; None without either."""
     kept = None
     if options.api_key is not None:
         key, source = options.api_key, "--api-key"
@@ -185,8 +216,10 @@ def _own_key(options: ServerOptions, database: Path) -> _OwnKey:
         key, source = _first_line(options.api_key_file), str(options.api_key_file)
     elif os.environ.get(KEY_VARIABLE):
         key, source = os.environ[KEY_VARIABLE], f"${KEY_VARIABLE}"
+    elif not isinstance(place, Path):
+        return None
     else:
-        kept = key_file(database)
+        kept = key_file(place)
         _check_kept(kept)
         if not kept.exists():
             write_private(kept, f"{new_key()}\n".encode(), sync=True)

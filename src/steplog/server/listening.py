@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import resource
 import signal
 import socket
@@ -16,6 +17,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,6 +26,7 @@ from starlette.types import ASGIApp
 
 from steplog import instance
 from steplog.errors import ConfigurationError
+from steplog.server.draining import Draining
 from steplog.server.places import Places
 from steplog.server.protocol import HEAD_TIMEOUT_S, limited_protocol
 from steplog.server.store import Store
@@ -40,6 +43,7 @@ _ACCEPT_RETRY_S = 1.0  # asyncio's
 _KEEP_ALIVE_S = 120
 _SHUTDOWN_TIMEOUT_S = 5
 _LATE_INTERVAL_S = 0.05
+_log = logging.getLogger("steplog.server")
 _SWITCH_INTERVAL_S = 0.0005  # instead of 5 ms: what the event loop waits for a thread that makes a large answer
 
 
@@ -84,8 +88,11 @@ def serve(
     store: Store,
     tls: dict[str, Any],
     connections: int,
+    draining: Draining,
 ) -> None:
     """Serve until SIGINT or SIGTERM, on ``local`` as well; calls ``started`` once connections are accepted.
+
+    SIGTERM begins ``draining``; a second signal, or SIGINT, stops at once.
 
     ``connections``: at most so many at a time.
 
@@ -105,7 +112,7 @@ def serve(
         timeout_graceful_shutdown=_SHUTDOWN_TIMEOUT_S,
         **tls,
     )
-    server = _UvicornServer(config, started, store, local)
+    server = _UvicornServer(config, started, store, local, draining)
 
     def stop(*_: object) -> None:
         server.should_exit = True
@@ -128,13 +135,24 @@ class _UvicornServer(uvicorn.Server):
     _out_of_descriptors = False
 
     def __init__(
-        self, config: uvicorn.Config, started: Callable[[], None], store: Store, local: socket.socket | None
+        self,
+        config: uvicorn.Config,
+        started: Callable[[], None],
+        store: Store,
+        local: socket.socket | None,
+        draining: Draining,
     ) -> None:
         super().__init__(config)
         self._on_started = started
         self._store = store
         self._local = local
+        self._draining = draining
         self._listeners: list[socket.socket] = []
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        begun = self._draining.begin()
+        if sig != signal.SIGTERM or not begun:
+            super().handle_exit(sig, frame)
 
     async def on_tick(self, counter: int) -> bool:
         gone = False
@@ -146,11 +164,11 @@ class _UvicornServer(uvicorn.Server):
         except StoreGoneError as error:
             gone = True
             if not self._gone:
-                _say(str(error))
+                _log.warning(str(error))
         if self._gone and not gone:
-            _say("the database is back")
+            _log.warning("the database is back")
         self._gone = gone
-        return await super().on_tick(counter)
+        return await super().on_tick(counter) or self._draining.is_over
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         asyncio.get_running_loop().set_exception_handler(self._on_loop_error)
@@ -204,7 +222,7 @@ class _UvicornServer(uvicorn.Server):
         loop.call_later(2 * _ACCEPT_RETRY_S, self._listen)
         if not self._out_of_descriptors:
             self._out_of_descriptors = True
-            _say(f"new connections wait: {error.strerror}; this is said once")
+            _log.warning(f"new connections wait: {error.strerror}; this is said once")
 
 
 def connections_max() -> int:
@@ -219,8 +237,3 @@ def connections_max() -> int:
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     return max(wanted - _DESCRIPTORS_RESERVED, wanted // 2)
-
-
-def _say(what: str) -> None:
-    sys.stderr.write(f"steplog serve: {what}\n")
-    sys.stderr.flush()

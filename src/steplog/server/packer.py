@@ -4,7 +4,8 @@
    thread of the server (``packing_backlog``), and what is short is decoded by each read.
 2. It ends with its standard input, a pipe whose other end only the server has: also when the server is killed.
 3. It has a low priority, and a session of its own, which no signal of a terminal reaches. It inherits no descriptor but
-   standard error, where it says what a person should know.
+   standard error, where it says what a person should know. The URL of a database, which may have a password, is in
+   its environment.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import NoReturn
 from steplog.server.open_store import file_id, open_packer
 from steplog.server.repeating import repeating
 from steplog.server.store import Store
+from steplog.server.store_place import STORE_VARIABLE, Place
 from steplog.server.store_types import StoreError, StoreReplacedError
 
 __all__ = ["packer_process", "packing_backlog"]
@@ -37,9 +39,9 @@ _NOT_ITS_OWN = ("STEPLOG_", "TELLURIO_")  # settings and keys
 
 
 @contextmanager
-def packer_process(database: Path, restart_s: float = _RESTART_S) -> Iterator[None]:
+def packer_process(place: Place, restart_s: float = _RESTART_S) -> Iterator[None]:
     """Keep a packer of this database running, which is open, and stays so meanwhile."""
-    keeper = _Keeper(database, restart_s)
+    keeper = _Keeper(place, restart_s)
     thread = threading.Thread(target=keeper.keep, name="steplog-packer", daemon=True)
     thread.start()
     try:
@@ -65,9 +67,10 @@ def packing_backlog(store: Store) -> AbstractContextManager[None]:
 class _Keeper:
     """Starts the process, and again whenever it ends, later each time that it has not lasted."""
 
-    def __init__(self, database: Path, restart_s: float) -> None:
-        module = "-m", "steplog.server.packer"
-        self._command = [sys.executable or "", *module, str(database.absolute()), file_id(database)]
+    def __init__(self, place: Place, restart_s: float) -> None:
+        path = (str(place.absolute()),) if isinstance(place, Path) else ()
+        self._command = [sys.executable or "", "-m", "steplog.server.packer", file_id(place), *path]
+        self._environment = _environment() | ({} if isinstance(place, Path) else {STORE_VARIABLE: place})
         self._restart_s = restart_s
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -111,7 +114,7 @@ class _Keeper:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 cwd="/",
-                env=_environment(),
+                env=self._environment,
                 start_new_session=True,
             )
 
@@ -123,7 +126,7 @@ def _environment() -> dict[str, str]:
     return kept | {"PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
 
 
-def _main(database: Path, opened: str) -> NoReturn:
+def _main(place: Place, opened: str) -> NoReturn:
     threading.Thread(target=_end_with_server, daemon=True).start()
     with suppress(OSError):
         os.nice(_NICENESS)
@@ -132,7 +135,7 @@ def _main(database: Path, opened: str) -> NoReturn:
         pause_s = _INTERVAL_S
         try:
             if packer is None:
-                packer = open_packer(database, opened, _say)
+                packer = open_packer(place, opened, _say)
             if packer.work():
                 pause_s = _PAUSE_S
         except StoreReplacedError:  # the server will end
@@ -155,4 +158,5 @@ def _say(what: str) -> None:
 
 
 if __name__ == "__main__":
-    _main(Path(sys.argv[1]), sys.argv[2])
+    opened, *paths = sys.argv[1:]
+    _main(Path(paths[0]) if paths else os.environ.pop(STORE_VARIABLE), opened)

@@ -20,14 +20,18 @@ from datetime import datetime
 
 from steplog.records.points import Points
 from steplog.records.run_fields import Changes
+from steplog.server.permissions import Facts
 from steplog.server.records.batch import Batch, NumberedPoint, SinglePoint
 from steplog.server.records.curve_query import CurveAnswer, CurveQuery
 from steplog.server.store_types import (
+    UNBOUND,
     BatchResult,
     ColumnNames,
     Creation,
     HistoryQuery,
     KeyRow,
+    KeyTerms,
+    MemberRow,
     MetricPoint,
     NamespaceRow,
     PageToken,
@@ -79,16 +83,31 @@ class Store(ABC):
         """Raise StoreError if the database is not where it was opened. Does not block."""
 
     @abstractmethod
+    def probe(self) -> None:
+        """Read something, and raise StoreError where that fails, or writes would find no room. A read."""
+
+    @abstractmethod
     def close(self) -> None:
         """Finish pending writes and close the database; once. Later writes are refused."""
 
     # Users and keys
 
     @abstractmethod
-    def add_user(self, username: str, email: str | None = None) -> Future[UserRow]:
-        """Add a user with a namespace, where missing; set its email where given.
+    def users(self) -> list[UserRow]:
+        """Every user, by name, also those removed."""
 
-        Raises RefusedError for a name without a slug.
+    @abstractmethod
+    def add_user(self, username: str, email: str | None = None, is_admin: bool | None = None) -> Future[UserRow]:
+        """Add a user, who owns a namespace, where missing or removed; set what is given.
+
+        Raises RefusedError for a name without a slug, or with another user's.
+        """
+
+    @abstractmethod
+    def remove_user(self, username: str) -> Future[UserRow]:
+        """Revoke the keys of a user, end its sessions and take its roles; its runs stay.
+
+        Raises MissingError, RefusedError for the user of the server's own key.
         """
 
     @abstractmethod
@@ -112,7 +131,7 @@ class Store(ABC):
         """Make this the key that the server is started with, in place of the one before. Raises RevokedKeyError."""
 
     @abstractmethod
-    def issue_key(self, username: str | None, key_hash: bytes, label: str) -> Future[KeyRow]:
+    def issue_key(self, username: str | None, key_hash: bytes, label: str, terms: KeyTerms = UNBOUND) -> Future[KeyRow]:
         """Add a key of a user, who is added where missing. None: of the started key's user, or MissingError."""
 
     @abstractmethod
@@ -120,8 +139,8 @@ class Store(ABC):
         """Revoke all of these keys, or none; the date of an earlier revocation stays. Raises MissingError."""
 
     @abstractmethod
-    def replace_key(self, old: KeyRow, key_hash: bytes) -> Future[KeyRow]:
-        """Revoke a key and add one of the same user, label and origin. Raises MissingError, RevokedKeyError."""
+    def replace_key(self, old: KeyRow, key_hash: bytes, until: str | None = None) -> Future[KeyRow]:
+        """Add a key as the old one, which is revoked, or expires at a time. Raises MissingError, RevokedKeyError."""
 
     @abstractmethod
     def note_use(self, used: Sequence[KeyRow], hour: str) -> Future[None]:
@@ -142,7 +161,7 @@ class Store(ABC):
 
     @abstractmethod
     def sessions_of_hashes(self, hashes: Sequence[bytes]) -> list[SessionRow]:
-        """The sessions with these hashes that have neither ended nor expired, nor has their key been revoked."""
+        """The sessions with these hashes that have neither ended nor expired, nor has their key."""
 
     @abstractmethod
     def begin_session(
@@ -158,6 +177,36 @@ class Store(ABC):
     def end_session(self, session_hash: bytes) -> Future[None]:
         """End a session, if there is such a one."""
 
+    # Roles
+
+    @abstractmethod
+    def facts_of(self, user_id: int, namespace: str, project: str) -> Facts | None:
+        """What decides over the project with these slugs, for a user; 0: for nobody in particular."""
+
+    @abstractmethod
+    def facts(self, user_id: int, namespace: NamespaceRow | None = None) -> list[Facts]:
+        """What decides over each project, of a namespace or of all, for a user."""
+
+    @abstractmethod
+    def namespace_roles(self, user_id: int) -> dict[int, str]:
+        """The roles of a user in whole namespaces, by ``NamespaceRow.id``."""
+
+    @abstractmethod
+    def members(self, namespace: NamespaceRow, project: ProjectRow | None = None) -> list[MemberRow]:
+        """The members of a project, or of a whole namespace, by name."""
+
+    @abstractmethod
+    def roles(self, user: UserRow) -> list[MemberRow]:
+        """The roles of a user, by place."""
+
+    @abstractmethod
+    def put_member(self, namespace: NamespaceRow, project: ProjectRow | None, user: UserRow, role: str) -> Future[None]:
+        """Give a user a role in a project, or in a whole namespace. Raises MissingError without the project."""
+
+    @abstractmethod
+    def remove_member(self, namespace: NamespaceRow, project: ProjectRow | None, user: UserRow) -> Future[None]:
+        """Take the role away. Raises MissingError."""
+
     # Namespaces and projects
 
     @abstractmethod
@@ -169,8 +218,8 @@ class Store(ABC):
         """The namespace with this slug."""
 
     @abstractmethod
-    def put_namespace(self, slug: str) -> Future[NamespaceRow]:
-        """The namespace with this slug, added where missing."""
+    def put_namespace(self, slug: str, owner: UserRow | None = None) -> Future[NamespaceRow]:
+        """The namespace with this slug, added where missing, for an owner."""
 
     @abstractmethod
     def projects(self, namespace: NamespaceRow) -> list[ProjectRow]:
@@ -185,8 +234,19 @@ class Store(ABC):
         """The project with these slugs."""
 
     @abstractmethod
-    def add_project(self, namespace: NamespaceRow, slug: str, display_name: str, visibility: str) -> Future[ProjectRow]:
-        """Add a project. Raises TakenError if the slug is in use, MissingError."""
+    def add_project(
+        self, namespace: NamespaceRow, slug: str, display_name: str, visibility: str, owner: UserRow | None = None
+    ) -> Future[ProjectRow]:
+        """Add a project, for an owner. Raises TakenError if the slug is in use, MissingError."""
+
+    @abstractmethod
+    def edit_project(
+        self, namespace: str, project: ProjectRow, values: Mapping[str, str | int | None]
+    ) -> Future[ProjectRow]:
+        """Set the display name, the visibility and ``retention_days``, as far as given; the project as it is then.
+
+        Raises MissingError.
+        """
 
     @abstractmethod
     def delete_project(self, project: ProjectRow) -> Future[None]:
@@ -296,6 +356,13 @@ class Store(ABC):
     @abstractmethod
     def discard_run(self, project: ProjectRow, uuid: str, now: bool = False) -> Future[None]:
         """Move a run to the trash, or delete it for good, also from the trash. Raises MissingError."""
+
+    @abstractmethod
+    def expire_runs(self, now: datetime | None = None) -> int:
+        """Move runs to the trash that ended longer ago than their project keeps them; how many, at most some hundred.
+
+        Blocks until that is durable. Raises StoreError.
+        """
 
     @abstractmethod
     def restore_run(self, project: ProjectRow, uuid: str) -> Future[RunRow]:

@@ -38,6 +38,7 @@ __all__ = [
     "ID_PREFIX",
     "ISSUED",
     "RESUMES",
+    "UNBOUND",
     "BatchResult",
     "ColumnNames",
     "Creation",
@@ -47,6 +48,8 @@ __all__ = [
     "GapError",
     "HistoryQuery",
     "KeyRow",
+    "KeyTerms",
+    "MemberRow",
     "MetricKind",
     "MetricPoint",
     "MissingError",
@@ -189,6 +192,29 @@ class UserRow(msgspec.Struct, frozen=True):
     username: str
     slug: str
     email: str
+    is_admin: bool = False
+    removed: str | None = None  # the date
+
+
+class MemberRow(msgspec.Struct, frozen=True):
+    """A user's role in a project, or in a whole namespace."""
+
+    namespace: str
+    project: str | None
+    username: str
+    role: str
+
+
+class KeyTerms(msgspec.Struct, frozen=True):
+    """What a key is bound to; None: not at all, and the server's own quotas."""
+
+    expires: str | None = None
+    project_id: int | None = None  # of a service key, which opens this project alone, to write
+    requests_a_minute: int | None = None
+    bytes_a_minute: int | None = None
+
+
+UNBOUND = KeyTerms()
 
 
 class KeyRow(msgspec.Struct, frozen=True):
@@ -202,6 +228,12 @@ class KeyRow(msgspec.Struct, frozen=True):
     created: str
     last_used: str | None  # to the hour
     revoked: str | None
+    terms: KeyTerms = UNBOUND
+    project: str | None = None  # of a service key: "namespace/project"
+
+    def is_valid(self, now: str) -> bool:
+        """Whether it opens the server at a time."""
+        return self.revoked is None and (self.terms.expires is None or self.terms.expires > now)
 
 
 class SessionRow(msgspec.Struct, frozen=True):
@@ -241,6 +273,8 @@ class ProjectRow(msgspec.Struct, frozen=True):
     visibility: str
     date_created: str
     last_run_date: str | None
+    retention_days: int | None  # after which a run that has ended goes to the trash
+    namespace_id: int
 
 
 class ProjectActivity(msgspec.Struct, frozen=True):

@@ -27,9 +27,10 @@ from steplog.errors import ConfigurationError
 from steplog.server.postgresql.connection import PostgresqlConnection, adapt
 from steplog.server.postgresql.schema import prepare
 from steplog.server.sql.connection import Connection
+from steplog.server.store_place import shown_place
 from steplog.server.store_types import RefusedError, StoreBusyError, StoreError, StoreFullError
 
-__all__ = ["AGAIN", "Database", "Link", "store_error"]
+__all__ = ["AGAIN", "Database", "Link", "conninfo_of", "store_error"]
 
 _READERS_MAX = 16
 _WAIT_S = 5.0  # for a connection of the pool
@@ -89,12 +90,12 @@ class Database:
 
     def __init__(self, url: str) -> None:
         """Connect, and make its tables where missing. Raises ConfigurationError."""
-        self.conninfo = _conninfo(url)
+        self.conninfo = conninfo_of(url)
         try:
             with psycopg.connect(self.conninfo, autocommit=True) as connection:
                 self.instance = prepare(connection)
         except psycopg.Error as error:
-            raise ConfigurationError(f"the store cannot be used: {str(error).strip()}") from None
+            raise ConfigurationError(f"{shown_place(url)} cannot be used: {str(error).strip()}") from None
         self._pool = ConnectionPool(
             self.conninfo, min_size=1, max_size=_READERS_MAX, timeout=_WAIT_S, configure=adapt, name="steplog",
             kwargs={"autocommit": True}, open=True,
@@ -243,12 +244,13 @@ def _reason(error: Exception) -> Exception:
     return store_error(error) if isinstance(error, psycopg.Error) else error
 
 
-def _conninfo(url: str) -> str:
+def conninfo_of(url: str) -> str:
     """With limits where the URL says nothing. Raises ConfigurationError."""
     try:
         given = conninfo_to_dict(url)
-    except psycopg.ProgrammingError as error:
-        raise ConfigurationError(f"the store's URL is none that PostgreSQL takes: {str(error).strip()}") from None
+    except psycopg.ProgrammingError:  # whose words may have a part of the password
+        words = "is no URL of PostgreSQL's, or has a parameter that PostgreSQL does not know"
+        raise ConfigurationError(f"{shown_place(url)} {words}; write %2F for / in a password, %40 for @") from None
     options = f"{_LIMITS} {given.pop('options', None) or ''}".strip()
     known = {name: str(value) for name, value in given.items() if value is not None}
     return make_conninfo("", **(_DEFAULTS | known | {"options": options}))

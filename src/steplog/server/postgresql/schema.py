@@ -20,6 +20,7 @@ import psycopg
 
 from steplog.errors import ConfigurationError
 from steplog.server.postgresql.connection import adapt
+from steplog.server.postgresql.folding import FOLDED
 
 __all__ = ["POINTS", "SCHEMA_VERSION", "STATEMENTS", "prepare"]
 
@@ -34,7 +35,8 @@ CREATE TYPE cell AS (kind smallint, number numeric, words bytea);
 
 CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE users (
-    id ID(users), uuid TEXT NOT NULL, username TEXT NOT NULL UNIQUE, slug TEXT NOT NULL, email TEXT NOT NULL
+    id ID(users), uuid TEXT NOT NULL, username TEXT NOT NULL UNIQUE, slug TEXT NOT NULL, email TEXT NOT NULL,
+    is_admin bigint NOT NULL DEFAULT 0, removed TEXT
 );
 CREATE TABLE namespaces (
     id ID(namespaces), uuid TEXT NOT NULL, slug TEXT NOT NULL UNIQUE, display_name TEXT NOT NULL
@@ -42,11 +44,17 @@ CREATE TABLE namespaces (
 CREATE TABLE projects (
     id ID(projects), uuid TEXT NOT NULL, namespace bigint NOT NULL REFERENCES namespaces, slug TEXT NOT NULL,
     display_name TEXT NOT NULL, visibility TEXT NOT NULL, date_created TEXT NOT NULL, deleted TEXT,
-    packs bigint NOT NULL DEFAULT 0, UNIQUE (namespace, slug)
+    packs bigint NOT NULL DEFAULT 0, retention_days bigint, UNIQUE (namespace, slug)
 );
+CREATE TABLE members (
+    namespace bigint NOT NULL, project bigint NOT NULL, "user" bigint NOT NULL, role TEXT NOT NULL,
+    PRIMARY KEY (namespace, project, "user")
+);
+CREATE INDEX members_by_user ON members ("user");
 CREATE TABLE keys (
     id ID(keys), "user" bigint NOT NULL REFERENCES users, hash bytea NOT NULL UNIQUE, label TEXT NOT NULL,
-    origin TEXT NOT NULL, created TEXT NOT NULL, last_used TEXT, revoked TEXT
+    origin TEXT NOT NULL, created TEXT NOT NULL, last_used TEXT, revoked TEXT, expires TEXT, project bigint,
+    requests_a_minute bigint, bytes_a_minute bigint
 );
 CREATE INDEX keys_started ON keys (id) WHERE origin <> 'issued' AND revoked IS NULL;
 CREATE TABLE sessions (id ID(sessions), hash bytea NOT NULL UNIQUE, key bigint, expires TEXT NOT NULL);
@@ -184,7 +192,7 @@ def _made(statements: str) -> list[str]:
     ]
 
 
-STATEMENTS = (*_made(_TABLES), _APPEND)
+STATEMENTS = (*_made(_TABLES), _APPEND, FOLDED)
 
 
 def prepare(connection: psycopg.Connection[Any]) -> str:

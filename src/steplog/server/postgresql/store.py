@@ -42,6 +42,9 @@ class PostgresqlStore(SqlStore):
         self._appender.close()
         super().close()
 
+    def _forget_run(self, run_id: int) -> None:
+        self._next_steps.forget(run_id)
+
     def delete_project(self, project: ProjectRow) -> Future[None]:
         return self._versions.changes_runs(project.id, self.database.write(trash.delete_project, project.id))
 

@@ -1,4 +1,4 @@
-"""The statements for users, namespaces and projects; ``runs`` has those for runs.
+"""The statements for namespaces and projects; ``users``, ``members`` and ``runs`` have those for these.
 
 Functions that write are called inside a transaction.
 """
@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import uuid
 
-from slugify import slugify
-
 from steplog.server.sql.connection import Connection
 from steplog.server.sql.runs import now_text
 from steplog.server.store_types import (
@@ -16,29 +14,24 @@ from steplog.server.store_types import (
     NamespaceRow,
     ProjectActivity,
     ProjectRow,
-    RefusedError,
     TakenError,
-    UserRow,
 )
 
 __all__ = [
     "activity",
     "add_project",
-    "add_user",
     "namespace",
     "namespaces",
     "project",
     "projects",
     "put_namespace",
-    "put_user",
-    "user",
 ]
 
-_USER = "SELECT id, uuid, username, slug, email FROM users"
 _NAMESPACE = "SELECT id, uuid, slug, display_name FROM namespaces"
 _PROJECT = """
 SELECT p.id, p.uuid, p.slug, p.display_name, p.visibility, p.date_created,
-       (SELECT date_created FROM runs WHERE project = p.id AND deleted IS NULL ORDER BY id DESC LIMIT 1)
+       (SELECT date_created FROM runs WHERE project = p.id AND deleted IS NULL ORDER BY id DESC LIMIT 1),
+       p.retention_days, p.namespace
 FROM projects p JOIN namespaces n ON n.id = p.namespace AND p.deleted IS NULL
 """
 
@@ -51,37 +44,6 @@ SELECT p.id, (SELECT count(*) FROM runs WHERE project = p.id AND deleted IS NULL
            SELECT id {_RUNNING} UNION ALL SELECT max(id) FROM runs WHERE project = p.id AND deleted IS NULL))
 FROM projects p WHERE p.namespace = ? AND p.deleted IS NULL
 """  # noqa: S608 - constants
-
-
-def user(connection: Connection, username: str) -> UserRow | None:
-    """The user of this name."""
-    row = connection.execute(f"{_USER} WHERE username = ?", (username,)).fetchone()
-    return UserRow(*row) if row else None
-
-
-def put_user(connection: Connection, username: str, slug: str, email: str) -> UserRow:
-    """Create the user, or set its email."""
-    connection.execute(
-        "INSERT INTO users (uuid, username, slug, email) VALUES (?, ?, ?, ?)"
-        " ON CONFLICT (username) DO UPDATE SET email = excluded.email",
-        (str(uuid.uuid4()), username, slug, email),
-    )
-    return UserRow(*connection.execute(f"{_USER} WHERE username = ?", (username,)).fetchone())
-
-
-def add_user(connection: Connection, username: str, email: str | None = None) -> UserRow:
-    """The user of this name, created with a namespace if missing; sets the email if given.
-
-    Raises RefusedError for a name without a slug.
-    """
-    slug = slugify(username)
-    if not slug:
-        raise RefusedError("a user name needs a letter or a digit")
-    put_namespace(connection, slug)
-    known = user(connection, username)
-    if known is not None and email is None:
-        return known
-    return put_user(connection, username, slug, email or f"{slug}@localhost")
 
 
 def namespace(connection: Connection, slug: str) -> NamespaceRow | None:

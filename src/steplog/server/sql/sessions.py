@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 
 from steplog.server.sql import keys
-from steplog.server.sql.connection import Connection
+from steplog.server.sql.connection import NO_LIMIT, Connection
 from steplog.server.store_types import MissingError, SessionRow
 
 __all__ = ["begin", "by_hashes", "end", "end_readers"]
@@ -26,8 +26,9 @@ def by_hashes(connection: Connection, hashes: Sequence[bytes]) -> list[SessionRo
     for session_hash in hashes:
         row = connection.execute(
             "SELECT s.hash, s.key, s.expires FROM sessions s LEFT JOIN keys k ON k.id = s.key"
-            " WHERE s.hash = ? AND s.expires > ? AND (s.key IS NULL OR (k.id IS NOT NULL AND k.revoked IS NULL))",
-            (session_hash, now),
+            " WHERE s.hash = ? AND s.expires > ? AND (s.key IS NULL OR"
+            " (k.id IS NOT NULL AND k.revoked IS NULL AND (k.expires IS NULL OR k.expires > ?)))",
+            (session_hash, now, now),
         ).fetchone()
         if row is not None:
             key = None if row[1] is None else keys.by_id(connection, row[1])
@@ -39,19 +40,19 @@ def begin(connection: Connection, session: SessionRow, token_hash: bytes | None,
     """Add a session, if what it is begun with still counts. Raises MissingError."""
     if session.key is not None:
         key_id: int | None = session.key.id
-        if keys.by_id(connection, session.key.id).revoked is not None:
-            raise MissingError("the key was revoked")
+        if not keys.by_id(connection, session.key.id).is_valid(_now()):
+            raise MissingError("the key was revoked, or has expired")
     else:
         key_id, token = None, keys.page_token(connection)
         present = b"" if token is None else hashlib.sha256(token.token.encode()).digest()
         if not hmac.compare_digest(present, token_hash or b"-"):
             raise MissingError("the page's token was replaced")
     connection.execute("DELETE FROM sessions WHERE expires <= ?", (_now(),))
-    connection.execute(
-        "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE key IS ? ORDER BY id DESC LIMIT -1 OFFSET ?)",
-        (key_id, _SESSIONS_MAX - 1),
-    )
-    connection.execute("UPDATE sessions SET expires = min(expires, ?) WHERE hash = ?", (_now(_LEFT), before))
+    of_key, values = ("key IS NULL", ()) if key_id is None else ("key = ?", (key_id,))
+    beyond = f"SELECT id FROM sessions WHERE {of_key} ORDER BY id DESC LIMIT ? OFFSET ?"  # noqa: S608 - one of two
+    connection.execute(f"DELETE FROM sessions WHERE id IN ({beyond})", (*values, NO_LIMIT, _SESSIONS_MAX - 1))  # noqa: S608
+    soon = _now(_LEFT)
+    connection.execute("UPDATE sessions SET expires = ? WHERE hash = ? AND expires > ?", (soon, before, soon))
     connection.execute(
         "INSERT INTO sessions (hash, key, expires) VALUES (?, ?, ?)", (session.hash, key_id, session.expires)
     )

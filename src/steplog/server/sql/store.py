@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from datetime import datetime
 
+from steplog.server.permissions import OWNER, Facts
 from steplog.server.records.curve_query import CurveAnswer, CurveQuery
 from steplog.server.sql import (
     catalog,
@@ -14,13 +16,16 @@ from steplog.server.sql import (
     generations,
     history,
     keys,
+    members,
     reading,
+    retention,
     run_changes,
     runs,
     sessions,
     slices,
     table_columns,
     trash,
+    users,
     views,
 )
 from steplog.server.sql.connection import Connection
@@ -29,10 +34,13 @@ from steplog.server.sql.table_counts import TableCounts
 from steplog.server.sql.versions import Versions
 from steplog.server.store import History, Store
 from steplog.server.store_types import (
+    UNBOUND,
     ColumnNames,
     Creation,
     HistoryQuery,
     KeyRow,
+    KeyTerms,
+    MemberRow,
     MetricPoint,
     NamespaceRow,
     PageToken,
@@ -64,13 +72,22 @@ class SqlStore(Store):
         self._counts = TableCounts(versions)
         self._known_runs: dict[tuple[str, str, str], RunId] = {}
 
+    def probe(self) -> None:
+        self._database.read(catalog.namespace, "")
+
     def close(self) -> None:
         self._database.close()
 
     # Users and keys
 
-    def add_user(self, username: str, email: str | None = None) -> Future[UserRow]:
-        return self._database.write(catalog.add_user, username, email)
+    def users(self) -> list[UserRow]:
+        return self._database.read(users.every)
+
+    def add_user(self, username: str, email: str | None = None, is_admin: bool | None = None) -> Future[UserRow]:
+        return self._database.write(users.add, username, email, is_admin)
+
+    def remove_user(self, username: str) -> Future[UserRow]:
+        return self._database.write(keys.remove_user, username)
 
     def all_keys(self) -> list[KeyRow]:
         return self._database.read(keys.every)
@@ -87,14 +104,14 @@ class SqlStore(Store):
     def put_started_key(self, user: UserRow, key_hash: bytes, origin: str) -> Future[KeyRow]:
         return self._database.write(keys.put_started, user.id, key_hash, origin)
 
-    def issue_key(self, username: str | None, key_hash: bytes, label: str) -> Future[KeyRow]:
-        return self._database.write(keys.issue, username, key_hash, label)
+    def issue_key(self, username: str | None, key_hash: bytes, label: str, terms: KeyTerms = UNBOUND) -> Future[KeyRow]:
+        return self._database.write(keys.issue, username, key_hash, label, terms)
 
     def revoke_keys(self, key_ids: Sequence[int]) -> Future[None]:
         return self._database.write(keys.revoke, key_ids)
 
-    def replace_key(self, old: KeyRow, key_hash: bytes) -> Future[KeyRow]:
-        return self._database.write(keys.replace, old.id, key_hash)
+    def replace_key(self, old: KeyRow, key_hash: bytes, until: str | None = None) -> Future[KeyRow]:
+        return self._database.write(keys.replace, old.id, key_hash, until)
 
     def note_use(self, used: Sequence[KeyRow], hour: str) -> Future[None]:
         return self._database.write(keys.note_use, [key.id for key in used], hour)
@@ -123,6 +140,29 @@ class SqlStore(Store):
     def end_session(self, session_hash: bytes) -> Future[None]:
         return self._database.write(sessions.end, session_hash)
 
+    # Roles
+
+    def facts_of(self, user_id: int, namespace: str, project: str) -> Facts | None:
+        return self._database.read(members.facts_of, user_id, namespace, project)
+
+    def facts(self, user_id: int, namespace: NamespaceRow | None = None) -> list[Facts]:
+        return self._database.read(members.facts, user_id, None if namespace is None else namespace.id)
+
+    def namespace_roles(self, user_id: int) -> dict[int, str]:
+        return self._database.read(members.by_namespace, user_id)
+
+    def members(self, namespace: NamespaceRow, project: ProjectRow | None = None) -> list[MemberRow]:
+        return self._database.read(members.of, namespace.id, _place(project))
+
+    def roles(self, user: UserRow) -> list[MemberRow]:
+        return self._database.read(members.every, user.id)
+
+    def put_member(self, namespace: NamespaceRow, project: ProjectRow | None, user: UserRow, role: str) -> Future[None]:
+        return self._database.write(members.put, namespace.id, _place(project), user.id, role)
+
+    def remove_member(self, namespace: NamespaceRow, project: ProjectRow | None, user: UserRow) -> Future[None]:
+        return self._database.write(members.remove, namespace.id, _place(project), user.id)
+
     # Namespaces and projects
 
     def namespaces(self) -> list[NamespaceRow]:
@@ -131,8 +171,15 @@ class SqlStore(Store):
     def namespace(self, slug: str) -> NamespaceRow | None:
         return self._database.read(catalog.namespace, slug)
 
-    def put_namespace(self, slug: str) -> Future[NamespaceRow]:
-        return self._database.write(catalog.put_namespace, slug)
+    def put_namespace(self, slug: str, owner: UserRow | None = None) -> Future[NamespaceRow]:
+        def put(connection: Connection) -> NamespaceRow:
+            is_new = catalog.namespace(connection, slug) is None
+            namespace = catalog.put_namespace(connection, slug)
+            if owner is not None and is_new:
+                members.put(connection, namespace.id, members.WHOLE_NAMESPACE, owner.id, OWNER)
+            return namespace
+
+        return self._database.write(put)
 
     def projects(self, namespace: NamespaceRow) -> list[ProjectRow]:
         return self._database.read(catalog.projects, namespace.id)
@@ -143,8 +190,21 @@ class SqlStore(Store):
     def project(self, namespace: str, slug: str) -> ProjectRow | None:
         return self._database.read(catalog.project, namespace, slug)
 
-    def add_project(self, namespace: NamespaceRow, slug: str, display_name: str, visibility: str) -> Future[ProjectRow]:
-        return self._database.write(catalog.add_project, namespace, slug, display_name, visibility)
+    def add_project(
+        self, namespace: NamespaceRow, slug: str, display_name: str, visibility: str, owner: UserRow | None = None
+    ) -> Future[ProjectRow]:
+        def add(connection: Connection) -> ProjectRow:
+            project = catalog.add_project(connection, namespace, slug, display_name, visibility)
+            if owner is not None:
+                members.put(connection, namespace.id, project.id, owner.id, OWNER)
+            return project
+
+        return self._database.write(add)
+
+    def edit_project(
+        self, namespace: str, project: ProjectRow, values: Mapping[str, str | int | None]
+    ) -> Future[ProjectRow]:
+        return self._database.write(retention.edit, namespace, project, values)
 
     def views(self, project: ProjectRow) -> list[ViewRow]:
         return self._database.read(views.in_project, project.id)
@@ -221,6 +281,22 @@ class SqlStore(Store):
     def trash(self, project: ProjectRow, offset: int = 0, limit: int | None = None) -> list[RunRow]:
         return self._database.read(trash.in_trash, project.id, offset, limit)
 
+    def expire_runs(self, now: datetime | None = None) -> int:
+        found = self._database.read(retention.due, now)
+        return sum(self._expired(*each).result() for each in found)
+
+    def _expired(self, project_id: int, uuid: str, before: str) -> Future[bool]:
+        def expire(connection: Connection) -> bool:
+            run_id = retention.expire(connection, project_id, uuid, before)
+            if run_id is not None:
+                self._forget_run(run_id)
+            return run_id is not None
+
+        return self._versions.changes_runs(project_id, self._database.write(expire))
+
+    def _forget_run(self, run_id: int) -> None:
+        """Drop what is cached of a run, which is being deleted in this transaction."""
+
     def restore_run(self, project: ProjectRow, uuid: str) -> Future[RunRow]:
         return self._versions.changes_runs(project.id, self._database.write(trash.restore, project.id, uuid))
 
@@ -248,3 +324,8 @@ class SqlStore(Store):
 
     def curves(self, project: ProjectRow, query: CurveQuery) -> CurveAnswer:
         return curves.curves(self._database.snapshot, project.id, query)
+
+
+def _place(project: ProjectRow | None) -> int:
+    """Where a role is one, in ``members.project``."""
+    return members.WHOLE_NAMESPACE if project is None else project.id

@@ -28,6 +28,10 @@ __all__ = ["CONDEMNED", "TOMBSTONE_DAYS", "TRASH_HOURS", "delete_project", "disc
 TRASH_HOURS = 24
 TOMBSTONE_DAYS = 30
 CONDEMNED = ""
+_PUT_TOMBSTONE = """
+INSERT INTO tombstones (project, idempotency_key, deleted) VALUES (?, ?, ?)
+ON CONFLICT (project, idempotency_key) DO UPDATE SET deleted = excluded.deleted
+"""
 
 
 def discard(connection: Connection, project_id: int, run_uuid: str, now: bool) -> int:
@@ -46,7 +50,7 @@ def discard(connection: Connection, project_id: int, run_uuid: str, now: bool) -
     if deleted is None:
         runs.release_name(connection, project_id, name)
     if deleted is None and key is not None and not key.startswith(ID_PREFIX):
-        connection.execute("INSERT OR REPLACE INTO tombstones VALUES (?, ?, ?)", (project_id, key, date))
+        connection.execute(_PUT_TOMBSTONE, (project_id, key, date))
     return int(run_id)
 
 
@@ -79,7 +83,14 @@ def in_trash(connection: Connection, project_id: int, offset: int, limit: int | 
 
 
 def delete_project(connection: Connection, project_id: int) -> None:
-    """Delete a project, with its runs."""
+    """Delete a project, with its runs; who has its number later has neither its members nor its service keys."""
+    connection.execute(
+        "DELETE FROM members WHERE namespace = (SELECT namespace FROM projects WHERE id = ?) AND project = ?",
+        (project_id, project_id),
+    )
+    connection.execute(
+        "UPDATE keys SET revoked = ? WHERE project = ? AND revoked IS NULL", (runs.now_text(), project_id)
+    )
     connection.execute(
         "UPDATE projects SET deleted = ?, slug = slug || '~' || id WHERE id = ? AND deleted IS NULL",
         (runs.now_text(), project_id),

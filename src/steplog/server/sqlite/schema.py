@@ -3,12 +3,13 @@
 ::
 
     about        the instance id; the page token and the date it was made
-    users        whoever a key belongs to
-    keys         SHA-256 of each key, its user, where it is from, and its dates (see keys)
+    users        whoever a key belongs to; those removed are still there (see users)
+    keys         SHA-256 of each key, its user, where it is from, its dates, and what it is bound to (see keys)
     sessions     of browsers: the key that each was begun with, NULL: the page's token (see sessions)
     namespaces   organizations, and users' own
     projects     in a namespace, unique by slug; those being deleted are still there (see trash); how often what is
                  packed of them has changed (see versions)
+    members      by (namespace, project, user): a role; project 0: in the whole namespace (see members)
     runs         in a project, unique by name and by idempotency key among those not in the trash (see runs)
     views        saved addresses of a project's page, unique by name
     config       by (run, key): JSON text, NULL if removed, and its order (see below)
@@ -71,6 +72,7 @@ from steplog.server.sqlite.upgrades import (
     KEYS,
     LIFE,
     LOG,
+    MEMBERS,
     RUNNING,
     RUNS,
     SESSIONS,
@@ -90,7 +92,7 @@ __all__ = [
 ]
 
 _APPLICATION_ID = 0x7374_706C  # "stpl"
-_SCHEMA_VERSION = 6
+_SCHEMA_VERSION = 7
 _HEADER = struct.Struct(">16s44xI4xI28x")  # magic, user_version at 60, application_id at 68
 _MAGIC = b"SQLite format 3\0"
 _SUFFIXES = ("", "-wal", "-shm", "-journal")
@@ -245,7 +247,8 @@ def _make_tables(connection: SqliteConnection) -> None:
         connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
         if new:
-            execute_all(connection, _TABLES + KEYS + SESSIONS + RUNS + RUNNING + STARTED + VIEWS + LOG + LIFE)
+            made = (_TABLES, KEYS, SESSIONS, RUNS, RUNNING, STARTED, VIEWS, LOG, LIFE, MEMBERS)
+            execute_all(connection, "".join(made))
             connection.execute("INSERT INTO about VALUES ('instance', ?)", (uuid.uuid4().hex,))
         for step in () if new else range(version, _SCHEMA_VERSION):
             UPGRADES[step](connection)

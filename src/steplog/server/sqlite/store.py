@@ -47,6 +47,10 @@ class SqliteStore(SqlStore):
     def check(self) -> None:
         self.database.check_path()
 
+    def probe(self) -> None:
+        self.database.check_room()
+        super().probe()
+
     @property
     def _ingester(self) -> Ingester:
         """What the server knows of runs; beside it nobody may make that untrue."""
@@ -57,6 +61,9 @@ class SqliteStore(SqlStore):
     def _rolled_back(self) -> None:
         if self._served is not None:
             self._served.forget()
+
+    def _forget_run(self, run_id: int) -> None:
+        self._ingester.forget(run_id)
 
     def delete_project(self, project: ProjectRow) -> Future[None]:
         def delete(connection: SqliteConnection) -> None:

@@ -19,7 +19,19 @@ from steplog.records.points import Points
 from steplog.server.records.chunk import Chunk, decode
 from steplog.server.records.log_row import decode_row
 
-__all__ = ["KEYS", "LIFE", "LOG", "RUNNING", "RUNS", "SESSIONS", "STARTED", "UPGRADES", "VIEWS", "execute_all"]
+__all__ = [
+    "KEYS",
+    "LIFE",
+    "LOG",
+    "MEMBERS",
+    "RUNNING",
+    "RUNS",
+    "SESSIONS",
+    "STARTED",
+    "UPGRADES",
+    "VIEWS",
+    "execute_all",
+]
 
 _WAITING = """
 CREATE TABLE waiting (
@@ -125,6 +137,30 @@ CREATE TABLE tombstones (
     PRIMARY KEY (project, idempotency_key)
 ) WITHOUT ROWID;
 """
+MEMBERS = """
+ALTER TABLE users ADD COLUMN is_admin INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE users ADD COLUMN removed TEXT;
+ALTER TABLE keys ADD COLUMN expires TEXT;
+ALTER TABLE keys ADD COLUMN project INTEGER;
+ALTER TABLE keys ADD COLUMN requests_a_minute INTEGER;
+ALTER TABLE keys ADD COLUMN bytes_a_minute INTEGER;
+ALTER TABLE projects ADD COLUMN retention_days INTEGER;
+CREATE TABLE members (
+    namespace INTEGER NOT NULL, project INTEGER NOT NULL, user INTEGER NOT NULL, role TEXT NOT NULL,
+    PRIMARY KEY (namespace, project, user)
+) WITHOUT ROWID;
+CREATE INDEX members_by_user ON members (user);
+"""
+# Until version 6 whoever had a key could write everywhere. So they still can in what is there: projects were made
+# RESTRICTED, where a role in the namespace does not count.
+_TO_VERSION_7 = """
+INSERT INTO members SELECT n.id, 0, u.id, CASE n.slug WHEN u.slug THEN 'OWNER' ELSE 'MEMBER' END
+    FROM namespaces n CROSS JOIN users u;
+INSERT INTO members SELECT p.namespace, p.id, u.id, 'MEMBER' FROM projects p JOIN namespaces n ON n.id = p.namespace
+    CROSS JOIN users u WHERE p.deleted IS NULL AND n.slug <> u.slug;
+UPDATE users SET is_admin = 1 WHERE id = (
+    SELECT user FROM keys WHERE origin <> 'issued' AND revoked IS NULL ORDER BY id DESC LIMIT 1);
+"""
 # Version 2 kept one key in each user's row, whoever the server had ever been started with, and a page token of unknown
 # age, which had been printed into logs.
 _TO_VERSION_3 = """
@@ -215,6 +251,10 @@ def _to_version_6(connection: sqlite3.Connection) -> None:
     execute_all(connection, STARTED + VIEWS)
 
 
+def _to_version_7(connection: sqlite3.Connection) -> None:
+    execute_all(connection, MEMBERS + _TO_VERSION_7)
+
+
 def _packed_configs(connection: sqlite3.Connection) -> Iterator[tuple[int, int, bytes]]:
     """Run, time and JSON text of each config, a run's in order of arrival."""
     for run, *row in connection.execute(_CONFIG_CHUNKS):
@@ -243,4 +283,5 @@ UPGRADES: Mapping[int, Callable[[sqlite3.Connection], None]] = {
     3: _to_version_4,
     4: _to_version_5,
     5: _to_version_6,
+    6: _to_version_7,
 }
