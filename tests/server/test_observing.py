@@ -13,7 +13,6 @@ from server.process import ServerProcess
 from steplog.delivery.wire import API
 from steplog.server.access import AllowedHosts
 from steplog.server.app import create_app
-from steplog.server.draining import Draining
 from steplog.server.keys import Keyring
 from steplog.server.observing import ObservingMiddleware
 from steplog.server.open_store import open_store
@@ -87,7 +86,7 @@ def test_an_answer_that_fails_after_its_beginning_is_broken_off(caplog):
         raise ValueError
 
     seen: list[SeenRequest] = []
-    app, connection = ObservingMiddleware(failing, {}, Service(Draining(), [seen.append])), Connection()
+    app, connection = ObservingMiddleware(failing, {}, Service(observers=[seen.append])), Connection()
     assert asked(app, "GET", "/", state={CONNECTION: connection}).status == 200
     assert connection.dropped == 1
     assert [record.message for record in caplog.records] == ["none failed"]

@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +64,44 @@ ADOPT_INTERVAL_S = 5.0
 )
 @click.option("--insecure", is_flag=True, help="Let other machines reach it without TLS: something in front encrypts.")
 @click.option(
+    "--uds",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="Listen on a Unix socket here, for a proxy, instead of on --host and --port.",
+)
+@click.option(
+    "--uds-mode",
+    metavar="OCTAL",
+    default="600",
+    show_default=True,
+    callback=lambda _context, _option, value: _mode(value),
+    help="The socket's mode: 660 lets its group connect.",
+)
+@click.option(
+    "--proxy-headers",
+    is_flag=False,
+    flag_value="x-forwarded",
+    metavar="[x-forwarded|forwarded]",
+    type=click.Choice(["x-forwarded", "forwarded"]),
+    help="Believe what a trusted proxy says of who asks: X-Forwarded-For, -Proto and -Host, or Forwarded.",
+)
+@click.option(
+    "--trusted-proxies",
+    metavar="CIDR",
+    multiple=True,
+    default=["127.0.0.0/8", "::1/128"],
+    callback=lambda _context, _option, values: _networks(values),
+    help="Whose headers are believed; again for each.  [default: this machine's]",
+)
+@click.option(
+    "--metrics-from",
+    metavar="CIDR",
+    multiple=True,
+    default=["127.0.0.0/8", "::1/128"],
+    callback=lambda _context, _option, values: _networks(values),
+    help="Who may read /metrics without a key; again for each.  [default: this machine]",
+)
+@click.option(
     "--drain",
     "drain_s",
     metavar="SECONDS",
@@ -87,6 +126,25 @@ def command(**options: Any) -> None:
     from steplog.server.launch import ServerOptions, run_server
 
     run_server(ServerOptions(**options), _started)
+
+
+def _mode(octal: str) -> int:
+    try:
+        mode = int(octal, 8)
+    except ValueError:
+        mode = -1
+    if not 0o600 <= mode <= 0o777:
+        raise click.BadParameter(f"{octal} is no mode of a socket, such as 660")
+    return mode
+
+
+def _networks(texts: Sequence[str]) -> Any:
+    from steplog.server.proxies import networks
+
+    try:
+        return networks(texts)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}; write a network, such as 10.0.0.0/8, or an address") from None
 
 
 def _started(address: RunningServer) -> None:

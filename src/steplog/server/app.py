@@ -34,12 +34,12 @@ from steplog.server import (
 )
 from steplog.server.access import AccessMiddleware, AllowedHosts
 from steplog.server.answers import COMPRESSED_BYTES_MIN, AnswerMiddleware, compressed, tag_of
-from steplog.server.draining import Draining
 from steplog.server.endpoint import ERROR_RESPONSES, AppState
 from steplog.server.health import PROBE_PATHS, Readiness, health
 from steplog.server.keys import Keyring
 from steplog.server.negotiation import accepted
 from steplog.server.observing import ObservingMiddleware
+from steplog.server.routes_figures import METRICS_PATH, FiguresPage
 from steplog.server.service import Service
 from steplog.server.sessions import Sessions
 from steplog.server.store import Store
@@ -71,30 +71,36 @@ def create_app(
     service: Service | None = None,
 ) -> Starlette:
     """Build the application; see ``AppState``. The caller closes ``store`` afterwards."""
-    service = service or Service(Draining())
-    readiness = Readiness(store, service.draining)
-    routes = _original_routes() if stock else [*_routes(store.instance), *_probe_routes(readiness)]
+    service = service or Service()
+    readiness, figures = Readiness(store, service.draining), FiguresPage(store, keyring, service)
+    routes = _original_routes() if stock else [*_routes(store.instance), *_service_routes(readiness, figures)]
     decoders = ThreadPoolExecutor(_DECODERS, "steplog-decode")
     sessions = Sessions(store, keyring)
     renderer, compressor = ThreadPoolExecutor(1, "steplog-render"), ThreadPoolExecutor(1, "steplog-compress")
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        with decoders, renderer, compressor, closing(sessions), closing(readiness):
+        with decoders, renderer, compressor, closing(sessions), closing(readiness), closing(figures):
             yield
 
     app = Starlette(
         routes=routes,
         middleware=[
             Middleware(ObservingMiddleware, routes=_patterns(routes), service=service),
-            Middleware(AccessMiddleware, hosts=hosts, keyring=keyring, sessions=None if stock else sessions),
+            Middleware(
+                AccessMiddleware,
+                hosts=hosts,
+                keyring=keyring,
+                sessions=None if stock else sessions,
+                proxies_only=service.proxies_only,
+            ),
             Middleware(AnswerMiddleware, compressor=compressor),
         ],
         exception_handlers=ERROR_RESPONSES,
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False
-    app.state.steplog = AppState(store, sessions, decoders, renderer, secret, open_namespaces, stock)
+    app.state.steplog = AppState(store, sessions, decoders, renderer, secret, open_namespaces, stock, service.counts)
     return app
 
 
@@ -129,8 +135,9 @@ def _routes(instance: str) -> list[Route]:
     ]
 
 
-def _probe_routes(readiness: Readiness) -> list[Route]:
-    return [Route(path, respond) for path, respond in zip(PROBE_PATHS, (health, readiness.answer), strict=True)]
+def _service_routes(readiness: Readiness, figures: FiguresPage) -> list[Route]:
+    responders = health, readiness.answer, figures.answer
+    return [Route(path, respond) for path, respond in zip((*PROBE_PATHS, METRICS_PATH), responders, strict=True)]
 
 
 def _patterns(routes: Iterable[Route]) -> dict[Any, str]:

@@ -19,6 +19,7 @@ from steplog.delivery.wire import API
 from steplog.errors import FormatError
 from steplog.server.answers import digest_of
 from steplog.server.negotiation import is_listed, listed, weak_tag
+from steplog.server.prometheus import Counts
 from steplog.server.sessions import Sessions
 from steplog.server.store import Store
 from steplog.server.store_types import (
@@ -66,6 +67,7 @@ class AppState(NamedTuple):
     secret: str  # of the state file, for the instance proof
     open_namespaces: bool  # a namespace is created with its first project
     stock: bool  # serve only the original API, for tests of the client
+    counts: Counts
 
 
 class JsonResponse(Response):

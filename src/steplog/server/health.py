@@ -4,21 +4,18 @@
    server whose database is away helps nobody.
 2. ``/readyz`` answers 503 while the server drains, or the store does not answer within ``READY_TIMEOUT_S``, or has no
    room, or fails. Its words are fixed: what a StoreError says may name a path.
-3. However many ask, one thread asks the store, once at a time: all who ask meanwhile get its answer. While a look hangs
-   no other is begun.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from concurrent.futures import ThreadPoolExecutor
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from steplog.server.draining import Draining
 from steplog.server.endpoint import JsonResponse
+from steplog.server.single_look import SingleLook
 from steplog.server.store import Store
 from steplog.server.store_types import StoreError, StoreFullError
 
@@ -33,21 +30,20 @@ class Readiness:
     """Why the server should be sent no requests; for the event loop."""
 
     def __init__(self, store: Store, draining: Draining, timeout_s: float = READY_TIMEOUT_S) -> None:
-        self._store = store
         self._draining = draining
         self._timeout_s = timeout_s
-        self._executor = ThreadPoolExecutor(1, "steplog-ready")
-        self._looking: asyncio.Future[None] | None = None
+        self._store = store
+        self._look: SingleLook[None] = SingleLook(timeout_s, "steplog-ready")
         self._said: str | None = None
 
     def close(self) -> None:
-        """End its thread, once what it asks has an answer."""
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        """End its thread."""
+        self._look.close()
 
     async def reasons(self) -> list[str]:
         """In words; none: it is ready."""
         found = ["the server is stopping"] if self._draining.is_on else []
-        refusal = await self._look()
+        refusal = await self._refusal()
         return found if refusal is None else [*found, refusal]
 
     async def answer(self, _request: Request) -> Response:
@@ -55,21 +51,16 @@ class Readiness:
         reasons = await self.reasons()
         return JsonResponse({"ready": not reasons, "reasons": reasons}, 503 if reasons else 200)
 
-    async def _look(self) -> str | None:
-        if self._looking is None or self._looking.done():
-            self._looking = asyncio.get_running_loop().run_in_executor(self._executor, self._store.probe)
-        looking = self._looking
-        await asyncio.wait([looking], timeout=self._timeout_s)
-        if not looking.done():
+    async def _refusal(self) -> str | None:
+        try:
+            await self._look.result(self._store.probe)
+        except TimeoutError:
             return self._say(f"the database does not answer within {self._timeout_s:g} s", "")
-        error = looking.exception()
-        if error is None:
-            return self._say(None, "")
-        if isinstance(error, StoreFullError):
+        except StoreFullError as error:
             return self._say("there is no room for the database", str(error))
-        if isinstance(error, StoreError):
+        except StoreError as error:
             return self._say("the database cannot be used now", str(error))
-        raise error
+        return self._say(None, "")
 
     def _say(self, reason: str | None, detail: str) -> str | None:
         """Log each change: who only sees 503 in a proxy's log finds here when it began, why, and when it ended."""

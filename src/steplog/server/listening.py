@@ -9,12 +9,15 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import os
 import resource
 import signal
 import socket
 import ssl
+import stat
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -29,10 +32,12 @@ from steplog.errors import ConfigurationError
 from steplog.server.draining import Draining
 from steplog.server.places import Places
 from steplog.server.protocol import HEAD_TIMEOUT_S, limited_protocol
+from steplog.server.service import Service
 from steplog.server.store import Store
 from steplog.server.store_types import StoreGoneError, StoreReplacedError
+from steplog.unix_socket import SUPPORTED, bind_private, socket_address
 
-__all__ = ["CONNECTIONS_MAX", "connections_max", "listen", "serve"]
+__all__ = ["CONNECTIONS_MAX", "connections_max", "listen", "listen_at", "serve"]
 
 CONNECTIONS_MAX = 10_240
 _UNKEYED_MAX = 512  # connections that have not shown a key
@@ -68,6 +73,51 @@ def listen(host: str, port: int, directory: Path) -> socket.socket:
         raise ConfigurationError(f"{words}{_way_out(error, port, directory)}") from None
 
 
+@contextmanager
+def listen_at(path: Path, mode: int) -> Iterator[socket.socket]:
+    """A Unix socket that listens, removed afterwards.
+
+    Nobody else may put another in its place, so its directory is one that only this user, or root, may write to.
+    Raises ConfigurationError.
+    """
+    if not SUPPORTED:
+        raise ConfigurationError("this system has no Unix sockets that say who connects; use --host and --port")
+    try:
+        _check_place(path)
+        listener = bind_private(path, _BACKLOG)
+    except OSError as error:
+        raise ConfigurationError(f"cannot listen at {path}: {error.strerror}") from None
+    with closing(listener):
+        path.chmod(mode)
+        own = path.lstat()
+        try:
+            yield listener
+        finally:
+            with suppress(OSError):
+                if os.path.samestat(own, path.lstat()):
+                    path.unlink()
+
+
+def _check_place(path: Path) -> None:
+    """Raise ConfigurationError unless a socket may be made there; OSError."""
+    directory = path.absolute().parent
+    found = directory.stat()
+    if found.st_uid not in (0, os.geteuid()) or found.st_mode & 0o022:
+        raise ConfigurationError(f"others may write in {directory}, and so replace {path}; use a directory of your own")
+    try:
+        kind = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(kind):
+        raise ConfigurationError(f"{path} is there, and not a socket; remove it, or use another --uds")
+    with socket.socket(socket.AF_UNIX) as trial, socket_address(path) as address:
+        try:
+            trial.connect(address)
+        except ConnectionRefusedError:  # of one that was killed
+            return
+    raise ConfigurationError(f"another server listens at {path}")
+
+
 def _way_out(error: OSError, port: int, directory: Path) -> str:
     """What to do about a port that cannot be listened on, given the servers that run here."""
     running = instance.living(directory)
@@ -88,19 +138,21 @@ def serve(
     store: Store,
     tls: dict[str, Any],
     connections: int,
-    draining: Draining,
+    service: Service,
 ) -> None:
     """Serve until SIGINT or SIGTERM, on ``local`` as well; calls ``started`` once connections are accepted.
 
-    SIGTERM begins ``draining``; a second signal, or SIGINT, stops at once.
+    SIGTERM begins to drain; a second signal, or SIGINT, stops at once.
 
     ``connections``: at most so many at a time.
 
     Raises StoreReplacedError.
     """
+    places: Places[Any] = Places(connections, min(_UNKEYED_MAX, connections // 2))
+    service.figures.append(lambda: {"connections": len(places), "connections_max": places.total})
     config = uvicorn.Config(
         app,
-        http=limited_protocol(Places(connections, min(_UNKEYED_MAX, connections // 2))),
+        http=limited_protocol(places),
         ws="none",
         loop="asyncio",
         log_config=None,
@@ -112,7 +164,7 @@ def serve(
         timeout_graceful_shutdown=_SHUTDOWN_TIMEOUT_S,
         **tls,
     )
-    server = _UvicornServer(config, started, store, local, draining)
+    server = _UvicornServer(config, started, store, local, service.draining)
 
     def stop(*_: object) -> None:
         server.should_exit = True

@@ -23,9 +23,10 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from steplog.server.access import BY_PROXY
 from steplog.server.endpoint import REQUEST_ID, failure
 from steplog.server.protocol import CLOSE_HEADER, CONNECTION
-from steplog.server.seen_request import SeenRequest
+from steplog.server.seen_request import CLIENT_LEFT, SeenRequest
 from steplog.server.service import Service
 
 __all__ = ["ID_HEADER", "ObservingMiddleware"]
@@ -47,6 +48,8 @@ class ObservingMiddleware:
         self._routes = routes
         self._draining = service.draining
         self._observers = service.observers
+        self._counts = service.counts
+        self._proxies = service.proxies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -54,6 +57,8 @@ class ObservingMiddleware:
             await self._app(scope, receive, send)
             return
         began = time.perf_counter()
+        if self._proxies is not None:
+            scope["state"][BY_PROXY] = self._proxies.believe(scope)
         request_id = _id_of(scope)
         scope["state"][REQUEST_ID] = request_id.decode()
         status = bytes_in = bytes_out = 0
@@ -76,6 +81,7 @@ class ObservingMiddleware:
                 bytes_out += len(message.get("body", b""))
             await send(message)
 
+        self._counts.in_flight += 1
         try:
             await self._app(scope, receive_counted, send_counted)
         except Exception as error:  # noqa: BLE001 - the last place where it can be answered; it is logged
@@ -88,7 +94,10 @@ class ObservingMiddleware:
             seconds = time.perf_counter() - began
             route = self._route(scope)
             method = scope["method"] if scope["method"] in _METHODS else _OTHER_METHOD
-            seen = SeenRequest(request_id.decode(), method, route, status, seconds, bytes_in, bytes_out, scope)
+            told = request_id.decode(), method, route, status or CLIENT_LEFT, seconds, bytes_in, bytes_out, scope
+            seen = SeenRequest(*told)
+            self._counts.in_flight -= 1
+            self._counts.note(seen)
             for observer in self._observers:
                 observer(seen)
 

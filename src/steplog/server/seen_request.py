@@ -6,7 +6,9 @@ from typing import NamedTuple
 
 from starlette.types import Scope
 
-__all__ = ["SeenRequest"]
+__all__ = ["CLIENT_LEFT", "SeenRequest"]
+
+CLIENT_LEFT = 499  # nothing was sent; nginx calls it so
 
 
 class SeenRequest(NamedTuple):
@@ -15,7 +17,7 @@ class SeenRequest(NamedTuple):
     id: str
     method: str
     route: str  # the pattern of its path
-    status: int  # 0: nothing was sent
+    status: int  # or CLIENT_LEFT
     seconds: float
     bytes_in: int  # of the body, as far as it was read
     bytes_out: int  # of the answer's body

@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from steplog.server.draining import Draining
+from steplog.server.prometheus import Counts, Figures
+from steplog.server.proxies import LOOPBACK, Networks, Proxies
 from steplog.server.seen_request import SeenRequest
 
 __all__ = ["Service"]
 
 
-class Service(NamedTuple):
-    """How an application is watched, and taken out of service."""
+@dataclass(frozen=True)
+class Service:
+    """How an application is reached, watched, and taken out of service.
 
-    draining: Draining
-    observers: Sequence[Callable[[SeenRequest], None]] = ()  # of each request that is over
+    Attributes:
+        observers: called with each request that is over.
+        figures: those of all parts but the store; more may come after the start.
+        metrics_from: who may read figures without a key.
+        proxies: None: no proxy is believed.
+        proxies_only: refuse who comes by no trusted proxy: it would not be encrypted.
+    """
+
+    draining: Draining = field(default_factory=Draining)
+    observers: list[Callable[[SeenRequest], None]] = field(default_factory=list)
+    counts: Counts = field(default_factory=Counts)
+    figures: list[Figures] = field(default_factory=list)
+    metrics_from: Networks = LOOPBACK
+    proxies: Proxies | None = None
+    proxies_only: bool = False

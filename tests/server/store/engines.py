@@ -14,6 +14,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import psycopg
+
 import postgresql
 from server import packed
 from steplog.server.open_store import open_store
@@ -34,6 +36,22 @@ def _sqlite(directory: Path) -> Opener:
 def pack(store: Store, run: RunRow) -> None:
     """Pack all of a run now, as a packer does within a minute."""
     packed.pack(store, run)
+
+
+def settle(store: Store) -> None:
+    """Have every server know what this one has stored, as it does within a second."""
+    if isinstance(store, PostgresqlStore):
+        store.versions.tell()
+
+
+def restore(store: Store) -> None:
+    """Make the tables anew that a copy of the database would be read into; of a file it is another file."""
+    if isinstance(store, PostgresqlStore):
+        with psycopg.connect(store.database.conninfo) as connection:
+            connection.execute("CREATE TABLE copied (LIKE changes INCLUDING ALL)")
+            connection.execute("INSERT INTO copied SELECT * FROM changes")
+            connection.execute("DROP TABLE changes")
+            connection.execute("ALTER TABLE copied RENAME TO changes")
 
 
 def _sqlite_packed(directory: Path) -> Opener:

@@ -13,7 +13,7 @@ import ctypes
 import os
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -104,6 +104,10 @@ class Database:
             return
         if found.f_bavail * found.f_frsize < _ROOM_BYTES_MIN:
             raise StoreFullError(f"less than {_ROOM_BYTES_MIN >> 20} MiB are free on the file system of {self._path}")
+
+    def figures(self) -> Mapping[str, float]:
+        """Of its commits."""
+        return self._committer.figures()
 
     def read(self, query: _Statements[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Run a query on a snapshot."""
