@@ -208,6 +208,14 @@ ARROWS = {
         "server.store",
         "server.sql",
     },
+    "server.moving": {
+        "errors",
+        "server.store_place",
+        "server.store_types",
+        "server.sql",
+        "server.sqlite",
+        "server.postgresql",
+    },
     "server.open_store": {
         "errors",
         "server.store_place",
@@ -215,6 +223,7 @@ ARROWS = {
         "server.store_types",
         "server.sqlite",
         "server.postgresql",
+        "server.moving",
     },
     "server": {
         "errors",
@@ -292,8 +301,7 @@ ARROWS = {
     },
     "cli.import_": {"<public>", "settings", "formats", "transfer", "cli"},
     "cli.database": {"server.store_place"},
-    "cli.backup": {"<public>", "server.store_place", "server.open_store", "cli", "cli.database"},
-    "cli.compact": {"<public>", "server.store_place", "server.open_store", "cli", "cli.database"},
+    "cli.db": {"<public>", "server.keys", "server.store_place", "server.open_store", "cli", "cli.database"},
     "cli.key": {
         "<public>",
         "private_files",

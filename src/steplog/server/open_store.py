@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from steplog.errors import ConfigurationError
 from steplog.server.store import Store
 from steplog.server.store_place import Place, shown_place
 from steplog.server.store_types import DatabaseCopy
 
-__all__ = ["Packer", "back_up", "compact", "file_id", "open_packer", "open_store"]
+if TYPE_CHECKING:
+    from steplog.server.moving import Moved
+
+__all__ = [
+    "Packer",
+    "back_up",
+    "compact",
+    "file_id",
+    "migrate",
+    "move",
+    "open_packer",
+    "open_store",
+    "schema_versions",
+]
 
 
 class Packer(Protocol):
@@ -28,10 +42,8 @@ def open_store(place: Place, *, beside: bool = False) -> Store:
     the server caches what it knows of runs. Raises ConfigurationError if it is in use, missing, or of another kind.
     """
     if isinstance(place, str):
-        try:
+        with _driver_needed():
             from steplog.server.postgresql.store import PostgresqlStore
-        except ImportError as error:
-            raise ConfigurationError(f"{error}: type: pip install 'steplog[postgres]'") from None
         return PostgresqlStore(place)
     from steplog.server.sqlite.store import SqliteStore
 
@@ -67,7 +79,9 @@ def back_up(place: Place, target: Path) -> DatabaseCopy:
     Raises ConfigurationError where the target exists or the database does not, StoreError, OSError.
     """
     if isinstance(place, str):
-        raise ConfigurationError(f"{shown_place(place)} is copied by pg_dump. Type: pg_dump -Fc -f {target} URL")
+        with _driver_needed():
+            from steplog.server.postgresql import administration
+        return administration.back_up(place, target)
     from steplog.server.sqlite import backup
 
     return backup.back_up(place, target)
@@ -83,3 +97,44 @@ def compact(place: Place) -> DatabaseCopy:
     from steplog.server.sqlite import backup
 
     return backup.compact(place)
+
+
+def schema_versions(place: Place) -> tuple[int, int]:
+    """Which version a database has (0: none), and which this steplog takes. Raises ConfigurationError, StoreError."""
+    if isinstance(place, str):
+        with _driver_needed():
+            from steplog.server.postgresql import administration
+            from steplog.server.postgresql.schema import SCHEMA_VERSION
+        return administration.schema_version(place), SCHEMA_VERSION
+    from steplog.server.sqlite import schema
+
+    if not (version := schema.schema_version(place)):
+        schema.open_existing(place).close()  # says that it is missing
+    return version, schema.SCHEMA_VERSION
+
+
+def migrate(place: Place) -> None:
+    """Upgrade a database to the present version; PostgreSQL: make its tables. Raises ConfigurationError, StoreError."""
+    if isinstance(place, str):
+        with _driver_needed():
+            from steplog.server.postgresql import administration
+        administration.migrate(place)
+        return
+    from steplog.server.sqlite import schema
+
+    schema.open_existing(place).close()
+
+
+def move(database: Path, url: str, say: Callable[[str], None]) -> Moved:
+    """Move a database into an empty one of PostgreSQL (see ``moving``). Raises ConfigurationError, StoreError."""
+    with _driver_needed():
+        from steplog.server import moving
+    return moving.move(database, url, say)
+
+
+@contextmanager
+def _driver_needed() -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        raise ConfigurationError(f"{error}. Type: pip install 'steplog[postgres]'") from None

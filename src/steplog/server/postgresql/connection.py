@@ -68,9 +68,9 @@ class PostgresqlConnection:
         cursor.executemany(translated(statement), values)
         return cursor
 
-    def begin(self, *, writes: bool) -> None:
+    def begin(self, *, writes: bool, isolated: bool = True) -> None:
         """Begin a transaction."""
-        kind = b"SERIALIZABLE" if writes else b"REPEATABLE READ READ ONLY"
+        kind = (b"SERIALIZABLE" if isolated else b"READ COMMITTED") if writes else b"REPEATABLE READ READ ONLY"
         self._connection.execute(b"BEGIN ISOLATION LEVEL " + kind)
 
     def cell(self, value: Cell | None) -> Any:

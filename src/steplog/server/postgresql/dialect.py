@@ -1,7 +1,7 @@
 """Statements in the words of PostgreSQL.
 
-Its JSON has no NUL: in a tag it counts as U+FFFD, and the name of a reason in a report, which nobody reads here, does
-without it.
+Its JSON has no NUL. In a tag it is the two code points that ``texts`` makes of it; in the name of a reason in a report,
+which is not looked at here, it is left out.
 """
 
 # ruff: noqa: S608 - constants
@@ -12,11 +12,12 @@ from steplog.server.sql.dialect import Dialect
 
 __all__ = ["POSTGRESQL"]
 
+_NUL = r"'(?<!\\)((?:\\\\)*)\\u0000', '\1\\udbff\\udfff\\udbff\\udffe', 'g'"
 _TAGS = r"""
-json_array_elements_text(CASE
-    WHEN strpos({0}, '\u0000') > 0 THEN regexp_replace({0}, '(?<!\\)((?:\\\\)*)\\u0000', '\1\\ufffd', 'g')
-    ELSE {0} END::json) AS tags (value)
-"""
+json_array_elements_text(
+    CASE WHEN strpos({0}, '\u0000') > 0 THEN regexp_replace({0}, NUL) ELSE {0} END::json
+) AS tags (value)
+""".replace("NUL", _NUL)
 _REPORT = r"replace(replace({0}, '\\', ''), '\u0000', '')::json AS report"
 _REPORTED = "(report ->> '{0}')::numeric".format
 

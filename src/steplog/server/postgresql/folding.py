@@ -1,13 +1,14 @@
 """``folded(text)``, a function of PostgreSQL that does what ``str.casefold`` does: a server may be of any locale.
 
-Letters of ASCII are its own ``lower``'s. Of other characters those that a text has, and that fold to something else, are
-replaced one after the other: in most texts there are few or none.
+Letters of ASCII are its own ``lower``'s. Of other characters those that a text has, and that fold to something else,
+are replaced one after the other: in most texts there are few or none.
 """
+
+# ruff: noqa: S608 - a constant
 
 from __future__ import annotations
 
 import json
-from itertools import groupby
 
 __all__ = ["FOLDED"]
 
@@ -18,10 +19,15 @@ _FOLDS = {
 }
 
 
-def _ranges() -> str:
-    """The characters that fold, as a class of a regular expression."""
-    runs = [list(run) for _, run in groupby(_FOLDS, key=lambda c, n=iter(range(len(_FOLDS))): ord(c) - next(n))]
-    return "".join(f"{run[0]}-{run[-1]}" for run in runs)
+def _class() -> str:
+    """Of a regular expression: the characters that fold."""
+    ranges: list[list[int]] = []
+    for number in map(ord, _FOLDS):
+        if ranges and ranges[-1][1] == number - 1:
+            ranges[-1][1] = number
+        else:
+            ranges.append([number, number])
+    return "".join(f"{chr(first)}-{chr(last)}" for first, last in ranges)
 
 
 # What a character folds to folds no further, so that the order does not matter.
@@ -32,7 +38,7 @@ DECLARE
 BEGIN
     words := lower(words COLLATE "C");
     IF octet_length(words) > length(words) THEN
-        FOR one IN SELECT DISTINCT found[1] FROM regexp_matches(words, '([{_ranges()}])', 'g') AS of_words (found) LOOP
+        FOR one IN SELECT DISTINCT part[1] FROM regexp_matches(words, '([{_class()}])', 'g') AS parts (part) LOOP
             words := replace(words, one, '{json.dumps(_FOLDS, ensure_ascii=False)}'::jsonb ->> one);
         END LOOP;
     END IF;

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import psycopg
 
 from steplog.server.postgresql.connection import PostgresqlConnection
-from steplog.server.postgresql.database import Link, conninfo_of, store_error
+from steplog.server.postgresql.links import Link, conninfo_of, store_error
 from steplog.server.sql.packing import pack_run
 
 __all__ = ["Packer"]

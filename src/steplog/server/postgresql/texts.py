@@ -11,7 +11,7 @@ from psycopg.adapt import AdaptersMap, Loader
 from psycopg.pq import Format
 from psycopg.types.string import StrDumperUnknown
 
-__all__ = ["register"]
+__all__ = ["register", "stored"]
 
 _MARK, _NUL = "\U0010ffff", "\U0010fffe"  # of no characters, nor will be
 
@@ -22,11 +22,16 @@ def register(adapters: AdaptersMap) -> None:
     adapters.register_loader("text", _TextLoader)
 
 
+def stored(text: str) -> str:
+    """A text as it travels."""
+    if "\0" in text or _MARK in text:
+        return text.replace(_MARK, _MARK * 2).replace("\0", _MARK + _NUL)
+    return text
+
+
 class _TextDumper(StrDumperUnknown):
     def dump(self, obj: str) -> Buffer | None:
-        if "\0" in obj or _MARK in obj:
-            obj = obj.replace(_MARK, _MARK * 2).replace("\0", _MARK + _NUL)
-        return super().dump(obj)
+        return super().dump(stored(obj))
 
 
 class _TextLoader(Loader):

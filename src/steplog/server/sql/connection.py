@@ -60,8 +60,12 @@ class Connection(Protocol):
     def executemany(self, statement: str, values: Iterable[Values], /) -> Cursor:
         """Run a statement with each of these values."""
 
-    def begin(self, *, writes: bool) -> None:
-        """Begin a transaction: a snapshot to read, or one that writes."""
+    def begin(self, *, writes: bool, isolated: bool = True) -> None:
+        """Begin a transaction: a snapshot to read, or one that writes.
+
+        One that writes may have to be made again where others write what it reads. If it is not ``isolated``, each
+        statement sees what was committed before it, as far as other writers are let in at all.
+        """
 
     @property
     def dialect(self) -> Dialect:
@@ -78,9 +82,9 @@ Snapshot = Callable[[], AbstractContextManager[Connection]]
 
 
 @contextmanager
-def transaction(connection: Connection, *, writes: bool) -> Iterator[None]:
+def transaction(connection: Connection, *, writes: bool, isolated: bool = True) -> Iterator[None]:
     """A transaction that is rolled back where the block raises."""
-    connection.begin(writes=writes)
+    connection.begin(writes=writes, isolated=isolated)
     try:
         yield
         connection.execute("COMMIT")

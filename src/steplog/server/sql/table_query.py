@@ -344,22 +344,17 @@ def _wanted(field: Field, operator: str, value: Value) -> Cell:
 
 def _run_field(scope: _Scope, field: Field) -> _Sql:
     dialect, name = scope.connection.dialect, field.path[0]
-    text = _RUN_FIELDS.get(name)
-    if text is None:
-        text = _OF_DIALECT[name](dialect)
-    return _Sql(text, (scope.now,) * text.count("?"))
+    if name == "duration":
+        text = dialect.seconds.format(_STARTED, _ENDED)
+        return _Sql(text, (scope.now,) * text.count("?"))
+    if name == "lost":
+        return _Sql(dialect.lost.format("r.report"))
+    return _Sql(_searched(dialect) if name == SEARCHED else _RUN_FIELDS[name])
 
 
 def _searched(dialect: Dialect) -> str:
     tags = f"SELECT {dialect.joined.format('value')} FROM {dialect.texts.format('r.tags')}"
     return f"folded({_SEARCHED_LINES} || coalesce(({tags}), ''))"
-
-
-_OF_DIALECT: Mapping[str, Callable[[Dialect], str]] = {
-    "duration": lambda dialect: dialect.seconds.format(_STARTED, _ENDED),
-    "lost": lambda dialect: dialect.lost.format("r.report"),
-    SEARCHED: _searched,
-}
 
 
 def _source(scope: _Scope, field: Field) -> _Sql:

@@ -38,7 +38,7 @@ class SqliteConnection(sqlite3.Connection):
         """Run a statement with each of these values."""
         return super().executemany(_without_brackets(statement), values)
 
-    def begin(self, *, writes: bool) -> None:
+    def begin(self, *, writes: bool, isolated: bool = True) -> None:
         """Begin a transaction; one that writes waits for the other writer."""
         super().execute("BEGIN IMMEDIATE" if writes else "BEGIN")
 
