@@ -31,6 +31,7 @@ GROUPS = (
     "exchange",
     "throughput",
     "server_load",
+    "team",
     "stock",
     "size",
     "memory",

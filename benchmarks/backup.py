@@ -66,7 +66,7 @@ def watch(host: str, paths: list[str], database: str) -> dict[str, float]:
     waits.clear()
     sent.clear()
     before, begun = log.stat().st_size, time.monotonic()
-    command = [sys.executable, "-m", "steplog", "backup", "--db", database, str(copy)]
+    command = [sys.executable, "-m", "steplog", "db", "backup", "--db", database, str(copy)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     seconds, grown = time.monotonic() - begun, log.stat().st_size - before
     found, sent_bytes = waits[:], sum(sent)

@@ -161,12 +161,20 @@ class Stage:
         database = directory / "server.db"
         if fill is not None:
             fill(database)
-        command = [sys.executable, "-m", "steplog", "serve", "--port", "0", "--db", str(database)]
+        with self.serving("--db", str(database), *arguments) as (process, url):
+            yield Server(process, url, database)
+
+    @contextlib.contextmanager
+    def serving(self, *arguments: str, **settings: object) -> Iterator[tuple[subprocess.Popen[str], str]]:
+        """``steplog serve`` on a free port, and its address."""
+        command = [sys.executable, "-m", "steplog", "serve", "--port", "0"]
         command += ["--allow-host", "127.0.0.1", *arguments]  # with any port: a proxy's too
-        environment = self.environment(serve_api_key=KEY)
-        process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True, cwd=directory)
+        environment = self.environment(serve_api_key=KEY, **settings)
+        process = subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, text=True, cwd=environment["STEPLOG_DIR"]
+        )
         try:
-            yield Server(process, _address(process), database)
+            yield process, _address(process)
         finally:
             process.send_signal(signal.SIGCONT)
             end_process(process)

@@ -1,7 +1,8 @@
 """A PostgreSQL cluster of this test run, from the binaries of the machine, and a database of it for each test.
 
 It is made when the first test asks for it, listens on a socket of its own directory and a free loopback port, runs as
-an unprivileged user, and waits for no disk. ``STEPLOG_TEST_POSTGRESQL`` is its version, else it is the newest there is.
+an unprivileged user, and waits for no disk. ``STEPLOG_TEST_POSTGRESQL`` is its version, else it is the newest there is;
+``STEPLOG_TEST_POSTGRESQL_SETTINGS`` are more lines of its configuration.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-_PLACE = Path("/usr/lib/postgresql")
+_PLACE = Path("/usr/lib/postgresql")  # of Debian
 _SETTINGS = """
 listen_addresses = '127.0.0.1'
 fsync = off
@@ -28,6 +29,8 @@ full_page_writes = off
 max_connections = 200
 shared_buffers = 64MB
 """
+_VERSION = os.environ.get("STEPLOG_TEST_POSTGRESQL")  # now: tests have none of these variables
+_MORE_SETTINGS = os.environ.get("STEPLOG_TEST_POSTGRESQL_SETTINGS", "")
 _numbers = itertools.count()
 
 
@@ -49,7 +52,7 @@ class Cluster:
         self.directory = directory
         self.data = directory / "data"
         self.port = _free_port()
-        self._owner = _owner()
+        self._owner = owner()
         if self._owner is not None:
             shutil.chown(directory, self._owner)
         self._run("initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync")
@@ -92,16 +95,16 @@ def cluster() -> Cluster:
     found = versions()
     if not found:
         pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
-    wanted = int(os.environ.get("STEPLOG_TEST_POSTGRESQL") or max(found))
+    wanted = int(_VERSION or max(found))
     assert wanted in found, f"PostgreSQL {wanted} is not on this machine, which has {sorted(found)}"
     # A short path: the name of a socket has at most 107 bytes. Not below a directory of this user's alone.
     directory = Path(tempfile.mkdtemp(prefix="steplog-pg-"))
-    made = Cluster(found[wanted], directory)
+    made = Cluster(found[wanted], directory, _SETTINGS + _MORE_SETTINGS)
     made.start()
-    owner = os.getpid()
+    process = os.getpid()
 
     def remove() -> None:
-        if os.getpid() == owner:  # not in a fork
+        if os.getpid() == process:  # not in a fork
             made.stop("immediate")
             shutil.rmtree(directory, ignore_errors=True)
 
@@ -114,8 +117,8 @@ def new_database() -> str:
     return cluster().new_database()
 
 
-def _owner() -> str | None:
-    """Whom it runs as: PostgreSQL refuses to run as root."""
+def owner() -> str | None:
+    """Whom it runs as, other than this user: PostgreSQL refuses to run as root."""
     if os.geteuid() != 0:
         return None
     for name in ("postgres", "nobody"):

@@ -67,7 +67,7 @@ PURE_AT_LEAST = {  # formats, wire, verdicts, what to send next (design, rule 3)
 }
 ACYCLIC = ("server", "testing")
 IMPURE_IMPORTS = {"os", "random", "socket", "threading", "time"}
-LATE_IMPORTS = {"click", "plotille", "requests", "rich", "starlette", "urllib3", "uvicorn"}
+LATE_IMPORTS = {"click", "plotille", "prometheus_client", "requests", "rich", "starlette", "urllib3", "uvicorn"}
 VAGUE = re.compile(r"manager|handler|helper|util", re.IGNORECASE)
 MACHINE_PATH = re.compile(r"(?<![\w.~/:-])/(?:home|root|Users|work|opt|tmp/proto)/[\w.]")
 

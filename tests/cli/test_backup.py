@@ -1,4 +1,4 @@
-"""``steplog backup`` copies a server's database while it is written to; ``steplog compact`` rewrites it."""
+"""``steplog db backup`` copies a server's database while it is written to; ``steplog db compact`` rewrites it."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_a_backup_of_a_server_that_is_written_to_has_a_beginning_of_what_was_wri
         try:
             wait_until(lambda: writer.acknowledged > 5)
             before = writer.acknowledged
-            code, out, errors = machine.steplog("backup", "copy.db")
+            code, out, errors = machine.steplog("db", "backup", "copy.db")
             after = writer.acknowledged
             assert (code, errors) == (0, "")
             wait_until(lambda: writer.acknowledged > after)
@@ -138,7 +138,7 @@ def test_a_backup_replaces_nothing(machine, kind):
     else:
         there.symlink_to("nowhere")
     before = machine.names()
-    code, out, errors = machine.steplog("backup", "copy.db")
+    code, out, errors = machine.steplog("db", "backup", "copy.db")
     assert (code, out) == (1, "")
     assert errors == f"steplog: {there} exists; a backup replaces nothing\n"
     assert machine.names() == before
@@ -149,7 +149,7 @@ def test_a_backup_into_a_directory_that_is_missing_names_the_file_that_was_asked
     """It named the file it is written to at first, and another directory to set."""
     SqliteStore(machine.database).close()
     copy = machine.directory / "missing" / "copy.db"
-    code, out, errors = machine.steplog("backup", str(copy))
+    code, out, errors = machine.steplog("db", "backup", str(copy))
     assert (code, out) == (1, "")
     assert errors == f"steplog: {copy} cannot be written: No such file or directory\n"
 
@@ -188,7 +188,7 @@ def test_a_backup_that_is_stopped_is_not_there(machine, number):
         connection.executemany("INSERT INTO tombstones VALUES (1, ?, 'x')", ((f"{n:0100}",) for n in range(500_000)))
         connection.commit()
     before = machine.names()
-    process = machine.start("backup", "copy.db")
+    process = machine.start("db", "backup", "copy.db")
     scratch = re.compile(r"\.copy\.db\.[0-9a-f]{16}")
     wait_until(lambda: any(scratch.fullmatch(name) for name in machine.names()))
     process.send_signal(number)
@@ -197,7 +197,7 @@ def test_a_backup_that_is_stopped_is_not_there(machine, number):
     left = machine.names() - before
     assert "copy.db" not in left
     assert left == set() or number == signal.SIGKILL
-    assert machine.steplog("backup", "copy.db")[0] == 0
+    assert machine.steplog("db", "backup", "copy.db")[0] == 0
     assert one(machine.directory / "copy.db", "SELECT count(*) FROM tombstones") == 500_000
 
 
@@ -206,7 +206,7 @@ def test_a_backup_without_room_for_it_is_not_there(machine):
     SqliteStore(machine.database).close()
     grow(machine.database)
     before = machine.names()
-    process = machine.start("backup", "copy.db")
+    process = machine.start("db", "backup", "copy.db")
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
     out, errors = process.communicate(timeout=DEADLINE_S)
     assert (process.returncode, out, errors.count("\n")) == (1, "", 1)
@@ -217,7 +217,7 @@ def test_a_backup_of_an_older_database_is_of_its_version(machine):
     """It is made before the upgrade, and while the older server runs."""
     machine.database.write_bytes(gzip.decompress((GOLDEN / "database-v2.db.gz").read_bytes()))
     before = machine.database.read_bytes()
-    code, out, errors = machine.steplog("backup", "--json", "copy.db")
+    code, out, errors = machine.steplog("db", "backup", "--json", "copy.db")
     told = json.loads(out)
     copy = machine.directory / "copy.db"
     assert (code, errors, told["file"], told["bytes"]) == (0, "", str(copy), copy.stat().st_size)
@@ -227,14 +227,14 @@ def test_a_backup_of_an_older_database_is_of_its_version(machine):
 
 
 def test_what_is_no_database_is_not_copied(machine):
-    code, _, errors = machine.steplog("backup", "copy.db")
+    code, _, errors = machine.steplog("db", "backup", "copy.db")
     assert (code, errors) == (
         1,
         f"steplog: there is no database {machine.database}. Type: steplog serve; or name one: --db FILE\n",
     )
     machine.database.write_text("notes " * 99)
     assert (
-        machine.steplog("backup", "copy.db")[2]
+        machine.steplog("db", "backup", "copy.db")[2]
         == f"steplog: {machine.database} is not a database; it was not changed\n"
     )
     assert machine.names() == {"server.db"}
@@ -248,7 +248,7 @@ def test_a_database_that_is_compacted_takes_no_more_room_than_it_needs(machine):
     grow(machine.database)
     before = machine.database.stat().st_size
     assert before > 2 * FILLER
-    code, out, errors = machine.steplog("compact")
+    code, out, errors = machine.steplog("db", "compact")
     after = machine.database.stat().st_size
     assert (code, errors) == (0, "")
     assert re.fullmatch(rf"{re.escape(str(machine.database))}: [\d.]+ MiB, [\d.]+ MiB before\n", out)
@@ -264,7 +264,7 @@ def test_a_database_that_is_compacted_takes_no_more_room_than_it_needs(machine):
 @pytest.mark.slow
 def test_a_database_that_another_program_has_open_is_not_compacted(machine):
     with ServerProcess(machine.directory) as server:
-        code, _, errors = machine.steplog("compact")
+        code, _, errors = machine.steplog("db", "compact")
         advice = "stop that one, or name another database: --db other.db"
         assert (code, errors) == (1, f"steplog: {machine.database} is in use by another steplog server; {advice}\n")
         assert server.ask("GET", "/team/projects/").status_code in (200, 404)
@@ -272,7 +272,7 @@ def test_a_database_that_another_program_has_open_is_not_compacted(machine):
     before = machine.database.read_bytes()
     with closing(sqlite3.connect(machine.database)) as connection:
         connection.execute("SELECT * FROM about").fetchall()
-        code, _, errors = machine.steplog("compact")
+        code, _, errors = machine.steplog("db", "compact")
         assert code == 1
         assert "locked" in errors or "open in another program" in errors
     assert machine.database.read_bytes() == before

@@ -10,20 +10,26 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
+import psycopg
 
+import postgresql
 from steplog.errors import FormatError
 from steplog.journal import slot
 from steplog.journal.range import Range, encode
 from steplog.records.by_name import points_by_name, stored_part
 from steplog.records.numbering import assign
 from steplog.records.points import Points
+from steplog.server.postgresql import schema
+from steplog.server.postgresql.connection import PostgresqlConnection, adapt
 from steplog.server.records.block import read_directory
 from steplog.server.records.chunk import Chunk, decode
 from steplog.server.records.log_row import decode_row
 from steplog.server.sql import catalog, users
-from steplog.server.sql.chunk_ids import series_bounds
+from steplog.server.sql.chunk_ids import chunk_range
 from steplog.server.sql.reading import RunReader, snapshot_of
 from steplog.server.sqlite.schema import connect, prepare
+
+ENGINES = ("sqlite", "postgresql")
 
 _LOG = "INSERT INTO log (run, first_arrival, records, bytes, names, body) VALUES (?, ?, ?, ?, ?, ?)"
 _CHUNK = ", ".join(Chunk.__struct_fields__[:-1])
@@ -40,12 +46,16 @@ class Point(NamedTuple):
 
 
 class LoggedRun:
-    """A run of a database of its own."""
+    """A run of a database of its own: a file, or a database of PostgreSQL, by its URL."""
 
-    def __init__(self, database: Path) -> None:
-        self.database = database
-        prepare(database).release()
-        self.connection = connect(database)
+    def __init__(self, place: Path | str) -> None:
+        self.place = place
+        if isinstance(place, Path):
+            prepare(place).release()
+        else:
+            with psycopg.connect(place, autocommit=True) as connection:
+                schema.prepare(connection)
+        self.connection = self.connect()
         namespace = catalog.put_namespace(self.connection, "team")
         self.project = catalog.add_project(self.connection, namespace, "mnist", "mnist", "TEAM").id
         users.add(self.connection, "team")
@@ -53,21 +63,40 @@ class LoggedRun:
 
     @classmethod
     def existing(cls, database: Path) -> LoggedRun:
-        """That of a database that is there."""
+        """That of a file that is there."""
         found = cls.__new__(cls)
-        found.database, found.connection, found.id = database, connect(database, existing=True), 1
+        found.place, found.connection, found.id = database, connect(database, existing=True), 1
         return found
+
+    @classmethod
+    def of_engine(cls, engine: str, directory: Path) -> LoggedRun:
+        """One of an engine, in an empty directory if it takes one."""
+        return cls(postgresql.new_database() if engine == "postgresql" else directory / "server.db")
+
+    @property
+    def database(self) -> Path:
+        """The file."""
+        assert isinstance(self.place, Path)
+        return self.place
+
+    def connect(self) -> Any:
+        """Another connection to the database."""
+        if isinstance(self.place, Path):
+            return connect(self.place)
+        connection = psycopg.connect(self.place, autocommit=True)
+        adapt(connection)
+        return _Closing(connection)
 
     def add_run(self, name: str) -> int:
         """Another run; its number."""
-        made = self.connection.execute(
-            "INSERT INTO runs (uuid, project, user, date_created, date_updated, status, name)"
-            " VALUES (?, ?, 1, '', '', 'RUNNING', ?)",
+        self.connection.execute(
+            'INSERT INTO runs (uuid, project, "user", date_created, date_updated, status, name)'
+            " VALUES (?, ?, (SELECT min(id) FROM users), '', '', 'RUNNING', ?)",
             (name, self.project, name),
         )
-        assert made.lastrowid is not None
-        self.connection.execute("INSERT INTO progress (run, seen) VALUES (?, '')", (made.lastrowid,))
-        return made.lastrowid
+        (made,) = self.connection.execute("SELECT id FROM runs WHERE uuid = ?", (name,)).fetchone()
+        self.connection.execute("INSERT INTO progress (run, seen) VALUES (?, '')", (made,))
+        return int(made)
 
     def append(self, *batches: Range, body: bytes | None = None, logged: int = 0) -> None:
         """Store batches as they came, or as ``body`` says."""
@@ -76,7 +105,7 @@ class LoggedRun:
             records, size_bytes = len(stored.slots) // slot.SLOT_BYTES, len(batch.slots) + len(batch.payloads)
             (arrivals,) = self.connection.execute("SELECT arrivals FROM progress WHERE run = ?", (self.id,)).fetchone()
             row = self.id, arrivals, records, size_bytes, len(batch.names), encode(batch) if body is None else body
-            self.connection.execute("BEGIN IMMEDIATE")
+            self.connection.begin(writes=True, isolated=False)
             self.connection.execute(_LOG, row)
             self.connection.execute(
                 "UPDATE progress SET arrivals = ?, log_bytes = log_bytes + ?, logged = ? WHERE run = ?",
@@ -94,7 +123,7 @@ class LoggedRun:
 
     def points(self) -> dict[str, list[Point]]:
         """The points of each name in order: of chunks, then of blocks, then of the log."""
-        self.connection.execute("BEGIN")
+        self.connection.begin(writes=False)
         (packed,) = self.connection.execute("SELECT packed FROM progress WHERE run = ?", (self.id,)).fetchone()
         found: dict[str, list[Point]] = {}
         next_steps: defaultdict[str, int] = defaultdict(int)
@@ -104,12 +133,12 @@ class LoggedRun:
                 "SELECT directory, data FROM blocks WHERE run = ? ORDER BY first_arrival", (self.id,)
             )
         ]
-        query = "SELECT id, name, next_step, chunked, pending, count FROM series WHERE run = ?"
+        query = "SELECT id, name, next_step, chunked, pending, count FROM series WHERE run = ? ORDER BY id"
         for series_id, name, next_step, chunked, pending, count in self.connection.execute(query, (self.id,)):
             rows = self.connection.execute(
-                f"SELECT {_CHUNK}, data FROM chunks JOIN points USING (id) WHERE chunks.id >= ? AND chunks.id < ?"
-                " ORDER BY chunks.id",
-                series_bounds(series_id),
+                f"SELECT {_CHUNK}, data FROM chunks JOIN points USING ([run, ]id)"
+                " WHERE [run = :run AND] id >= :low AND id < :high ORDER BY id",
+                chunk_range(self.id, series_id),
             )
             found[name] = [point for row in rows for point in points_of(decode(Chunk(*row)))]
             assert all(point.arrival < chunked for point in found[name])
@@ -121,7 +150,7 @@ class LoggedRun:
             assert len(found[name]) - in_chunks == pending
             assert len(found[name]) == count
             next_steps[name] = next_step
-        query = "SELECT first_arrival, body FROM log WHERE run = ? ORDER BY first_arrival, id"
+        query = "SELECT first_arrival, body FROM log WHERE run = ? ORDER BY first_arrival"
         for first_arrival, body in self.connection.execute(query, (self.id,)):
             assert first_arrival >= packed
             try:
@@ -135,6 +164,13 @@ class LoggedRun:
                 )
         self.connection.execute("COMMIT")
         return found
+
+
+class _Closing(PostgresqlConnection):
+    """One that can be closed."""
+
+    def close(self) -> None:
+        self._connection.close()
 
 
 def read_points(run: LoggedRun) -> dict[str, list[Point]]:

@@ -1,8 +1,12 @@
-"""The real server in a process of its own."""
+"""The real server in a process of its own.
+
+With ``STEPLOG_TEST_STORE=postgresql``, one that names no database is started on a new one of PostgreSQL.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import random
 import select
@@ -16,6 +20,7 @@ from typing import Any
 
 import requests
 
+import postgresql
 from steplog.delivery.wire import API, CONTENT_TYPE_RANGE
 from steplog.journal.range import Range, encode
 
@@ -33,11 +38,24 @@ def lasting_port() -> int:
             return port
 
 
+@functools.cache
+def _database_of(directory: Path) -> str:
+    """The database of the servers of this directory."""
+    return postgresql.new_database()
+
+
 class ServerProcess:
     """``steplog serve`` on a free port; a context manager."""
 
-    def __init__(self, directory: Path, *arguments: str, key: str | None = KEY, under: tuple[str, ...] = ()) -> None:
-        """``under``: the beginning of a command that becomes the server."""
+    def __init__(
+        self,
+        directory: Path,
+        *arguments: str,
+        key: str | None = KEY,
+        under: tuple[str, ...] = (),
+        store: str | None = None,
+    ) -> None:
+        """``under``: the beginning of a command that becomes the server; ``store``: the URL of its database."""
         self.directory = directory
         self._under = under
         self.state = directory / "server.json"
@@ -50,6 +68,10 @@ class ServerProcess:
             "STEPLOG_MEMORY_DIR": str(directory / "memory"),
             "PYTHONPATH": str(SOURCES),
         }
+        if store is None and os.environ.get("STEPLOG_TEST_STORE") == "postgresql" and "--db" not in arguments:
+            store = _database_of(directory)
+        if store is not None:
+            self._environment["STEPLOG_STORE"] = store
         if key is not None:
             self._environment["STEPLOG_SERVE_API_KEY"] = key
         self.session = requests.Session()

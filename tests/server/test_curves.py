@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from server.batches import BEGAN_NS, range_of
-from server.logged import LoggedRun
+from server.logged import ENGINES, LoggedRun
 from steplog.server.records.curve_query import CurveAnswer, CurveQuery, Signer, digest_of
 from steplog.server.sql.curves import curve, curves
 from steplog.server.sql.packing import pack_run
@@ -24,10 +24,11 @@ from steplog.server.store_types import TooManyBucketsError
 Row = tuple[Any, ...]
 
 
-@pytest.fixture
-def logged(tmp_path) -> Iterator[LoggedRun]:
-    run = LoggedRun(tmp_path / "server.db")
-    run.connection.execute("PRAGMA synchronous = OFF")
+@pytest.fixture(params=ENGINES)
+def logged(request, tmp_path) -> Iterator[LoggedRun]:
+    run = LoggedRun.of_engine(request.param, tmp_path)
+    if request.param == "sqlite":
+        run.connection.execute("PRAGMA synchronous = OFF")
     yield run
     run.connection.close()
 

@@ -18,7 +18,7 @@ from steplog.server import keys
 from steplog.server.permissions import role_in
 from steplog.server.records.batch import from_range
 from steplog.server.sql import table
-from steplog.server.sqlite import schema, upgrades
+from steplog.server.sqlite import filling, schema, upgrades
 from steplog.server.sqlite.store import SqliteStore
 from steplog.server.store_types import CONFIGURED, Creation, HistoryQuery, RunRow, TableQuery
 
@@ -100,7 +100,7 @@ def test_the_runs_of_an_older_database_are_in_tables_before_they_are_filled_in(o
         page = store.table(project, asked)
         assert [list(row.cells.values()) for row in page.rows] == [["first", 0.1, 0.02, 1.0, 50]]
         assert [run.name for run in store.runs_by_slug(project, "first")] == ["first"]
-        while store.database.write(table.fill, 0.0).result():
+        while store.database.write(filling.fill, 0.0).result():
             pass
     assert store.database.read(table.unfilled) is None
     store.close()

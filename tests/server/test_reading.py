@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from server.batches import BEGAN_NS, NONE, range_of, shown
-from server.logged import LoggedRun, Point, expected, points_of
+from server.logged import ENGINES, LoggedRun, Point, expected, points_of
 from steplog.journal import slot
 from steplog.journal.range import Range
 from steplog.records.points import concatenate
@@ -22,7 +22,6 @@ from steplog.server.sql import history as histories
 from steplog.server.sql import packing, reading, slices
 from steplog.server.sql.history import Limits, history
 from steplog.server.sql.packing import pack_run
-from steplog.server.sqlite.schema import connect
 from steplog.server.store_types import HistoryQuery, MissingError, UnknownMetricError
 
 SMALL = Limits(tail_bytes=20 * slot.SLOT_BYTES, pending_points=5, slice_points=7, slice_text_bytes=40, slice_chunks=2)
@@ -32,9 +31,9 @@ Model = dict[str, list[Point]]
 class Reading:
     """A run that grows and is packed, and a connection that reads it."""
 
-    def __init__(self, database: Path) -> None:
-        self.run = LoggedRun(database)
-        self.connection = connect(database)
+    def __init__(self, run: LoggedRun) -> None:
+        self.run = run
+        self.connection = run.connect()
         self.batches: list[Range] = []
 
     def snapshot(self) -> Any:
@@ -61,9 +60,9 @@ class Reading:
         self.run.connection.close()
 
 
-@pytest.fixture
-def read(tmp_path: Path) -> Iterator[Reading]:
-    made = Reading(tmp_path / "server.db")
+@pytest.fixture(params=ENGINES)
+def read(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Reading]:
+    made = Reading(LoggedRun.of_engine(request.param, tmp_path))
     yield made
     made.close()
 
@@ -190,9 +189,9 @@ def test_chunks_of_which_all_is_skipped_are_not_read(read, monkeypatch):
     assert len(ends) > 3
     read_now: list[int] = []
 
-    def counted(connection: Any, chunk: Any) -> Any:
+    def counted(connection: Any, run_id: int, chunk: Any) -> Any:
         read_now.append(chunk.id)
-        return reading.read_chunk(connection, chunk)
+        return reading.read_chunk(connection, run_id, chunk)
 
     monkeypatch.setattr(histories, "read_chunk", counted)
     for skip in (0, ends[0] - 1, ends[0], ends[2] + 1, ends[-1], 10**9):
@@ -209,9 +208,9 @@ def test_a_page_reads_the_chunks_that_it_is_in_alone(read, monkeypatch):
     ends = list(accumulate(count for (count,) in read.connection.execute("SELECT count FROM chunks ORDER BY id")))
     read_now: list[int] = []
 
-    def counted(connection: Any, chunk: Any) -> Any:
+    def counted(connection: Any, run_id: int, chunk: Any) -> Any:
         read_now.append(chunk.id)
-        return reading.read_chunk(connection, chunk)
+        return reading.read_chunk(connection, run_id, chunk)
 
     monkeypatch.setattr(histories, "read_chunk", counted)
     for skip, limit in ((0, 1), (0, ends[0]), (ends[0], 1), (ends[0] - 1, 2), (ends[1] + 5, 100), (ends[-1] + 1, 9)):
@@ -243,8 +242,8 @@ def test_a_run_deleted_meanwhile_breaks_a_read_off(read):
 def test_a_log_row_that_cannot_be_read_hides_nothing_else(read):
     for at in range(5):
         read.append([("a", at), ("b", at)])
-    read.run.connection.execute("UPDATE log SET body = x'00' WHERE id = 2")
-    read.run.connection.execute("UPDATE log SET records = 1 WHERE id = 4")
+    read.run.connection.execute("UPDATE log SET body = ? WHERE first_arrival = 2", (b"\0",))
+    read.run.connection.execute("UPDATE log SET records = 1 WHERE first_arrival = 6")
     found = read.history(HistoryQuery())
     assert [[point.arrival for point in points] for points in found.values()] == [[0, 4, 8], [1, 5, 9]]
     assert [point.step for point in found["a"]] == [0, 1, 2]
@@ -269,7 +268,8 @@ def test_steps_go_on_where_a_slice_begins_before_what_is_packed_and_ends_behind(
 
 def test_no_read_writes(read):
     read.append([(f"m{at % 8}", at + 0.5, at) for at in range(40)])
-    read.connection.execute("PRAGMA query_only = ON")
+    is_file = isinstance(read.run.place, Path)
+    read.connection.execute("PRAGMA query_only = ON" if is_file else "SET default_transaction_read_only = on")
     check_all(read)
     read.history(HistoryQuery())
     read.history(HistoryQuery(last=2))

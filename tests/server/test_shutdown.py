@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import uvicorn
 
+from steplog.server.draining import Draining
 from steplog.server.listening import _UvicornServer
 
 
@@ -31,7 +32,7 @@ class Connection:
 def test_a_connection_that_was_accepted_as_it_stops_is_closed_too(caplog):
     """It was waited for until the timeout, which was then printed as an error."""
     server = _UvicornServer(
-        uvicorn.Config(lambda: None, timeout_graceful_shutdown=20), lambda: None, cast(Any, None), None
+        uvicorn.Config(lambda: None, timeout_graceful_shutdown=20), lambda: None, cast(Any, None), None, Draining()
     )
     late = Connection(server)
     first = Connection(server, late)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 import random
-import sqlite3
 from array import array
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 
 import pytest
 
+from server.logged import ENGINES, LoggedRun
 from server.test_grid import END, exact, shown, steps_of
 from server.test_summary import points_of
 from steplog.records.points import NO_POINTS, Points
@@ -18,23 +17,27 @@ from steplog.server.records.chunk import Chunk, encode
 from steplog.server.records.grid import Axis, Curve, width_for
 from steplog.server.records.summary import decode, summarize
 from steplog.server.sql.chunk_ids import SERIES_SHIFT
+from steplog.server.sql.connection import Connection
 from steplog.server.sql.layout import Grid, Layout
 from steplog.server.sql.reading import SeriesReader, SeriesRow
 from steplog.server.sql.summaries import ROW_ENTRIES, Addition, Missing, add, add_missing, find_missing
-from steplog.server.sqlite.schema import connect, prepare
 
-SERIES = 7
-INSERT_CHUNK = f"INSERT INTO chunks VALUES (?{', ?' * len(Chunk.__struct_fields__[:-1])})"
+RUN, SERIES = 1, 7
+SUMMARY = Chunk.__struct_fields__[:-1]
+INSERT_CHUNK = f"INSERT INTO chunks ([run, ]id, {', '.join(SUMMARY)}) VALUES ([:run, ]:id, :{', :'.join(SUMMARY)})"
+INSERT_POINTS = "INSERT INTO points ([run, ]id, data) VALUES ([:run, ]:id, :data)"
+OF_LEVEL = "FROM summaries WHERE series = ? AND level = ? ORDER BY number"
 
 
-@pytest.fixture
-def connection(tmp_path) -> Iterator[sqlite3.Connection]:
-    lock = prepare(tmp_path / "server.db")
-    with closing(connect(tmp_path / "server.db")) as opened:
-        opened.execute("PRAGMA synchronous = OFF")
-        opened.execute("INSERT INTO series VALUES (7, 1, 'loss', 0, 0, 0, 0, NULL, NULL, 0, NULL, 0, 0, NULL)")
-        yield opened
-    lock.release()
+@pytest.fixture(params=ENGINES)
+def connection(request, tmp_path) -> Iterator[Connection]:
+    run = LoggedRun.of_engine(request.param, tmp_path)
+    if request.param == "sqlite":
+        run.connection.execute("PRAGMA synchronous = OFF")
+    columns = "run, id, name, count, next_step, first_step, last_step"
+    run.connection.execute(f"INSERT INTO series ({columns}) VALUES (?, ?, 'loss', 0, 0, 0, 0)", (RUN, SERIES))
+    yield run.connection
+    run.connection.close()
 
 
 def noisy(steps: Sequence[int], seed: int = 1) -> Points:
@@ -42,37 +45,38 @@ def noisy(steps: Sequence[int], seed: int = 1) -> Points:
     return points_of([source.random() + step % 97 for step in steps], array("q", steps))
 
 
-def store(connection: sqlite3.Connection, points: Points, sizes: Sequence[int], summarized: bool = True) -> None:
+def store(connection: Connection, points: Points, sizes: Sequence[int], summarized: bool = True) -> None:
     """Store a series in chunks of these sizes in turn."""
     first, number = 0, 0
     while first < len(points.kinds):
         size = sizes[number % len(sizes)]
         part = points.part(first, first + size)
         chunk = encode(part)
-        row = [getattr(chunk, name) for name in Chunk.__struct_fields__[:-1]]
-        connection.execute(INSERT_CHUNK, (SERIES << SERIES_SHIFT | number, *row))
-        connection.execute("INSERT INTO points VALUES (?, ?)", (SERIES << SERIES_SHIFT | number, chunk.data))
+        row = {name: getattr(chunk, name) for name in SUMMARY} | {"run": RUN, "id": SERIES << SERIES_SHIFT | number}
+        for name in ("low", "high", "last"):
+            row[name] = connection.cell(row[name])
+        connection.execute(INSERT_CHUNK, row)
+        connection.execute(INSERT_POINTS, row | {"data": chunk.data})
         if summarized:
-            add(connection, SERIES, number, [summarize(part)])
+            add(connection, RUN, SERIES, number, [summarize(part)])
         first, number = first + size, number + 1
 
 
-def rows(connection: sqlite3.Connection, level: int) -> list[tuple[int, ...]]:
-    query = "SELECT number, chunks, entries, points FROM summaries WHERE series = ? AND level = ? ORDER BY number"
-    return connection.execute(query, (SERIES, level)).fetchall()
+def rows(connection: Connection, level: int) -> list[tuple[int, ...]]:
+    return connection.execute(f"SELECT number, chunks, entries, points {OF_LEVEL}", (SERIES, level)).fetchall()
 
 
-def level_1(connection: sqlite3.Connection) -> list[list[object]]:
-    found = connection.execute("SELECT data FROM summaries WHERE series = ? AND level = 1 ORDER BY number", (SERIES,))
+def level_1(connection: Connection) -> list[list[object]]:
+    found = connection.execute(f"SELECT data {OF_LEVEL}", (SERIES, 1))
     return [list(column) for column in decode(data for (data,) in found).columns()]
 
 
-def reader_of(connection: sqlite3.Connection) -> SeriesReader:
+def reader_of(connection: Connection) -> SeriesReader:
     row = SeriesRow("loss", SERIES, 1, 0, 0, 0, 0, None, None, None, None, 0, 0)
-    return SeriesReader(connection, "loss", row, NO_POINTS, lambda _: NO_POINTS)
+    return SeriesReader(connection, RUN, "loss", row, NO_POINTS, lambda _: NO_POINTS)
 
 
-def read(connection: sqlite3.Connection, width: int, low: int = -END, high: int = END, points_max: int = 10**9):
+def read(connection: Connection, width: int, low: int = -END, high: int = END, points_max: int = 10**9):
     curve, axis = Curve(width, Axis(), low, high), Axis()
     Layout(connection, reader_of(connection)).place(curve, Grid(axis, width, low, high, points_max))
     return curve.buckets()
@@ -137,7 +141,7 @@ def test_chunks_of_an_older_version_are_summarized_a_slice_at_a_time(connection)
     connection.execute("DELETE FROM summaries")
     before = read(connection, 1024, points_max=0)
     assert sum(bucket.count for bucket in before) == 70_000
-    add(connection, SERIES, 47, [summarize(points.part(0, 9))])
+    add(connection, RUN, SERIES, 47, [summarize(points.part(0, 9))])
     assert not rows(connection, 1), "a later chunk came before them"
     slices = 0
     while (found := find_missing(connection)) is not None:
@@ -164,13 +168,13 @@ def test_what_was_worked_out_is_left_out_if_others_were_faster(connection, store
     points = noisy(range(5000))
     store(connection, points, (1000,), summarized=False)
     entries = [summarize(points.part(first, first + 1000)) for first in range(0, 5000, 1000)]
-    add(connection, SERIES, 0, entries[:stored])
-    late = Addition(connection, SERIES, 3, entries[3:4])  # waits for those before it
-    add(connection, SERIES, stored, entries[stored:3])
+    add(connection, RUN, SERIES, 0, entries[:stored])
+    late = Addition(connection, RUN, SERIES, 3, entries[3:4])  # waits for those before it
+    add(connection, RUN, SERIES, stored, entries[stored:3])
     before = rows(connection, 1)
     assert not late.store(connection)
     assert rows(connection, 1) == before
-    again = Addition(connection, SERIES, 3, entries[3:])
+    again = Addition(connection, RUN, SERIES, 3, entries[3:])
     assert again.store(connection)
     assert not again.store(connection)
     assert sum(points for *_, points in rows(connection, 1)) == 5000
@@ -181,6 +185,6 @@ def test_many_chunks_at_once_are_summarized_as_one_after_the_other(connection):
     store(connection, points, (1000,))
     one_by_one, full = level_1(connection), [row for row in rows(connection, 1) if row[2] >= ROW_ENTRIES]
     connection.execute("DELETE FROM summaries")
-    add(connection, SERIES, 0, [summarize(points.part(first, first + 1000)) for first in range(0, 70_000, 1000)])
+    add(connection, RUN, SERIES, 0, [summarize(points.part(first, first + 1000)) for first in range(0, 70_000, 1000)])
     assert level_1(connection) == one_by_one
     assert [row for row in rows(connection, 1) if row[2] >= ROW_ENTRIES] == full

@@ -6,8 +6,8 @@ import json
 import math
 import random
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from server.batches import range_of
+from server.store.engines import ENGINES
 from server.stores import add, new_project, new_run
 from steplog.filters import (
     MISSING,
@@ -31,14 +32,18 @@ from steplog.filters import (
     value_of,
 )
 from steplog.records.run_fields import changes_of
+from steplog.server.postgresql.store import PostgresqlStore
 from steplog.server.records.totals import Totals
 from steplog.server.run_document import run_document
 from steplog.server.sql import table_query
+from steplog.server.sql.connection import Connection
 from steplog.server.sql.packing import pack_run
-from steplog.server.sql.table import fill, put_lasts
-from steplog.server.sqlite.schema import connect
+from steplog.server.sql.store import SqlStore
+from steplog.server.sql.table import put_lasts
+from steplog.server.sqlite.connection import SqliteConnection
+from steplog.server.sqlite.filling import fill
 from steplog.server.sqlite.store import SqliteStore
-from steplog.server.store_types import ColumnNames, Creation, TablePage, TableQuery
+from steplog.server.store_types import ColumnNames, Creation, RunRow, TablePage, TableQuery
 
 NOW = datetime(2026, 11, 3, tzinfo=timezone.utc)
 NOW_TEXT = "2026-11-03T00:00:00.000000Z"
@@ -70,12 +75,12 @@ TEXTS = ["run-3", "run", "RUNNING", "CRASHED", "id-2", "a", "b", "ann", ""]
 DATES = ["2026-11-01", "2026-11-01T00:00:05Z", "2026-10-31T23:59:59.5Z"]
 
 
-def _forget_end(connection: sqlite3.Connection, run: int) -> None:
+def _forget_end(connection: Connection, run: int) -> None:
     connection.execute("UPDATE runs SET ended = NULL WHERE id = ?", (run,))
 
 
-def _fill(connection: sqlite3.Connection, run_id: int, rows: list[tuple[str, Totals]]) -> None:
-    put_lasts(connection, run_id, rows)
+def _fill_series(connection: Connection, run_id: int, rows: list[tuple[str, Totals]]) -> None:
+    """As an older version has left them."""
     for name, row in rows:
         connection.execute(
             "INSERT INTO series (run, name, count, next_step, first_step, last_step, low, high, last, pending)"
@@ -98,11 +103,11 @@ def _metrics(number: int) -> list[tuple[str, Totals]]:
 class Filled:
     """A store with runs of all kinds in one project, and what the API says of them."""
 
-    def __init__(self, path: Path) -> None:
-        self.store = SqliteStore(path)
-        self.project = new_project(self.store, "mnist")
-        other = new_run(self.store, new_project(self.store, "other"))
-        self.store.database.write(_fill, other.id, _metrics(1)).result()
+    def __init__(self, store: SqlStore) -> None:
+        self.store = store
+        self.project = new_project(store, "mnist")
+        other = new_run(store, new_project(store, "other"))
+        _write(store, put_lasts, other.id, _metrics(1))
         self.documents: list[tuple[dict[str, Any], dict[str, dict[str, Any]]]] = []
         for number in range(36):
             self._add(number)
@@ -127,11 +132,11 @@ class Filled:
             fields["ended"] = f"2026-11-01T00:01:{number % 60:02}.500000Z"
         self.store.edit_run(run, fields, status, 1).result()
         if number % 7 == 6:
-            self.store.database.write(_forget_end, run.id).result()
+            _write(self.store, _forget_end, run.id)
         text = json.dumps(CONFIGS[number % len(CONFIGS)]).encode()
         self.store.add_metric(run, None, changes=changes_of([("steplog/config", 1, 0, text)])).result()
         rows = _metrics(number)
-        self.store.database.write(_fill, run.id, rows).result()
+        _write(self.store, put_lasts, run.id, rows)
         if number == 11:
             self.store.discard_run(self.project, run.uuid).result()
             return
@@ -212,11 +217,36 @@ def _sort_key(value: Any) -> Any:
     return "NaN" if isinstance(value, float) and math.isnan(value) else value
 
 
-@pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
-    made = Filled(tmp_path_factory.mktemp("table") / "a.db")
-    yield made
-    made.store.close()
+def _write(store: SqlStore, write: Callable[..., Any], *arguments: Any) -> Any:
+    """Run some statements in a transaction."""
+    return store._database.write(write, *arguments).result()
+
+
+def _pack(store: SqlStore, run: RunRow) -> None:
+    """Pack some of a run, as a packer does."""
+    assert isinstance(store, (SqliteStore, PostgresqlStore))
+    with store.database.borrow() as connection:
+        pack_run(connection, run.id)
+
+
+@contextmanager
+def _opened(engine: str, directory: Path) -> Iterator[SqlStore]:
+    store = ENGINES[engine](directory)()
+    assert isinstance(store, SqlStore)
+    yield store
+    store.close()
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
+    with _opened(request.param, tmp_path_factory.mktemp("table")) as store:
+        yield Filled(store)
+
+
+@pytest.fixture(params=["sqlite"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqlStore]:
+    with _opened(request.param, tmp_path) as opened:
+        yield opened
 
 
 def _conditions() -> st.SearchStrategy[tuple[Condition, ...]]:
@@ -256,6 +286,33 @@ def test_a_duration_without_an_end_is_null_in_both(filled):
     assert filled.all_pages(40, conditions, None, False) == expected
 
 
+TEXTS = ["a\0b", "\\u0000", "\\", "\\\0", "\0\0", "ß", "SS", "\U0010ffff", '"', "a\nb", "\ue000", "\U00010000"]
+
+
+def test_fields_with_any_text_are_found_by_it_alone(filled):
+    """By their tags, too, which are JSON."""
+    project = new_project(filled.store, "texts")
+    runs = {}
+    for text in TEXTS:
+        runs[text] = run = new_run(filled.store, project)
+        report = {"dropped": {text: 2, f"{text}\0": 1}, "abandoned": 0, "lost": 0, "rejected": 0}
+        tags, told = (msgspec.json.encode(value).decode() for value in ([text], report))
+        fields = {"tags": tags, "notes": text, "report": told}
+        filled.store.edit_run(run, fields).result()
+
+    def found(*condition: object) -> list[str]:
+        query = TableQuery(filter_of([list(condition)]), (), 100, NOW_TEXT)
+        return [row.uuid for row in filled.store.table(project, query).rows]
+
+    for text, run in runs.items():
+        assert found("tag", "=", text) == found("notes", "=", text) == [run.uuid]
+        containing = [each.uuid for other, each in runs.items() if text in other][::-1]
+        assert found("tag", "~", text) == found("notes", "~", text) == containing
+        folded = [each.uuid for other, each in runs.items() if text.casefold() in f"{other}\n{other}".casefold()]
+        assert set(found("words", "~", text)) == set(folded)
+    assert len(found("lost", "=", 3)) == len(TEXTS)
+
+
 @pytest.mark.parametrize("order", ["-started", "started", "-name", "name"])
 def test_a_page_in_order_of_starts_or_names_reads_no_more_of_more_runs(tmp_path, order):
     """The first page, and the one after it."""
@@ -274,7 +331,7 @@ def test_a_page_in_order_of_starts_or_names_reads_no_more_of_more_runs(tmp_path,
     assert all(of_400 <= of_20 + 1 for of_20, of_400 in zip(*steps, strict=True)), steps  # a unit may begin before
 
 
-def _counted_steps(connection: sqlite3.Connection, project_id: int, query: TableQuery) -> int:
+def _counted_steps(connection: SqliteConnection, project_id: int, query: TableQuery) -> int:
     """Of SQLite's virtual machine that a page takes, in units of 50."""
     counted: list[int] = []
     connection.set_progress_handler(lambda: counted.append(1), 50)  # type: ignore[arg-type,return-value]
@@ -300,7 +357,10 @@ def test_rows_have_what_the_api_says_of_each_run(filled):
                 assert (shown, type(shown)) == (value, type(value)), column
 
 
-def test_an_older_database_answers_the_same_while_it_is_filled_in(filled, tmp_path):
+def test_an_older_database_answers_the_same_while_it_is_filled_in(tmp_path):
+    filled = Filled(SqliteStore(tmp_path / "a.db"))
+    for run, number in [(1, 1), *enumerate(range(36), 2)]:
+        _write(filled.store, _fill_series, run, _metrics(number))
     copy = sqlite3.connect(tmp_path / "b.db")
     filled.store.database.read(lambda connection: connection.backup(copy))
     with copy:
@@ -333,12 +393,11 @@ def test_an_older_database_answers_the_same_while_it_is_filled_in(filled, tmp_pa
         assert store.database.read(_both) == filled_before.database.read(_both)
         assert store.database.write(fill).result() is False
     finally:
-        filled.store = filled_before
+        filled_before.close()
         store.close()
 
 
-def test_what_is_in_the_log_is_shown_named_and_compared(tmp_path):
-    store = SqliteStore(tmp_path / "a.db")
+def test_what_is_in_the_log_is_shown_named_and_compared(store):
     project = new_project(store, "live")
     run = new_run(store, project)
     layers = [(f"layer {number}", 1.0, 1) for number in range(300)]
@@ -358,11 +417,9 @@ def test_what_is_in_the_log_is_shown_named_and_compared(tmp_path):
     assert store.table(project, TableQuery(parse_filter("loss.last>0.3"), (), 10, NOW_TEXT)).rows == []
     assert store.column_names(project, "O", 10) == ColumnNames([], ["loss", "note"], ["numbers", "others"], False)
     assert store.column_names(project, "", 2) == ColumnNames([], ["amp", "layer 0"], ["numbers", "numbers"], True)
-    store.close()
 
 
-def test_kinds_tell_what_a_metric_holds_packed_or_not(tmp_path):
-    store = SqliteStore(tmp_path / "a.db")
+def test_kinds_tell_what_a_metric_holds_packed_or_not(store):
     project = new_project(store, "kinds")
     values: dict[str, list[Any]] = {
         "numbers": [0.5, 7, math.nan, math.inf, True],
@@ -373,68 +430,59 @@ def test_kinds_tell_what_a_metric_holds_packed_or_not(tmp_path):
         runs.append(run := new_run(store, project))
         some = [(kind, found[number % len(found)]) for kind, found in values.items()]
         add(store, run, range_of([*some, ("both", 1.0 if number % 2 else b'"x"'), (f"only {number}", some[0][1])]))
-    with closing(connect(tmp_path / "a.db")) as packer:
-        for run in [None, *runs]:
-            if run is not None:
-                pack_run(packer, run.id)
-            found = store.column_names(project, "", 100)
-            kinds = dict(zip(found.metrics, found.kinds, strict=True))
-            expected = {"numbers": "numbers", "others": "others", "both": "both"}
-            assert kinds == expected | {f"only {number}": "numbers" for number in range(6)}
-    store.close()
+    for run in [None, *runs]:
+        if run is not None:
+            _pack(store, run)
+        found = store.column_names(project, "", 100)
+        kinds = dict(zip(found.metrics, found.kinds, strict=True))
+        expected = {"numbers": "numbers", "others": "others", "both": "both"}
+        assert kinds == expected | {f"only {number}": "numbers" for number in range(6)}
 
 
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 6))])
-def test_a_table_does_not_depend_on_what_is_packed(tmp_path, seed):
+def test_a_table_does_not_depend_on_what_is_packed(store, seed):
     source = random.Random(seed)
-    store = SqliteStore(tmp_path / "a.db")
     project = new_project(store, "packing")
     runs = [new_run(store, project) for _ in range(10)]
     columns = parse_fields("name,loss.last,loss.min,loss.count,note.last")
     values = [0.5, -1, math.nan, math.inf, b'"text"', True, 7, json.dumps("long " * 60).encode()]
     first = dict.fromkeys((run.uuid for run in runs), 0)
-    with closing(connect(tmp_path / "a.db")) as packer:
-        for _ in range(2):
-            for run in source.sample(runs, 7):
-                names = source.sample(["loss", "note", "other"], source.randint(1, 3))
-                records = [(name, source.choice(values)) for name in names for _ in range(source.randint(1, 3))]
-                add(store, run, range_of(records, first=first[run.uuid]))
-                first[run.uuid] += len(records)
-            queries = [
-                TableQuery(parse_filter(where), columns, 4, NOW_TEXT, parse_field(sort), descending, counted=True)
-                for where in ("", "loss.last>0", "loss.min!=0.5 and note.count>=1", "loss.last~e and note.last!=7")
-                for sort in ("loss.last", "note.min", "other.count")
-                for descending in (False, True)
-            ]
-            before = [store.table(project, query) for query in queries]
-            left = source.sample(runs, len(runs))
-            while left:
-                pack_run(packer, left.pop().id)
-                if len(left) in (0, 5):
-                    assert [store.table(project, query) for query in queries] == before
-    store.close()
+    for _ in range(2):
+        for run in source.sample(runs, 7):
+            names = source.sample(["loss", "note", "other"], source.randint(1, 3))
+            records = [(name, source.choice(values)) for name in names for _ in range(source.randint(1, 3))]
+            add(store, run, range_of(records, first=first[run.uuid]))
+            first[run.uuid] += len(records)
+        queries = [
+            TableQuery(parse_filter(where), columns, 4, NOW_TEXT, parse_field(sort), descending, counted=True)
+            for where in ("", "loss.last>0", "loss.min!=0.5 and note.count>=1", "loss.last~e and note.last!=7")
+            for sort in ("loss.last", "note.min", "other.count")
+            for descending in (False, True)
+        ]
+        before = [store.table(project, query) for query in queries]
+        left = source.sample(runs, len(runs))
+        while left:
+            _pack(store, left.pop())
+            if len(left) in (0, 5):
+                assert [store.table(project, query) for query in queries] == before
 
 
-def test_packing_changes_the_version_of_tables_of_metrics_alone(tmp_path):
+def test_packing_changes_the_version_of_tables_of_metrics_alone(store):
     """Of many runs that go on, a filter knows what is packed: another table once more is."""
-    store = SqliteStore(tmp_path / "a.db")
     project = new_project(store, "packs")
     run = new_run(store, project)
     add(store, run, range_of([("loss", 0.5)]))
     queries = [TableQuery((), parse_fields(columns), 10, NOW_TEXT) for columns in ("loss.last", "name,config.lr")]
     before = [store.table_version(project, query) for query in queries]
-    with closing(connect(tmp_path / "a.db")) as packer:
-        pack_run(packer, run.id)
+    _pack(store, run)
     after = [store.table_version(project, query) for query in queries]
     assert (before[0] != after[0], before[1]) == (True, after[1])
-    store.close()
 
 
-def test_a_deleted_project_leaves_none_of_its_columns_to_the_next(tmp_path):
-    store = SqliteStore(tmp_path / "a.db")
+def test_a_deleted_project_leaves_none_of_its_columns_to_the_next(store):
     project = new_project(store, "old")
     run = new_run(store, project)
-    store.database.write(_fill, run.id, _metrics(1)).result()
+    _write(store, put_lasts, run.id, _metrics(1))
     store.delete_project(project).result()
     for slug in ("next", "after it is removed"):
         again = new_project(store, slug)
@@ -443,9 +491,8 @@ def test_a_deleted_project_leaves_none_of_its_columns_to_the_next(tmp_path):
         assert store.table(again, query).rows == []
         while store.reap().result():
             pass
-    store.close()
 
 
-def _both(connection: sqlite3.Connection) -> list[list[tuple[Any, ...]]]:
+def _both(connection: Connection) -> list[list[tuple[Any, ...]]]:
     tables = [connection.execute(f"SELECT * FROM {name} ORDER BY 1, 2, 3").fetchall() for name in ("lasts", "configs")]
     return [*tables, connection.execute("SELECT id, slug FROM runs ORDER BY id").fetchall()]

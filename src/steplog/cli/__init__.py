@@ -22,9 +22,8 @@ from steplog import SteplogError
 __all__ = ["main"]
 
 _COMMANDS = {  # what --help lists without importing the commands: the first line of their own help
-    "backup": "Copy a server's database into a new file, also while the server runs.",
     "clean": "Remove delivered runs from this machine.",
-    "compact": "Give back the room that is free in a database, while its server is stopped.",
+    "db": "Copy, upgrade, shrink or move the database of a server.",
     "demo": "Kill a server and a training process, and count what is lost.",
     "doctor": "Check the settings, this machine, the server and the key.",
     "export": "Write the metrics of runs to a file, or to a directory with a file for each.",

@@ -21,8 +21,9 @@ from steplog.cli import printing
 from steplog.cli.database import database_option, own_database
 from steplog.private_files import write_private
 from steplog.server import keys
-from steplog.server.open_store import default_database, open_store
+from steplog.server.open_store import open_store
 from steplog.server.store import Store
+from steplog.server.store_place import Place
 from steplog.server.store_types import CONFIGURED, GENERATED, ISSUED, KeyRow, MissingError
 
 __all__ = ["command"]
@@ -56,7 +57,7 @@ def _json_option(function: _Command) -> _Command:
 @click.option("--label", default="", metavar="TEXT", help="What it is for, as the list shows it.")
 @database_option
 @_json_option
-def _issue(username: str | None, label: str, database: Path | None, as_json: bool) -> None:
+def _issue(username: str | None, label: str, database: Place, as_json: bool) -> None:
     """Make a key and print it, once."""
     if len(label) > _LABEL_CHARACTERS_MAX:
         raise click.BadParameter(f"it has more than {_LABEL_CHARACTERS_MAX} characters.", param_hint="--label")
@@ -73,7 +74,7 @@ def _issue(username: str | None, label: str, database: Path | None, as_json: boo
 @click.option("--all", "everything", is_flag=True, help="Also those that were revoked.")
 @database_option
 @_json_option
-def _list(everything: bool, database: Path | None, as_json: bool) -> None:
+def _list(everything: bool, database: Place, as_json: bool) -> None:
     """List the keys, without the keys themselves."""
     with _opened(database) as store:
         found = [key for key in store.all_keys() if everything or key.revoked is None]
@@ -98,7 +99,7 @@ def _list(everything: bool, database: Path | None, as_json: bool) -> None:
 @command.command("revoke")
 @click.argument("key_ids", metavar="KEY...", type=int, nargs=-1, required=True)
 @database_option
-def _revoke(key_ids: tuple[int, ...], database: Path | None) -> None:
+def _revoke(key_ids: tuple[int, ...], database: Place) -> None:
     """Revoke keys, by their numbers in the list."""
     with _opened(database) as store:
         before = [store.key(key_id) for key_id in key_ids]
@@ -124,7 +125,7 @@ def _revoke(key_ids: tuple[int, ...], database: Path | None) -> None:
 @click.option("--page", is_flag=True, help="Replace the page's token instead, and sign out who reads.")
 @database_option
 @_json_option
-def _rotate(key_id: int | None, page: bool, database: Path | None, as_json: bool) -> None:
+def _rotate(key_id: int | None, page: bool, database: Place, as_json: bool) -> None:
     """Replace a key by a new one, by its number in the list.
 
     Without KEY: the server's own, for which programs on this machine look by themselves.
@@ -144,7 +145,7 @@ def _rotate(key_id: int | None, page: bool, database: Path | None, as_json: bool
         if old.origin == CONFIGURED:
             words = f"key {old.id} is the one that the server is started with: start it with another one"
             raise click.ClickException(words)
-        with _written(keys.key_file(database or default_database()), key, old):
+        with _written(database, key, old):
             made = store.replace_key(old, keys.hash_key(key)).result()
     if old.origin == ISSUED:
         _print_key(made, key, as_json)
@@ -154,7 +155,7 @@ def _rotate(key_id: int | None, page: bool, database: Path | None, as_json: bool
         click.echo(f"the server's own key is replaced; a running server refuses the old one within {_WITHIN_S} seconds")
 
 
-def _rotate_page(database: Path | None, as_json: bool) -> None:
+def _rotate_page(database: Place, as_json: bool) -> None:
     with _opened(database) as store:
         token = keys.renew_page_token(store)
         address = _page_address(store, token.token)
@@ -169,7 +170,7 @@ def _rotate_page(database: Path | None, as_json: bool) -> None:
 
 @command.command("page")
 @database_option
-def _page(database: Path | None) -> None:
+def _page(database: Place) -> None:
     """Print the address of the page, with its token.
 
     Whoever has the token can read every run.
@@ -185,18 +186,19 @@ def _page(database: Path | None) -> None:
 
 
 @contextlib.contextmanager
-def _opened(database: Path | None) -> Iterator[Store]:
+def _opened(database: Place) -> Iterator[Store]:
     """The database, whether or not its server runs. Raises SteplogError, OSError."""
     with contextlib.closing(open_store(own_database(database), beside=True)) as store:
         yield store
 
 
 @contextlib.contextmanager
-def _written(file: Path, key: str, old: KeyRow) -> Iterator[None]:
+def _written(place: Place, key: str, old: KeyRow) -> Iterator[None]:
     """The server's own key in its file, during the block and from then on, unless that fails."""
-    if old.origin != GENERATED:
+    if old.origin != GENERATED or not isinstance(place, Path):
         yield
         return
+    file = keys.key_file(place)
     # Before the commit: a start takes what is in the file, and drops the key that was there before.
     before = file.read_bytes() if file.exists() else None
     write_private(file, f"{key}\n".encode(), sync=True)

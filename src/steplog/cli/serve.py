@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,8 @@ import click
 
 import steplog
 from steplog.address import is_loopback, local_instance, local_url
+from steplog.cli.database import store_options
+from steplog.server.store_place import default_database, shown_place
 
 if TYPE_CHECKING:
     from steplog.server.launch import RunningServer
@@ -34,9 +37,7 @@ ADOPT_INTERVAL_S = 5.0
 @click.command("serve")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", default=8787, show_default=True, type=click.IntRange(0, 65535), help="The port; 0: a free one.")
-@click.option(
-    "--db", "database", type=click.Path(path_type=Path), help="The database; created if missing.  [default: yours]"
-)
+@store_options("The database; created if missing.  [default: yours]")
 @click.option("--api-key", help="The key that clients need. Visible in the process list; prefer the next option.")
 @click.option("--api-key-file", type=click.Path(path_type=Path), help="A file with the key; or STEPLOG_SERVE_API_KEY.")
 @click.option("--user", "username", metavar="NAME", help="The user whose key it is.  [default: you]")
@@ -62,6 +63,60 @@ ADOPT_INTERVAL_S = 5.0
     help="The certificate's key (PEM, without a password).  [default: in the same file]",
 )
 @click.option("--insecure", is_flag=True, help="Let other machines reach it without TLS: something in front encrypts.")
+@click.option(
+    "--uds",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="Listen on a Unix socket here, for a proxy, instead of on --host and --port.",
+)
+@click.option(
+    "--uds-mode",
+    metavar="OCTAL",
+    default="600",
+    show_default=True,
+    callback=lambda _context, _option, value: _mode(value),
+    help="The socket's mode: 660 lets its group connect.",
+)
+@click.option(
+    "--proxy-headers",
+    is_flag=False,
+    flag_value="x-forwarded",
+    metavar="[x-forwarded|forwarded]",
+    type=click.Choice(["x-forwarded", "forwarded"]),
+    help="Believe what a trusted proxy says of who asks: X-Forwarded-For, -Proto and -Host, or Forwarded.",
+)
+@click.option(
+    "--trusted-proxies",
+    metavar="CIDR",
+    multiple=True,
+    default=["127.0.0.0/8", "::1/128"],
+    callback=lambda _context, _option, values: _networks(values),
+    help="Whose headers are believed; again for each.  [default: this machine's]",
+)
+@click.option(
+    "--metrics-from",
+    metavar="CIDR",
+    multiple=True,
+    default=["127.0.0.0/8", "::1/128"],
+    callback=lambda _context, _option, values: _networks(values),
+    help="Who may read /metrics without a key; again for each.  [default: this machine]",
+)
+@click.option(
+    "--drain",
+    "drain_s",
+    metavar="SECONDS",
+    default=0.0,
+    type=click.FloatRange(0, 3600),
+    help="After SIGTERM, say on /readyz that it is not ready, and serve on for so long.  [default: 0]",
+)
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="How lines on standard error are written.",
+)
+@click.option("--access-log", is_flag=True, help="Write a line a request to standard error.")
 @click.option("--stock", is_flag=True, hidden=True, help="Answer like a server without steplog's additions.")
 def command(**options: Any) -> None:
     """Run a server on this machine.
@@ -73,10 +128,30 @@ def command(**options: Any) -> None:
     run_server(ServerOptions(**options), _started)
 
 
+def _mode(octal: str) -> int:
+    try:
+        mode = int(octal, 8)
+    except ValueError:
+        mode = -1
+    if not 0o600 <= mode <= 0o777:
+        raise click.BadParameter(f"{octal} is no mode of a socket, such as 660")
+    return mode
+
+
+def _networks(texts: Sequence[str]) -> Any:
+    from steplog.server.proxies import networks
+
+    try:
+        return networks(texts)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}; write a network, such as 10.0.0.0/8, or an address") from None
+
+
 def _started(address: RunningServer) -> None:
     click.echo(f"steplog serve: {address.base_url}")
-    click.echo(f"  database  {address.database}")
-    click.echo(f"  key       in {address.key_source}")
+    click.echo(f"  database  {shown_place(address.database)}")
+    if address.key_source is not None:
+        click.echo(f"  key       in {address.key_source}")
     if address.page_url is not None:
         click.echo(f"  page      {_page(address, address.page_url)}")
     if address.state:
@@ -122,9 +197,10 @@ def _settings(address: RunningServer, url: str) -> str:
 
 def _database_option(address: RunningServer) -> str:
     """What the other commands need to find the database."""
-    from steplog.server.open_store import default_database
-
-    return "" if address.database == default_database() else f" --db {shlex.quote(str(address.database))}"
+    place = address.database
+    if place == default_database():
+        return ""
+    return f" {'--db' if isinstance(place, Path) else '--store'} {shlex.quote(shown_place(place))}"
 
 
 def _page(address: RunningServer, url_with_token: str) -> str:

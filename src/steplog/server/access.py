@@ -1,6 +1,7 @@
 """Access control before any route: host check, authentication, security headers.
 
-- The ``Host`` header must be a known name, which stops DNS rebinding.
+- The ``Host`` header must be a known name, which stops DNS rebinding; but for probes (``health``),
+  and for ``/metrics`` any address will do.
 - Every API path but the instance proof and the session needs ``Authorization: Api-Key …``, or a session (``sessions``).
 - Who asks is in the request's state, ``caller``: what that may do, the endpoint says (``Endpoint.rights``). A READER's
   session, and ``Authorization: Page-Token …``, read.
@@ -18,19 +19,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from ipaddress import ip_address
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from steplog.delivery.wire import API
+from steplog.server.endpoint import failure
+from steplog.server.health import PROBE_PATHS
 from steplog.server.keys import Keyring
 from steplog.server.permissions import PAGE, Caller
 from steplog.server.protocol import CLOSE_HEADER, CONNECTION
+from steplog.server.proxies import LOOPBACK, contains
+from steplog.server.routes_figures import METRICS_PATH
 from steplog.server.sessions import Sessions, is_own_origin
 from steplog.server.store_types import KeyRow, StoreError
 
-__all__ = ["AccessMiddleware", "AllowedHosts"]
+__all__ = ["BY_PROXY", "AccessMiddleware", "AllowedHosts"]
+
+BY_PROXY = "by_proxy"  # in a scope's state: whether a trusted proxy has sent the request
+_NOT_ENCRYPTED = "Nothing is encrypted here: ask by way of the proxy (steplog serve --trusted-proxies)."
 
 _PROOF_PATH = f"{API}/instance/"
 _SESSION_PATH = f"{API}/session/"
@@ -72,16 +81,33 @@ class AllowedHosts:
         host = host.lower()
         return host in self._exact or _PORT.sub("", host) in self._any_port
 
+    @staticmethod
+    def is_address(host: str) -> bool:
+        """Whether a Host header has no name, which somebody else's name server could lead here."""
+        try:
+            ip_address(_PORT.sub("", host).strip("[]"))
+        except ValueError:
+            return False
+        return True
+
 
 class AccessMiddleware:
     """Forwards a request to the application, or refuses it."""
 
-    def __init__(self, app: ASGIApp, hosts: AllowedHosts, keyring: Keyring, sessions: Sessions | None) -> None:
-        """``sessions``: None of a server without a page."""
+    def __init__(
+        self,
+        app: ASGIApp,
+        hosts: AllowedHosts,
+        keyring: Keyring,
+        sessions: Sessions | None,
+        proxies_only: bool = False,
+    ) -> None:
+        """``sessions``: None of a server without a page; ``proxies_only``: see ``Service``."""
         self._app = app
         self._hosts = hosts
         self._keyring = keyring
         self._sessions = sessions
+        self._proxies_only = proxies_only
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -94,7 +120,7 @@ class AccessMiddleware:
         try:
             refusal = await self._refusal(request)
         except StoreError as error:
-            refusal = JSONResponse({"detail": str(error)}, 503, {"Retry-After": "1"})
+            refusal = failure(scope, 503, str(error), {"Retry-After": "1"})
         is_public = _is_public(scope["path"])
         has_key = refusal is None and not is_public and scope["state"].get("session", True) is not None
         if connection is not None and has_key:
@@ -112,10 +138,15 @@ class AccessMiddleware:
         await (self._app if refusal is None else refusal)(scope, receive, send_with_headers)
 
     async def _refusal(self, request: Request) -> Response | None:
-        hosts = request.headers.getlist("host")
-        if len(hosts) != 1 or hosts[0] not in self._hosts:
-            return JSONResponse({"detail": "Unknown host in the Host header; see steplog serve --allow-host."}, 400)
         path: str = request.scope["path"]  # as routed; request.url.path stops at an escaped "?" or "#"
+        if path in PROBE_PATHS:  # asked for by address, or without a name at all
+            return None
+        if self._proxies_only and path != METRICS_PATH and not _is_encrypted(request):
+            return JSONResponse({"detail": _NOT_ENCRYPTED}, 403)
+        hosts = request.headers.getlist("host")
+        is_address = path == METRICS_PATH and all(map(AllowedHosts.is_address, hosts))
+        if len(hosts) != 1 or not (is_address or hosts[0] in self._hosts):
+            return JSONResponse({"detail": "Unknown host in the Host header; see steplog serve --allow-host."}, 400)
         if _is_public(path):
             return None
         if path == _SESSION_PATH and self._sessions is not None:
@@ -149,6 +180,12 @@ def _let_in(request: Request, key: KeyRow) -> None:
     state = request.state
     state.user, state.key_id = key.user, key.id
     state.caller = Caller(key.user.id, key.user.is_admin, key.terms.project_id)
+
+
+def _is_encrypted(request: Request) -> bool:
+    """Whether it came by a trusted proxy, or never left this machine."""
+    client = request.client
+    return bool(getattr(request.state, BY_PROXY, False)) or (client is not None and contains(LOOPBACK, client.host))
 
 
 def _foreign(request: Request) -> Response | None:

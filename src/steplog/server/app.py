@@ -2,8 +2,9 @@
 
 ::
 
-    request ─▶ AccessMiddleware ─▶ AnswerMiddleware ─▶ Endpoint ─▶ Store
-                                                    └─▶ static file: public, without data, read once at start
+    request ─▶ ObservingMiddleware ─▶ AccessMiddleware ─▶ AnswerMiddleware ─▶ Endpoint ─▶ Store
+                                                                           ├─▶ static file, read once at start
+                                                                           └─▶ health, without a key
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -34,8 +36,12 @@ from steplog.server.access import AccessMiddleware, AllowedHosts
 from steplog.server.admissions import Admissions
 from steplog.server.answers import COMPRESSED_BYTES_MIN, AnswerMiddleware, compressed, tag_of
 from steplog.server.endpoint import ERROR_RESPONSES, AppState
+from steplog.server.health import PROBE_PATHS, Readiness, health
 from steplog.server.keys import Keyring
 from steplog.server.negotiation import accepted
+from steplog.server.observing import ObservingMiddleware
+from steplog.server.routes_figures import METRICS_PATH, FiguresPage
+from steplog.server.service import Service
 from steplog.server.sessions import Sessions
 from steplog.server.store import Store
 
@@ -50,6 +56,7 @@ _PAGE = Path(__file__).with_name("page")
 _MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _IMMUTABLE = "public, max-age=31536000, immutable"
 _PROJECT_PAGE = "/{namespace}/projects/{project}"
+_ASSETS = "/page/"
 _RUN_PAGE = f"{_PROJECT_PAGE}/runs/{{run}}"
 _INDEX_PATHS = ("/", _PROJECT_PAGE, f"{_PROJECT_PAGE}/", _RUN_PAGE, f"{_RUN_PAGE}/")
 
@@ -62,9 +69,47 @@ def create_app(
     secret: str = "",
     open_namespaces: bool = True,
     stock: bool = False,
+    service: Service | None = None,
 ) -> Starlette:
     """Build the application; see ``AppState``. The caller closes ``store`` afterwards."""
-    routes = [
+    service = service or Service()
+    readiness, figures = Readiness(store, service.draining), FiguresPage(store, keyring, service)
+    routes = _original_routes() if stock else [*_routes(store.instance), *_service_routes(readiness, figures)]
+    decoders = ThreadPoolExecutor(_DECODERS, "steplog-decode")
+    sessions = Sessions(store, keyring)
+    renderer, compressor = ThreadPoolExecutor(1, "steplog-render"), ThreadPoolExecutor(1, "steplog-compress")
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        with decoders, renderer, compressor, closing(sessions), closing(readiness), closing(figures):
+            yield
+
+    app = Starlette(
+        routes=routes,
+        middleware=[
+            Middleware(ObservingMiddleware, routes=_patterns(routes), service=service),
+            Middleware(
+                AccessMiddleware,
+                hosts=hosts,
+                keyring=keyring,
+                sessions=None if stock else sessions,
+                proxies_only=service.proxies_only,
+            ),
+            Middleware(AnswerMiddleware, compressor=compressor),
+        ],
+        exception_handlers=ERROR_RESPONSES,
+        lifespan=lifespan,
+    )
+    app.router.redirect_slashes = False
+    executors = decoders, renderer
+    app.state.steplog = AppState(
+        store, sessions, Admissions(store), *executors, secret, open_namespaces, stock, service.counts
+    )
+    return app
+
+
+def _original_routes() -> list[Route]:
+    return [
         Route(f"{API}/verify-api-key/", routes_catalog.KeyCheck),
         Route(_NAMESPACE, routes_catalog.ProjectList),
         Route(_PROJECT, routes_catalog.ProjectDetail),
@@ -72,44 +117,40 @@ def create_app(
         Route(_RUN, routes_catalog.RunDetail),
         Route(f"{_RUN}metrics/", routes_metrics.MetricList),
     ]
-    if not stock:
-        routes[:0] = [Route(f"{_RUN}metrics/batch/", routes_metrics.BatchUpload)]  # first, since it is asked for most
-        routes += [
-            Route(f"{API}/instance/", routes_catalog.InstanceProof),
-            Route(f"{API}/session/", routes_session.SessionDetail),
-            Route(f"{API}/namespaces/", routes_catalog.NamespaceList),
-            Route(f"{_RUN}generations/", routes_catalog.GenerationList),
-            Route(f"{_RUN}restore/", routes_catalog.RunRestored),
-            Route(f"{_PROJECT}curves/", routes_curves.Curves),
-            Route(f"{_RUN}series/", routes_metrics.SeriesList),
-            Route(f"{_RUN}history/", routes_history.History),
-            Route(f"{_PROJECT}table/", routes_table.RunTable),
-            Route(f"{_PROJECT}table/columns/", routes_table.ColumnList),
-            Route(f"{_PROJECT}views/", routes_views.ViewList),
-            Route(f"{_PROJECT}views/{{view}}/", routes_views.ViewDetail),
-            *_page_routes(store.instance),
-        ]
-    decoders = ThreadPoolExecutor(_DECODERS, "steplog-decode")
-    sessions = Sessions(store, keyring)
-    renderer, compressor = ThreadPoolExecutor(1, "steplog-render"), ThreadPoolExecutor(1, "steplog-compress")
 
-    @asynccontextmanager
-    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        with decoders, renderer, compressor, closing(sessions):
-            yield
 
-    app = Starlette(
-        routes=routes,
-        middleware=[
-            Middleware(AccessMiddleware, hosts=hosts, keyring=keyring, sessions=None if stock else sessions),
-            Middleware(AnswerMiddleware, compressor=compressor),
-        ],
-        exception_handlers=ERROR_RESPONSES,
-        lifespan=lifespan,
-    )
-    app.router.redirect_slashes = False
-    app.state.steplog = AppState(store, sessions, Admissions(store), decoders, renderer, secret, open_namespaces, stock)
-    return app
+def _routes(instance: str) -> list[Route]:
+    return [
+        Route(f"{_RUN}metrics/batch/", routes_metrics.BatchUpload),  # first, since it is asked for most
+        *_original_routes(),
+        Route(f"{API}/instance/", routes_catalog.InstanceProof),
+        Route(f"{API}/session/", routes_session.SessionDetail),
+        Route(f"{API}/namespaces/", routes_catalog.NamespaceList),
+        Route(f"{_RUN}generations/", routes_catalog.GenerationList),
+        Route(f"{_RUN}restore/", routes_catalog.RunRestored),
+        Route(f"{_PROJECT}curves/", routes_curves.Curves),
+        Route(f"{_RUN}series/", routes_metrics.SeriesList),
+        Route(f"{_RUN}history/", routes_history.History),
+        Route(f"{_PROJECT}table/", routes_table.RunTable),
+        Route(f"{_PROJECT}table/columns/", routes_table.ColumnList),
+        Route(f"{_PROJECT}views/", routes_views.ViewList),
+        Route(f"{_PROJECT}views/{{view}}/", routes_views.ViewDetail),
+        *_page_routes(instance),
+    ]
+
+
+def _service_routes(readiness: Readiness, figures: FiguresPage) -> list[Route]:
+    responders = health, readiness.answer, figures.answer
+    return [Route(path, respond) for path, respond in zip((*PROBE_PATHS, METRICS_PATH), responders, strict=True)]
+
+
+def _patterns(routes: Iterable[Route]) -> dict[Any, str]:
+    """The name of each endpoint for logs and counts: its first path's pattern. The page's files share one name."""
+    patterns: dict[Any, str] = {}
+    for route in routes:
+        is_asset = route.path.startswith(_ASSETS)
+        patterns.setdefault(route.endpoint, f"{_ASSETS}{{asset}}" if is_asset else route.path)
+    return patterns
 
 
 def _page_routes(instance: str) -> list[Route]:
@@ -119,7 +160,7 @@ def _page_routes(instance: str) -> list[Route]:
         for file in sorted(_PAGE.rglob("*"))
         if file.suffix in _MEDIA_TYPES
     }
-    assets = f"/page/{hashlib.blake2b(repr(files).encode(), digest_size=8, usedforsecurity=False).hexdigest()}"
+    assets = f"{_ASSETS}{hashlib.blake2b(repr(files).encode(), digest_size=8, usedforsecurity=False).hexdigest()}"
     index = _static(_index(instance, assets, files), "text/html", "no-cache")
     routes = [Route(path, index) for path in _INDEX_PATHS]
     for name, content in files.items():

@@ -13,13 +13,15 @@ from starlette.endpoints import HTTPEndpoint
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
+from starlette.types import Scope
 
 from steplog.delivery.wire import API
 from steplog.errors import FormatError
 from steplog.server.admissions import Admissions
 from steplog.server.answers import digest_of
 from steplog.server.negotiation import is_listed, listed, weak_tag
-from steplog.server.permissions import Caller, Facts, Right, gives, needs, role_for
+from steplog.server.permissions import PAGE, TAKES, Caller, Facts, Right, gives, role_for
+from steplog.server.prometheus import Counts
 from steplog.server.sessions import Sessions
 from steplog.server.store import Store
 from steplog.server.store_types import (
@@ -39,8 +41,18 @@ from steplog.server.store_types import (
 )
 from steplog.server.validation import ValidationError
 
-__all__ = ["ERROR_RESPONSES", "AppState", "Endpoint", "JsonResponse", "NotModifiedError", "VersionTag"]
+__all__ = [
+    "ERROR_RESPONSES",
+    "REQUEST_ID",
+    "AppState",
+    "Endpoint",
+    "JsonResponse",
+    "NotModifiedError",
+    "VersionTag",
+    "failure",
+]
 
+REQUEST_ID = "request_id"  # in a scope's state, and in the bodies of answers with a status of 5xx
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 _Run = TypeVar("_Run", RunRow, RunId)
@@ -61,6 +73,7 @@ class AppState(NamedTuple):
     secret: str  # of the state file, for the instance proof
     open_namespaces: bool  # a namespace is created with its first project
     stock: bool  # serve only the original API, for tests of the client
+    counts: Counts
 
 
 class JsonResponse(Response):
@@ -71,6 +84,12 @@ class JsonResponse(Response):
     def render(self, content: Any) -> bytes:
         """Encode the body."""
         return msgspec.json.encode(content)
+
+
+def failure(scope: Scope, status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
+    """The answer where the server is at fault: it names the request, as the server's log does."""
+    named = {"detail": detail, REQUEST_ID: scope.get("state", {}).get(REQUEST_ID, "")}
+    return JsonResponse(named, status, headers)
 
 
 class VersionTag:
@@ -138,11 +157,16 @@ class Endpoint(HTTPEndpoint):
         """Answer, if that is the caller's right. A body that nobody may send is not read."""
         method = "GET" if self.scope["method"] == "HEAD" else self.scope["method"]
         right = self.rights.get(method)  # None: answered 405
-        if right is not Right.NONE and "caller" in self.scope["state"]:  # not of a public path
-            if self.caller.is_page and right not in _OF_THE_PAGE and (right, method) != (None, "GET"):
-                raise HTTPException(403, "To change anything takes a key.")
-            if right is not None and "project" in self.scope["path_params"]:
-                await self._admit(right)
+        if right is None:
+            may = method == "GET" or self.scope["state"].get("caller") != PAGE
+        elif right is Right.NONE:
+            may = True
+        else:
+            may = not self.caller.is_page or right in _OF_THE_PAGE
+        if not may:
+            raise HTTPException(403, "To change anything takes a key.")
+        if right in TAKES and "project" in self.scope["path_params"]:
+            await self._admit(right)
         await super().dispatch()
 
     async def _admit(self, right: Right) -> None:
@@ -157,7 +181,7 @@ class Endpoint(HTTPEndpoint):
         if role is None:
             raise HTTPException(404)
         if not gives(role, right):
-            raise HTTPException(403, f"You have the role {role} in this project, and that takes {needs(right)}.")
+            raise HTTPException(403, f"You have the role {role} in this project, and that takes {TAKES[right]}.")
         self._facts, self.role = facts, role
 
     @property
@@ -264,16 +288,25 @@ async def _http_error(request: Request, error: HTTPException) -> Response:
         detail = "Not found."
     elif error.status_code == 405:
         detail = f'Method "{request.method}" not allowed.'
+    elif error.status_code >= 500:
+        return failure(request.scope, error.status_code, detail, error.headers)
     return JsonResponse({"detail": detail}, error.status_code, error.headers)
 
 
 def _error(
-    status: int,
-    content: Callable[[Any], Any] = lambda error: {"detail": str(error)},
-    headers: Mapping[str, str] | None = None,
+    status: int, content: Callable[[Any], Any] = lambda error: {"detail": str(error)}
 ) -> Callable[[Request, Exception], Awaitable[Response]]:
     async def respond(_request: Request, error: Exception) -> Response:
-        return JsonResponse(content(error), status, headers)
+        return JsonResponse(content(error), status)
+
+    return respond
+
+
+def _failure(
+    status: int, headers: Mapping[str, str] | None = None
+) -> Callable[[Request, Exception], Awaitable[Response]]:
+    async def respond(request: Request, error: Exception) -> Response:
+        return failure(request.scope, status, str(error), headers)
 
     return respond
 
@@ -295,7 +328,6 @@ ERROR_RESPONSES: dict[Any, Any] = {
     ValidationError: _error(400, lambda error: error.errors),
     FormatError: _error(400),
     GapError: _error(409, lambda error: {"mark": error.mark}),
-    StoreFullError: _error(507),
-    StoreBusyError: _error(503, headers={"Retry-After": str(_BUSY_RETRY_S)}),
-    Exception: _error(500, lambda _: {"detail": "Internal server error."}),
+    StoreFullError: _failure(507),
+    StoreBusyError: _failure(503, {"Retry-After": str(_BUSY_RETRY_S)}),
 }

@@ -14,6 +14,8 @@ import secrets
 import socket
 import ssl
 import stat
+import sys
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, closing, suppress
 from pathlib import Path
@@ -26,6 +28,7 @@ from steplog.private_files import is_private_file, make_private, write_private
 from steplog.server.access import AllowedHosts
 from steplog.server.announcement import Announcement
 from steplog.server.app import create_app
+from steplog.server.draining import Draining
 from steplog.server.keys import (
     PAGE_TOKEN_AGE_AT_START_MAX,
     REFRESH_INTERVAL_S,
@@ -35,18 +38,24 @@ from steplog.server.keys import (
     new_key,
     renew_page_token,
 )
-from steplog.server.listening import connections_max, listen, serve
-from steplog.server.open_store import default_database, open_store
+from steplog.server.listening import connections_max, listen, listen_at, serve
+from steplog.server.log_format import configure_logging
+from steplog.server.open_store import open_store
 from steplog.server.packer import packer_process, packing_backlog
+from steplog.server.proxies import LOOPBACK, Networks, Proxies, contains
 from steplog.server.reaping import reaping
 from steplog.server.repeating import repeating
+from steplog.server.request_log import AccessLog
+from steplog.server.service import Service
 from steplog.server.store import Store
+from steplog.server.store_place import Place, default_database, shown_place
 from steplog.server.store_types import CONFIGURED, GENERATED, RevokedKeyError, StoreError
 
 __all__ = ["KEY_VARIABLE", "RunningServer", "ServerOptions", "address_elsewhere", "run_server"]
 
 KEY_VARIABLE = "STEPLOG_SERVE_API_KEY"
 _KEY_FILE_BYTES_MAX = 4096
+_SCHEME_PORT = 80  # where a Host header has none, as of who asks by a Unix socket
 
 
 class ServerOptions(NamedTuple):
@@ -54,7 +63,7 @@ class ServerOptions(NamedTuple):
 
     host: str = "127.0.0.1"
     port: int = 0  # 0: any free one
-    database: Path | None = None  # None: server.db beside the state file
+    database: Place | None = None  # None: server.db beside the state file
     api_key: str | None = None
     api_key_file: Path | None = None
     username: str | None = None  # None: the login name
@@ -64,6 +73,14 @@ class ServerOptions(NamedTuple):
     tls_cert: Path | None = None  # PEM: the certificate, and those between it and the authority's
     tls_key: Path | None = None  # PEM; None: in the same file
     insecure: bool = False  # other machines may reach it without TLS
+    uds: Path | None = None  # listen on a Unix socket here instead of on host and port
+    uds_mode: int = 0o600  # of that socket
+    proxy_headers: str | None = None  # one of ``proxies.KINDS`` is believed, of ``trusted_proxies``
+    trusted_proxies: Networks = LOOPBACK
+    metrics_from: Networks = LOOPBACK  # who reads figures without a key
+    drain_s: float = 0.0  # it serves on for so long after SIGTERM, and says that it is not ready
+    log_format: str = "text"  # of standard error: one of ``log_format.FORMATS``
+    access_log: bool = False  # a line a request
     stock: bool = False  # only the original API, and no state file
 
 
@@ -71,8 +88,8 @@ class RunningServer(NamedTuple):
     """A server that accepts connections."""
 
     base_url: str
-    database: Path
-    key_source: str
+    database: Place
+    key_source: str | None  # None: it has no key of its own
     state: Path | None  # None: no state file, so clients cannot discover the server
     page_url: str | None  # with the page token; None: a stock server
     instance: str  # the id of the database
@@ -88,26 +105,28 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
     be used, or other machines could reach it without one; StoreReplacedError if the database was replaced meanwhile.
     """
     _check_exposure(options)
+    configure_logging(options.log_format)
     tls = _tls_options(options)
     state = instance.state_path()
     database = options.database
-    if database is None:
+    if database is None or database == default_database():
         make_private(state.parent)
         database = default_database()
     with ExitStack() as stack:
-        listener = stack.enter_context(closing(listen(options.host, options.port, state.parent)))
+        listener = stack.enter_context(_listener(options, state.parent))
         store = stack.enter_context(closing(open_store(database)))
         own = _own_key(options, database)
         username = options.username or _login_name()
         _put_user(store, options, username, own)
         renew_page_token(store, PAGE_TOKEN_AGE_AT_START_MAX)
         keyring = stack.enter_context(closing(Keyring(store)))
-        port = listener.getsockname()[1]
-        base_url = f"{'https' if tls else 'http'}://{_bracketed(_name(options))}:{port}"
+        port = _SCHEME_PORT if options.uds else listener.getsockname()[1]
+        base_url = _base_url(options, port)
         secret = secrets.token_hex(32)
         connections = connections_max()
-        announcement = Announcement(None if options.stock else state.parent, store.instance)
+        announcement = Announcement(None if options.stock or own is None else state.parent, store.instance)
         stack.callback(announcement.close)
+        service = _service(options, stack)
         app = create_app(
             store,
             keyring,
@@ -116,11 +135,14 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
             secret=secret,
             open_namespaces=not options.namespaces,
             stock=options.stock,
+            service=service,
         )
 
         def present() -> instance.Instance:
-            told = store.instance, base_url, secret, own.present(keyring), username, keyring.page_token
-            return instance.Instance(*told, database=str(database.absolute()))
+            key = "" if own is None else own.present(keyring)
+            told = store.instance, base_url, secret, key, username, keyring.page_token
+            path = database.absolute() if isinstance(database, Path) else database
+            return instance.Instance(*told, database=shown_place(path))
 
         def write_state() -> Path | None:
             return announcement.publish(present())
@@ -128,13 +150,37 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
         def announce() -> None:
             written = write_state()
             page_url = None if options.stock else instance.page_url(present(), "/")
-            elsewhere = address_elsewhere(options, listener.getsockname()[0], base_url)
+            elsewhere = address_elsewhere(options, "" if options.uds else listener.getsockname()[0], base_url)
             first = None if written is None else _found_first(state.parent, store.instance)
             places = written, page_url, store.instance, elsewhere, first, connections
-            started(RunningServer(base_url, database, own.source, *places))
+            source = None if own is None else own.source
+            started(RunningServer(base_url, database, source, *places))
 
-        with _refreshed(keyring, write_state), reaping(store), packing_backlog(store), packer_process(database):
-            serve(app, listener, announcement.socket, announce, store, tls, connections)
+        packer = packer_process(database, log_format=options.log_format)
+        with _refreshed(keyring, write_state), reaping(store) as reaped, packing_backlog(store), packer as packed:
+            service.figures.extend((reaped, packed))
+            serve(app, listener, announcement.socket, announce, store, tls, connections, service)
+
+
+def _service(options: ServerOptions, stack: ExitStack) -> Service:
+    proxies = None
+    if options.proxy_headers is not None:
+        proxies = Proxies(options.trusted_proxies, options.proxy_headers)
+    service = Service(
+        Draining(options.drain_s),
+        metrics_from=options.metrics_from,
+        proxies=proxies,
+        proxies_only=proxies is not None and _is_exposed(options),
+    )
+    if options.access_log:
+        log = AccessLog(options.log_format, _write_lines, time.time)
+        service.observers.append(stack.enter_context(closing(log)))
+    return service
+
+
+def _write_lines(text: str) -> None:
+    sys.stderr.write(text)
+    sys.stderr.flush()
 
 
 def _refreshed(keyring: Keyring, on_change: Callable[[], object]) -> AbstractContextManager[None]:
@@ -166,18 +212,20 @@ class _OwnKey:
         return self.key
 
 
-def _put_user(store: Store, options: ServerOptions, username: str, own: _OwnKey) -> None:
-    origin = CONFIGURED if own.file is None else GENERATED
-    try:
-        user = store.add_user(username, options.email).result()
-        store.put_started_key(user, hash_key(own.key), origin).result()
-    except RevokedKeyError as error:
-        raise ConfigurationError(f"the key from {own.source} {error}; start the server with another one") from None
+def _put_user(store: Store, options: ServerOptions, username: str, own: _OwnKey | None) -> None:
+    if own is not None:
+        origin = CONFIGURED if own.file is None else GENERATED
+        try:
+            user = store.add_user(username, options.email).result()
+            store.put_started_key(user, hash_key(own.key), origin).result()
+        except RevokedKeyError as error:
+            raise ConfigurationError(f"the key from {own.source} {error}; start the server with another one") from None
     for namespace in options.namespaces:
         store.put_namespace(namespace).result()
 
 
-def _own_key(options: ServerOptions, database: Path) -> _OwnKey:
+def _own_key(options: ServerOptions, place: Place) -> _OwnKey | None:
+    """The key that was configured, else that in the file beside the database; None without either."""
     kept = None
     if options.api_key is not None:
         key, source = options.api_key, "--api-key"
@@ -185,8 +233,10 @@ def _own_key(options: ServerOptions, database: Path) -> _OwnKey:
         key, source = _first_line(options.api_key_file), str(options.api_key_file)
     elif os.environ.get(KEY_VARIABLE):
         key, source = os.environ[KEY_VARIABLE], f"${KEY_VARIABLE}"
+    elif not isinstance(place, Path):
+        return None
     else:
-        kept = key_file(database)
+        kept = key_file(place)
         _check_kept(kept)
         if not kept.exists():
             write_private(kept, f"{new_key()}\n".encode(), sync=True)
@@ -250,16 +300,48 @@ def _tls_options(options: ServerOptions) -> dict[str, Any]:
 
 def _check_exposure(options: ServerOptions) -> None:
     """Raise ConfigurationError if keys would cross a network unencrypted."""
-    host = options.host
-    if options.tls_cert or options.insecure:
+    if not _is_exposed(options):
         return
-    with suppress(OSError):  # a name that leads nowhere: ``_listen`` says so
-        found = socket.getaddrinfo(host, options.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        if not all(ipaddress.ip_address(address[0]).is_loopback for *_, address in found):
-            raise ConfigurationError(
-                f"other machines can reach {host}, and keys would cross the network unencrypted. Type: steplog serve"
-                f" --host {host} --tls-cert FILE --tls-key FILE; or, if something in front of it encrypts: --insecure"
-            )
+    host = options.host
+    if options.proxy_headers is None:
+        raise ConfigurationError(
+            f"other machines can reach {host}, and keys would cross the network unencrypted. Type: steplog serve"
+            f" --host {host} --tls-cert FILE --tls-key FILE; behind a proxy that encrypts: --proxy-headers"
+            " --trusted-proxies CIDR; or, if something else in front of it encrypts: --insecure"
+        )
+    if all(contains(LOOPBACK, str(network[0])) for network in options.trusted_proxies):
+        raise ConfigurationError(
+            f"other machines can reach {host}, and none of them is the proxy that encrypts: name it with"
+            f" --trusted-proxies CIDR, or listen where this machine's proxy alone can ask: --host 127.0.0.1"
+        )
+
+
+def _is_exposed(options: ServerOptions) -> bool:
+    """Whether other machines can reach it without TLS, and nobody has said that this is as it should be."""
+    if options.tls_cert or options.insecure or options.uds:
+        return False
+    with suppress(OSError):  # a name that leads nowhere: ``listen`` says so
+        found = socket.getaddrinfo(options.host, options.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        return not all(ipaddress.ip_address(str(address[0]).partition("%")[0]).is_loopback for *_, address in found)
+    return False
+
+
+def _listener(options: ServerOptions, directory: Path) -> AbstractContextManager[socket.socket]:
+    if options.uds is not None:
+        return listen_at(options.uds, options.uds_mode)
+    return closing(listen(options.host, options.port, directory))
+
+
+def _base_url(options: ServerOptions, port: int) -> str:
+    """The server's address on this machine; of one with a Unix socket, that of the proxy before it."""
+    if options.uds is not None:
+        return _behind_proxy(options) or "http://localhost"
+    return f"{'https' if options.tls_cert else 'http'}://{_bracketed(_name(options))}:{port}"
+
+
+def _behind_proxy(options: ServerOptions) -> str:
+    """The address of a proxy that encrypts, by the first name that it has; "": it has none."""
+    return f"https://{options.hosts[0]}" if options.hosts else ""
 
 
 def _name(options: ServerOptions) -> str:
@@ -280,6 +362,8 @@ def _reachable(host: str) -> str:
 
 def address_elsewhere(options: ServerOptions, listening: str, base_url: str) -> str | None:
     """``RunningServer.elsewhere`` of a server that listens on this address, with a name that ``AllowedHosts`` has."""
+    if options.uds is not None or options.proxy_headers is not None:
+        return _behind_proxy(options)
     address = ipaddress.ip_address(listening.partition("%")[0])
     if address.is_loopback:
         return None

@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
+import os
 import resource
 import signal
 import socket
 import ssl
+import stat
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,12 +29,15 @@ from starlette.types import ASGIApp
 
 from steplog import instance
 from steplog.errors import ConfigurationError
+from steplog.server.draining import Draining
 from steplog.server.places import Places
 from steplog.server.protocol import HEAD_TIMEOUT_S, limited_protocol
+from steplog.server.service import Service
 from steplog.server.store import Store
 from steplog.server.store_types import StoreGoneError, StoreReplacedError
+from steplog.unix_socket import SUPPORTED, bind_private, socket_address
 
-__all__ = ["CONNECTIONS_MAX", "connections_max", "listen", "serve"]
+__all__ = ["CONNECTIONS_MAX", "connections_max", "listen", "listen_at", "serve"]
 
 CONNECTIONS_MAX = 10_240
 _UNKEYED_MAX = 512  # connections that have not shown a key
@@ -40,6 +48,7 @@ _ACCEPT_RETRY_S = 1.0  # asyncio's
 _KEEP_ALIVE_S = 120
 _SHUTDOWN_TIMEOUT_S = 5
 _LATE_INTERVAL_S = 0.05
+_log = logging.getLogger("steplog.server")
 _SWITCH_INTERVAL_S = 0.0005  # instead of 5 ms: what the event loop waits for a thread that makes a large answer
 
 
@@ -64,6 +73,51 @@ def listen(host: str, port: int, directory: Path) -> socket.socket:
         raise ConfigurationError(f"{words}{_way_out(error, port, directory)}") from None
 
 
+@contextmanager
+def listen_at(path: Path, mode: int) -> Iterator[socket.socket]:
+    """A Unix socket that listens, removed afterwards.
+
+    Nobody else may put another in its place, so its directory is one that only this user, or root, may write to.
+    Raises ConfigurationError.
+    """
+    if not SUPPORTED:
+        raise ConfigurationError("this system has no Unix sockets that say who connects; use --host and --port")
+    try:
+        _check_place(path)
+        listener = bind_private(path, _BACKLOG)
+    except OSError as error:
+        raise ConfigurationError(f"cannot listen at {path}: {error.strerror}") from None
+    with closing(listener):
+        path.chmod(mode)
+        own = path.lstat()
+        try:
+            yield listener
+        finally:
+            with suppress(OSError):
+                if os.path.samestat(own, path.lstat()):
+                    path.unlink()
+
+
+def _check_place(path: Path) -> None:
+    """Raise ConfigurationError unless a socket may be made there; OSError."""
+    directory = path.absolute().parent
+    found = directory.stat()
+    if found.st_uid not in (0, os.geteuid()) or found.st_mode & 0o022:
+        raise ConfigurationError(f"others may write in {directory}, and so replace {path}; use a directory of your own")
+    try:
+        kind = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(kind):
+        raise ConfigurationError(f"{path} is there, and not a socket; remove it, or use another --uds")
+    with socket.socket(socket.AF_UNIX) as trial, socket_address(path) as address:
+        try:
+            trial.connect(address)
+        except ConnectionRefusedError:  # of one that was killed
+            return
+    raise ConfigurationError(f"another server listens at {path}")
+
+
 def _way_out(error: OSError, port: int, directory: Path) -> str:
     """What to do about a port that cannot be listened on, given the servers that run here."""
     running = instance.living(directory)
@@ -84,16 +138,21 @@ def serve(
     store: Store,
     tls: dict[str, Any],
     connections: int,
+    service: Service,
 ) -> None:
     """Serve until SIGINT or SIGTERM, on ``local`` as well; calls ``started`` once connections are accepted.
+
+    SIGTERM begins to drain; a second signal, or SIGINT, stops at once.
 
     ``connections``: at most so many at a time.
 
     Raises StoreReplacedError.
     """
+    places: Places[Any] = Places(connections, min(_UNKEYED_MAX, connections // 2))
+    service.figures.append(lambda: {"connections": len(places), "connections_max": places.total})
     config = uvicorn.Config(
         app,
-        http=limited_protocol(Places(connections, min(_UNKEYED_MAX, connections // 2))),
+        http=limited_protocol(places),
         ws="none",
         loop="asyncio",
         log_config=None,
@@ -105,7 +164,7 @@ def serve(
         timeout_graceful_shutdown=_SHUTDOWN_TIMEOUT_S,
         **tls,
     )
-    server = _UvicornServer(config, started, store, local)
+    server = _UvicornServer(config, started, store, local, service.draining)
 
     def stop(*_: object) -> None:
         server.should_exit = True
@@ -128,13 +187,24 @@ class _UvicornServer(uvicorn.Server):
     _out_of_descriptors = False
 
     def __init__(
-        self, config: uvicorn.Config, started: Callable[[], None], store: Store, local: socket.socket | None
+        self,
+        config: uvicorn.Config,
+        started: Callable[[], None],
+        store: Store,
+        local: socket.socket | None,
+        draining: Draining,
     ) -> None:
         super().__init__(config)
         self._on_started = started
         self._store = store
         self._local = local
+        self._draining = draining
         self._listeners: list[socket.socket] = []
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        begun = self._draining.begin()
+        if sig != signal.SIGTERM or not begun:
+            super().handle_exit(sig, frame)
 
     async def on_tick(self, counter: int) -> bool:
         gone = False
@@ -146,11 +216,11 @@ class _UvicornServer(uvicorn.Server):
         except StoreGoneError as error:
             gone = True
             if not self._gone:
-                _say(str(error))
+                _log.warning(str(error))
         if self._gone and not gone:
-            _say("the database is back")
+            _log.warning("the database is back")
         self._gone = gone
-        return await super().on_tick(counter)
+        return await super().on_tick(counter) or self._draining.is_over
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         asyncio.get_running_loop().set_exception_handler(self._on_loop_error)
@@ -204,7 +274,7 @@ class _UvicornServer(uvicorn.Server):
         loop.call_later(2 * _ACCEPT_RETRY_S, self._listen)
         if not self._out_of_descriptors:
             self._out_of_descriptors = True
-            _say(f"new connections wait: {error.strerror}; this is said once")
+            _log.warning(f"new connections wait: {error.strerror}; this is said once")
 
 
 def connections_max() -> int:
@@ -219,8 +289,3 @@ def connections_max() -> int:
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     return max(wanted - _DESCRIPTORS_RESERVED, wanted // 2)
-
-
-def _say(what: str) -> None:
-    sys.stderr.write(f"steplog serve: {what}\n")
-    sys.stderr.flush()

@@ -4,28 +4,33 @@
    thread of the server (``packing_backlog``), and what is short is decoded by each read.
 2. It ends with its standard input, a pipe whose other end only the server has: also when the server is killed.
 3. It has a low priority, and a session of its own, which no signal of a terminal reaches. It inherits no descriptor but
-   standard error, where it says what a person should know.
+   standard error, where it says what a person should know. The URL of a database, which may have a password, is in
+   its environment.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
 
+from steplog.server.log_format import configure_logging
 from steplog.server.open_store import file_id, open_packer
 from steplog.server.repeating import repeating
 from steplog.server.store import Store
+from steplog.server.store_place import STORE_VARIABLE, Place
 from steplog.server.store_types import StoreError, StoreReplacedError
 
 __all__ = ["packer_process", "packing_backlog"]
 
+_log = logging.getLogger("steplog.server")
 _INTERVAL_S = 1.0
 _PAUSE_S = 0.05  # between two slices of what is not urgent
 _RETRY_S = 5.0  # after an error, such as a full disk
@@ -37,13 +42,18 @@ _NOT_ITS_OWN = ("STEPLOG_", "TELLURIO_")  # settings and keys
 
 
 @contextmanager
-def packer_process(database: Path, restart_s: float = _RESTART_S) -> Iterator[None]:
-    """Keep a packer of this database running, which is open, and stays so meanwhile."""
-    keeper = _Keeper(database, restart_s)
+def packer_process(
+    place: Place, restart_s: float = _RESTART_S, log_format: str = "text"
+) -> Iterator[Callable[[], Mapping[str, float]]]:
+    """Keep a packer of this database running, which is open, and stays so meanwhile.
+
+    Gives its figures, as ``Store.figures`` has them. ``log_format``: of what it says (``log_format``).
+    """
+    keeper = _Keeper(place, restart_s, log_format)
     thread = threading.Thread(target=keeper.keep, name="steplog-packer", daemon=True)
     thread.start()
     try:
-        yield
+        yield keeper.figures
     finally:
         keeper.stop()
         thread.join(_END_S)
@@ -65,13 +75,20 @@ def packing_backlog(store: Store) -> AbstractContextManager[None]:
 class _Keeper:
     """Starts the process, and again whenever it ends, later each time that it has not lasted."""
 
-    def __init__(self, database: Path, restart_s: float) -> None:
-        module = "-m", "steplog.server.packer"
-        self._command = [sys.executable or "", *module, str(database.absolute()), file_id(database)]
+    def __init__(self, place: Place, restart_s: float, log_format: str) -> None:
+        path = (str(place.absolute()),) if isinstance(place, Path) else ()
+        self._command = [sys.executable or "", "-m", "steplog.server.packer", log_format, file_id(place), *path]
+        self._environment = _environment() | ({} if isinstance(place, Path) else {STORE_VARIABLE: place})
         self._restart_s = restart_s
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
+        self._starts = 0
+
+    def figures(self) -> Mapping[str, float]:
+        """Whether it runs, and how often it was started."""
+        process = self._process
+        return {"packer_up": process is not None and process.poll() is None, "packer_starts_total": self._starts}
 
     def keep(self) -> None:
         """Return once stopped, when the process has ended."""
@@ -111,9 +128,10 @@ class _Keeper:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 cwd="/",
-                env=_environment(),
+                env=self._environment,
                 start_new_session=True,
             )
+            self._starts += 1
 
 
 def _environment() -> dict[str, str]:
@@ -123,7 +141,8 @@ def _environment() -> dict[str, str]:
     return kept | {"PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
 
 
-def _main(database: Path, opened: str) -> NoReturn:
+def _main(place: Place, opened: str, log_format: str) -> NoReturn:
+    configure_logging(log_format)
     threading.Thread(target=_end_with_server, daemon=True).start()
     with suppress(OSError):
         os.nice(_NICENESS)
@@ -132,7 +151,7 @@ def _main(database: Path, opened: str) -> NoReturn:
         pause_s = _INTERVAL_S
         try:
             if packer is None:
-                packer = open_packer(database, opened, _say)
+                packer = open_packer(place, opened, _log.warning)
             if packer.work():
                 pause_s = _PAUSE_S
         except StoreReplacedError:  # the server will end
@@ -149,10 +168,6 @@ def _end_with_server() -> NoReturn:
     os._exit(0)
 
 
-def _say(what: str) -> None:
-    sys.stderr.write(f"steplog serve: {what}\n")
-    sys.stderr.flush()
-
-
 if __name__ == "__main__":
-    _main(Path(sys.argv[1]), sys.argv[2])
+    form, opened, *paths = sys.argv[1:]
+    _main(Path(paths[0]) if paths else os.environ.pop(STORE_VARIABLE), opened, form)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 
 from steplog.server.repeating import repeating
 from steplog.server.store import Store
@@ -22,6 +22,7 @@ class _Reaper:
         self._store = store
         self._clock = clock
         self._gives_back = True  # what the server before may have left
+        self._slices = 0
 
     def work(self) -> float:
         """Do a slice; the seconds until the next. Room is given back first: much that is free makes it slow."""
@@ -30,11 +31,19 @@ class _Reaper:
             self._gives_back = self._gives_back and self._store.give_back().result()
             if not self._gives_back:
                 self._gives_back = self._store.reap().result()
+                self._slices += self._gives_back
             if self._gives_back:
                 return max(_PAUSE_S, _PAUSE_SHARE * (self._clock() - began))
         return _INTERVAL_S
 
+    def figures(self) -> Mapping[str, float]:
+        """How many slices had something to remove."""
+        return {"reaped_slices_total": self._slices}
 
-def reaping(store: Store, clock: Callable[[], float] = time.monotonic) -> AbstractContextManager[None]:
-    """Reap again and again, in a thread."""
-    return repeating(_Reaper(store, clock).work, "steplog-trash")
+
+@contextmanager
+def reaping(store: Store, clock: Callable[[], float] = time.monotonic) -> Iterator[Callable[[], Mapping[str, float]]]:
+    """Reap again and again, in a thread; gives its figures, as ``Store.figures`` has them."""
+    reaper = _Reaper(store, clock)
+    with repeating(reaper.work, "steplog-trash"):
+        yield reaper.figures

@@ -69,6 +69,7 @@ class MetricList(Endpoint, get=Right.READ, post=Right.WRITE):
         if point is not None and (step is None or len(value) > _SMALL_BYTES_MAX):
             numbered = await self.read(self.store.number, run, point)
         assigned = await self.written(self.store.add_metric(run, point, numbered, changes))
+        self.state.counts.note_points(1)
         given = {"name": name, "value": msgspec.Raw(value)}
         return JsonResponse(given | {"step": (step or 0) if assigned is None else assigned}, 201)
 
@@ -93,6 +94,7 @@ class BatchUpload(Endpoint, post=Right.WRITE):
         except VersionError:
             return JsonResponse({"v": [VERSION]}, 415)
         result = await self.written(self.store.add_batch(run, batch, generation))
+        self.state.counts.note_points(result.accepted, result.duplicates)
         sent = batch.source
         answer = Acknowledgement(sent.writer, sent.first, sent.end, result.accepted, result.duplicates)
         if result.name is None:

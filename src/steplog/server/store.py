@@ -83,6 +83,17 @@ class Store(ABC):
         """Raise StoreError if the database is not where it was opened. Does not block."""
 
     @abstractmethod
+    def probe(self) -> None:
+        """Read something, and raise StoreError where that fails, or writes would find no room. A read."""
+
+    @abstractmethod
+    def figures(self) -> Mapping[str, float]:
+        """What an operator watches: counts since the start, whose names end in ``_total``, and present values.
+
+        ``docs/operations.md`` lists them. A read.
+        """
+
+    @abstractmethod
     def close(self) -> None:
         """Finish pending writes and close the database; once. Later writes are refused."""
 

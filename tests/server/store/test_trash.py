@@ -78,17 +78,29 @@ def test_a_restored_run_gives_way_to_who_has_its_name_or_its_id_now(store):
     assert (restored.name, restored.key) == ("n_1", None)
 
 
-def test_a_batch_that_comes_beside_the_deletion_is_refused(store):
+def test_a_batch_that_comes_after_the_deletion_is_refused(store):
     """Its request found the run before it was deleted; the store knew it by then."""
+    project = new_project(store)
+    run = new_run(store, project)
+    add(store, run, range_of([("a", 1)]))
+    batch = from_range(range_of([("a", 2)], first=1))
+    store.discard_run(project, run.uuid).result()
+    assert isinstance(store.add_batch(run, batch).exception(), MissingError)
+    store.restore_run(project, run.uuid).result()
+    assert store.add_batch(run, batch).result().accepted == 1
+
+
+def test_a_batch_beside_the_deletion_is_stored_before_it_or_refused(store):
     project = new_project(store)
     run = new_run(store, project)
     add(store, run, range_of([("a", 1)]))
     batch = from_range(range_of([("a", 2)], first=1))
     deleted, added = store.discard_run(project, run.uuid), store.add_batch(run, batch)
     assert deleted.exception() is None
-    assert isinstance(added.exception(), MissingError)
+    is_refused = isinstance(added.exception(), MissingError)
     store.restore_run(project, run.uuid).result()
-    assert store.add_batch(run, batch).result().accepted == 1
+    assert store.add_batch(run, batch).result().accepted == is_refused
+    assert store.point_count(run) == 2
 
 
 def test_a_run_is_removed_after_a_day_in_the_trash_and_not_before(store):

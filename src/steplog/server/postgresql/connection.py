@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import re
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any, NamedTuple, cast
@@ -24,6 +24,8 @@ from psycopg.pq import Format, TransactionStatus
 from psycopg.types.numeric import DecimalBinaryDumper, Int8Dumper, NumericBinaryLoader
 
 from steplog.records.cells import Cell
+from steplog.server.postgresql import texts
+from steplog.server.postgresql.dialect import POSTGRESQL
 from steplog.server.sql.connection import Cursor, Values
 
 __all__ = ["PostgresqlConnection", "adapt", "translated"]
@@ -32,7 +34,7 @@ _INT2, _NUMERIC, _BYTEA = 21, 1700, 17  # types, as PostgreSQL numbers them
 _NUMBER, _TEXT, _BYTES = range(3)  # kinds of cells
 _HEAD = struct.Struct("!iIih")  # of a record: fields; the first field's type and length, and its value
 _FIELD = struct.Struct("!Ii")
-_TOKENS = re.compile(r"""('(?:[^']|'')*'|"[^"]*")|\[|\]|::|\?|:([a-z_]+)|%""")
+_TOKENS = re.compile(r"""('(?:[^']|'')*'|"[^"]*")|\[|\]|::|\?|:([a-z_]+)|%|INDEXED BY [a-z_]+""")
 
 _load_decimal = NumericBinaryLoader(_NUMERIC).load
 _dump_decimal = DecimalBinaryDumper(Decimal).dump
@@ -46,6 +48,7 @@ class PostgresqlConnection:
     """As ``sql.connection`` has it, on a connection of psycopg in autocommit mode that was adapted."""
 
     Error = psycopg.Error
+    dialect = POSTGRESQL
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self._connection = connection
@@ -65,25 +68,23 @@ class PostgresqlConnection:
         cursor.executemany(translated(statement), values)
         return cursor
 
-    def begin(self, *, writes: bool) -> None:
+    def begin(self, *, writes: bool, isolated: bool = True) -> None:
         """Begin a transaction."""
-        kind = b"SERIALIZABLE" if writes else b"REPEATABLE READ READ ONLY"
+        kind = (b"SERIALIZABLE" if isolated else b"READ COMMITTED") if writes else b"REPEATABLE READ READ ONLY"
         self._connection.execute(b"BEGIN ISOLATION LEVEL " + kind)
-
-    def create_function(
-        self, name: str, narg: int, function: Callable[..., Any] | None, /, *, deterministic: bool = False
-    ) -> None:
-        """PostgreSQL takes none of Python's."""
-        raise NotImplementedError
 
     def cell(self, value: Cell | None) -> Any:
         """A cell, as a value of a statement."""
         return None if value is None else _Cell(value)
 
+    def among(self, values: Sequence[int] | Sequence[str]) -> tuple[str, tuple[Any, ...]]:
+        """A condition that what is before it is one of these, and the values of its question marks."""
+        return "= ANY(?)", (list(values),)
+
 
 @lru_cache(4096)
 def translated(statement: str) -> bytes:
-    """A statement of ``sql`` in psycopg's notation, with what is in brackets."""
+    """A statement of ``sql`` in psycopg's notation, with what is in brackets, without SQLite's hints."""
 
     def token(found: re.Match[str]) -> str:
         text, name = found[0], found[2]
@@ -91,6 +92,8 @@ def translated(statement: str) -> bytes:
             return f"%({name})s"
         if found[1]:
             return text.replace("%", "%%")
+        if text.startswith("INDEXED"):
+            return ""
         return {"[": "", "]": "", "?": "%s", "%": "%%"}.get(text, text)
 
     return _TOKENS.sub(token, statement).encode()
@@ -101,6 +104,7 @@ def adapt(connection: psycopg.Connection[Any]) -> None:
     adapters = connection.adapters
     adapters.register_dumper(int, Int8Dumper)
     adapters.register_loader("numeric", _NumberLoader)
+    texts.register(adapters)
     found = connection.execute("SELECT to_regtype('cell')::oid::bigint").fetchone()
     if found is not None and found[0] is not None:
         adapters.register_dumper(_Cell, type("_CellDumper", (_CellDumper,), {"oid": found[0]}))

@@ -5,7 +5,8 @@
 2. Ids of the others come from sequences of our own.
 3. Text is compared by its bytes, whatever the database's collation. Numbers, texts and bytes in one column are the type
    ``cell`` (``connection``).
-4. ``append`` adds a batch to a run (``ingest``).
+4. ``append`` adds a batch to a run (``appender``): the mark of its writer before that, NULL without the run, -1 while
+   somebody else has the run locked.
 
 Servers that start at once make the tables one after the other, under an advisory lock. The search path decides the
 schema.
@@ -20,6 +21,7 @@ import psycopg
 
 from steplog.errors import ConfigurationError
 from steplog.server.postgresql.connection import adapt
+from steplog.server.postgresql.folding import FOLDED
 
 __all__ = ["POINTS", "SCHEMA_VERSION", "STATEMENTS", "prepare"]
 
@@ -101,6 +103,8 @@ CREATE TABLE configs (
     project bigint NOT NULL, key TEXT NOT NULL, run bigint NOT NULL, value cell NOT NULL,
     PRIMARY KEY (project, key, run)
 );
+CREATE TABLE changes (project bigint NOT NULL, part TEXT NOT NULL, number bigint NOT NULL);
+CREATE INDEX changes_by_project ON changes (project);
 CREATE TABLE filling (first bigint NOT NULL, "end" bigint NOT NULL, name TEXT NOT NULL, key TEXT);
 
 CREATE TABLE progress (
@@ -158,25 +162,30 @@ DECLARE
     arrived bigint;
     before bigint;
 BEGIN
-    SELECT arrivals INTO arrived FROM progress WHERE run = p_run FOR NO KEY UPDATE;
+    SELECT arrivals INTO arrived FROM progress WHERE run = p_run FOR NO KEY UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
-        RETURN NULL;
+        PERFORM 1 FROM progress WHERE run = p_run;
+        RETURN CASE WHEN FOUND THEN -1 END;
     END IF;
-    SELECT mark INTO before FROM marks WHERE run = p_run AND writer = p_writer;
-    before := coalesce(before, 0);
-    IF before = p_first AND p_first < p_end THEN
-        IF p_records > 0 THEN
-            INSERT INTO log (run, first_arrival, records, bytes, names, body)
-                VALUES (p_run, arrived, p_records, p_bytes, p_names, p_body);
+    UPDATE marks SET mark = p_end WHERE run = p_run AND writer = p_writer AND mark = p_first AND p_first < p_end;
+    IF NOT FOUND THEN
+        SELECT mark INTO before FROM marks WHERE run = p_run AND writer = p_writer;
+        IF before IS NOT NULL OR p_first > 0 OR p_end = 0 THEN
+            before := coalesce(before, 0);
+            IF before >= p_end THEN
+                UPDATE progress SET seen = p_seen WHERE run = p_run;
+            END IF;
+            RETURN before;
         END IF;
-        INSERT INTO marks (run, writer, mark, generation) VALUES (p_run, p_writer, p_end, p_generation)
-            ON CONFLICT (run, writer) DO UPDATE SET mark = excluded.mark;
-        UPDATE progress SET arrivals = arrived + p_records, log_bytes = log_bytes + p_bytes, logged = p_logged,
-            seen = p_seen, last_point = greatest(last_point, p_point) WHERE run = p_run;
-    ELSIF before >= p_end THEN
-        UPDATE progress SET seen = p_seen WHERE run = p_run;
+        INSERT INTO marks (run, writer, mark, generation) VALUES (p_run, p_writer, p_end, p_generation);
     END IF;
-    RETURN before;
+    IF p_records > 0 THEN
+        INSERT INTO log (run, first_arrival, records, bytes, names, body)
+            VALUES (p_run, arrived, p_records, p_bytes, p_names, p_body);
+    END IF;
+    UPDATE progress SET arrivals = arrived + p_records, log_bytes = log_bytes + p_bytes, logged = p_logged,
+        seen = p_seen, last_point = greatest(last_point, p_point) WHERE run = p_run;
+    RETURN p_first;
 END
 $$;
 """
@@ -191,15 +200,19 @@ def _made(statements: str) -> list[str]:
     ]
 
 
-STATEMENTS = (*_made(_TABLES), _APPEND)
+STATEMENTS = (*_made(_TABLES), _APPEND, FOLDED)
 
 
-def prepare(connection: psycopg.Connection[Any]) -> str:
-    """Make or upgrade the tables, and adapt the connection; the id of the database. Raises ConfigurationError."""
+def prepare(connection: psycopg.Connection[Any], *, is_moving: bool = False) -> str:
+    """Make or upgrade the tables, and adapt the connection; the id of the database.
+
+    ``is_moving``: even of one that another database is being moved into. Raises ConfigurationError.
+    """
     if connection.info.server_version < _LOWEST * 10_000:
         version = connection.info.server_version // 10_000
         raise ConfigurationError(f"the database is PostgreSQL {version}; steplog needs {_LOWEST} or newer")
     with connection.transaction():
+        connection.execute("SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0")
         connection.execute("SELECT pg_advisory_xact_lock(%s::bigint)", (_LOCK,))
         found = connection.execute("SELECT to_regclass('about') IS NOT NULL").fetchone()
         if found is not None and not found[0]:
@@ -211,5 +224,9 @@ def prepare(connection: psycopg.Connection[Any]) -> str:
     version = int(kept.get("schema", 0))
     if version != SCHEMA_VERSION:
         raise ConfigurationError(f"the database has schema version {version}; this steplog supports {SCHEMA_VERSION}")
+    if "moving_from" in kept and not is_moving:
+        raise ConfigurationError(
+            "a database is being moved into this store. Type its steplog db move again, to the end"
+        )
     adapt(connection)
     return str(kept["instance"])

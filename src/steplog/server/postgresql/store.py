@@ -8,6 +8,7 @@ from datetime import datetime
 
 from steplog.records.run_fields import Changes
 from steplog.server.postgresql import ingest
+from steplog.server.postgresql.appender import Appender
 from steplog.server.postgresql.database import Database
 from steplog.server.postgresql.versions import SharedVersions
 from steplog.server.records.batch import Batch, NumberedPoint, SinglePoint
@@ -25,15 +26,17 @@ class PostgresqlStore(SqlStore):
     Attributes:
         instance: the id of the database.
         database: its connections.
+        versions: what it tells other servers of.
     """
 
     def __init__(self, url: str) -> None:
         """Open a database, and make its tables where missing. Raises ConfigurationError."""
         self.database = Database(url)
         self.instance = self.database.instance
-        self._appender = ingest.Appender(self.database.conninfo)
+        self._appender = Appender(self.database.conninfo, self.database.watch)
         self._next_steps = log.NextSteps()
-        super().__init__(self.database, SharedVersions())
+        self.versions = SharedVersions(self.database.conninfo)
+        super().__init__(self.database, self.versions)
 
     def check(self) -> None:
         pass
@@ -41,18 +44,19 @@ class PostgresqlStore(SqlStore):
     def close(self) -> None:
         self._appender.close()
         super().close()
+        self.versions.close()
 
     def _forget_run(self, run_id: int) -> None:
         self._next_steps.forget(run_id)
 
     def delete_project(self, project: ProjectRow) -> Future[None]:
-        return self._versions.changes_runs(project.id, self.database.write(trash.delete_project, project.id))
+        return self._change(project.id, trash.delete_project, project.id)
 
     def discard_run(self, project: ProjectRow, uuid: str, now: bool = False) -> Future[None]:
         def discard(connection: Connection) -> None:
             self._next_steps.forget(trash.discard(connection, project.id, uuid, now))
 
-        return self._versions.changes_runs(project.id, self.database.write(discard))
+        return self._change(project.id, discard)
 
     def reap(self, now: datetime | None = None) -> Future[bool]:
         return self.database.write_lazily(removal.reap, now)
@@ -66,7 +70,8 @@ class PostgresqlStore(SqlStore):
         if batch.changes is None:
             added = self._appender.submit(run.id, batch, generation)
         else:
-            added = self.database.write(ingest.add_batch, run.id, batch, generation)
+            job = self._versions.counted(run.project_id, ingest.add_batch)
+            added = self.database.write_run(run.id, job, run.id, batch, generation)
             self._versions.changes_runs(run.project_id, added)
         return self._versions.changes_points(run.project_id, added)
 
@@ -90,7 +95,8 @@ class PostgresqlStore(SqlStore):
                 self._next_steps.forget(run.id)
                 raise
 
-        added = self.database.write(add)
+        job = add if changes is None else self._versions.counted(run.project_id, add)
+        added = self.database.write_run(run.id, job)
         if changes is not None:
             self._versions.changes_runs(run.project_id, added)
         return self._versions.changes_points(run.project_id, added)

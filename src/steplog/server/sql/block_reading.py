@@ -25,7 +25,7 @@ SELECT first_arrival, length(data), directory FROM blocks WHERE run = :run AND f
 ORDER BY first_arrival
 """
 _DATA = "SELECT data FROM blocks WHERE run = ? AND first_arrival = ?"
-_SEGMENT = "SELECT substr(data, ?, ?) FROM blocks WHERE run = ? AND first_arrival = ?"
+_SEGMENT = "SELECT substr(data, CAST(? AS integer), CAST(? AS integer)) FROM blocks WHERE run = ? AND first_arrival = ?"
 
 
 class _Stored(NamedTuple):

@@ -15,8 +15,11 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol
 
 from steplog.records.cells import Cell
+from steplog.server.sql.dialect import Dialect
 
-__all__ = ["Connection", "Cursor", "Snapshot", "Values", "transaction"]
+__all__ = ["NO_LIMIT", "Connection", "Cursor", "Snapshot", "Values", "transaction"]
+
+NO_LIMIT = 2**63 - 1  # for LIMIT, which SQLite wants before OFFSET
 
 Values = Sequence[Any] | Mapping[str, Any]
 
@@ -57,25 +60,31 @@ class Connection(Protocol):
     def executemany(self, statement: str, values: Iterable[Values], /) -> Cursor:
         """Run a statement with each of these values."""
 
-    def begin(self, *, writes: bool) -> None:
-        """Begin a transaction: a snapshot to read, or one that writes."""
+    def begin(self, *, writes: bool, isolated: bool = True) -> None:
+        """Begin a transaction: a snapshot to read, or one that writes.
 
-    def create_function(
-        self, name: str, narg: int, function: Callable[..., Any] | None, /, *, deterministic: bool = False
-    ) -> None:
-        """Give statements a function of Python's; only SQLite has that."""
+        One that writes may have to be made again where others write what it reads. If it is not ``isolated``, each
+        statement sees what was committed before it, as far as other writers are let in at all.
+        """
+
+    @property
+    def dialect(self) -> Dialect:
+        """What its statements spell in its engine's way."""
 
     def cell(self, value: Cell | None) -> Any:
         """A cell, as a value of a statement."""
+
+    def among(self, values: Sequence[int] | Sequence[str]) -> tuple[str, tuple[Any, ...]]:
+        """A condition that what is before it is one of these, and the values of its question marks."""
 
 
 Snapshot = Callable[[], AbstractContextManager[Connection]]
 
 
 @contextmanager
-def transaction(connection: Connection, *, writes: bool) -> Iterator[None]:
+def transaction(connection: Connection, *, writes: bool, isolated: bool = True) -> Iterator[None]:
     """A transaction that is rolled back where the block raises."""
-    connection.begin(writes=writes)
+    connection.begin(writes=writes, isolated=isolated)
     try:
         yield
         connection.execute("COMMIT")

@@ -38,7 +38,7 @@ from steplog.server.records.curve_query import (
     known_of,
 )
 from steplog.server.records.grid import Axis, Bucket, Curve, width_for
-from steplog.server.sql.chunk_ids import series_bounds
+from steplog.server.sql.chunk_ids import chunk_range, chunk_rows
 from steplog.server.sql.connection import Connection, Snapshot
 from steplog.server.sql.layout import Grid, Layout
 from steplog.server.sql.reading import RunReader, SeriesReader
@@ -57,6 +57,14 @@ _STATE = (
     " FROM runs r JOIN progress p ON p.run = r.id WHERE r.project = ? AND r.uuid = ? AND r.deleted IS NULL"
 )
 _COLUMNS = ("series", *Bucket.__struct_fields__)
+_COUNTS_A_STEP = 64
+_WITH_STEPS = (
+    "WHERE [run = :run AND] id >= :low AND id < :high AND max_step >= :least AND min_step <= :most ORDER BY id"
+)
+_COUNTS = f"SELECT id, count FROM chunks {_WITH_STEPS} LIMIT :step"  # noqa: S608 - constants, here and below
+_POINTS = (
+    f"SELECT {', '.join(Chunk.__struct_fields__[:-1])}, data FROM chunks JOIN points USING ([run, ]id) {_WITH_STEPS}"  # noqa: S608
+)
 
 
 def curves(snapshot: Snapshot, project_id: int, query: CurveQuery) -> CurveAnswer:
@@ -341,20 +349,16 @@ def _shown(bucket: Bucket) -> SeriesBucket:
 def _few(connection: Connection, reader: SeriesReader, points: int, low: int, high: int) -> list[Points] | None:
     """The points with a step in [low, high]; None if they are more than ``points``."""
     found: list[Points] = []
-    steps = max(low, -(2**63)), min(high, 2**63 - 1)
     rest = [part for part in (reader.pending, reader.tail) if part.kinds]
-    total = 0
     if reader.row is not None:
-        query = "SELECT count FROM chunks WHERE id >= ? AND id < ? AND max_step >= ? AND min_step <= ?"
-        for (count,) in connection.execute(query, (*series_bounds(reader.row.id), *steps)):
+        wanted = chunk_range(reader.run_id, reader.row.id)
+        wanted["least"], wanted["most"] = max(low, -(2**63)), min(high, 2**63 - 1)
+        total = 0
+        for _, count in chunk_rows(connection, _COUNTS, wanted, _COUNTS_A_STEP):
             total += count
             if total > points + 2 * POINTS_MAX:
                 return None
-        fields = Chunk.__struct_fields__[:-1]
-        query = f"SELECT {', '.join(fields)}, data FROM chunks JOIN points USING (id)"  # noqa: S608 - constants
-        condition = "WHERE id >= ? AND id < ? AND max_step >= ? AND min_step <= ? ORDER BY id"
-        rows = connection.execute(f"{query} {condition}", (*series_bounds(reader.row.id), *steps))
-        found = [decode(Chunk(*row)) for row in rows]
+        found = [decode(Chunk(*row)) for row in connection.execute(_POINTS, wanted)]
     inside = [_clip(part, low, high) for part in (*found, *rest)]
     return inside if sum(len(part.kinds) for part in inside) <= points else None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
@@ -26,6 +26,9 @@ class Database(Protocol):
 
     def snapshot(self) -> AbstractContextManager[Connection]:
         """A connection whose reads all see the same state."""
+
+    def figures(self) -> Mapping[str, float]:
+        """Of its connections and commits, as ``Store.figures`` has them. Does not block."""
 
     def close(self) -> None:
         """Finish pending writes and close it, once."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from steplog.server.sql import runs
 from steplog.server.sql.connection import Connection
+from steplog.server.sql.run_changes import PUT_FIELD
 from steplog.server.store_types import RunRow
 
 __all__ = ["add", "begin", "counts"]
@@ -26,7 +27,9 @@ FROM generations WHERE run = ? ORDER BY number
 
 def add(connection: Connection, run_id: int, number: int, maker: str | None, began: str | None) -> None:
     """Note a generation; of the first, ``began`` may be unknown until the run has a ``started``."""
-    connection.execute("INSERT INTO generations VALUES (?, ?, ?, ?)", (run_id, number, maker, began))
+    connection.execute(
+        "INSERT INTO generations (run, number, maker, began) VALUES (?, ?, ?, ?)", (run_id, number, maker, began)
+    )
 
 
 def begin(connection: Connection, run_id: int, maker: str, began: str) -> tuple[int, bool]:
@@ -47,7 +50,7 @@ def begin(connection: Connection, run_id: int, maker: str, began: str) -> tuple[
         (number, now, run_id),
     )
     runs.note_seen(connection, run_id, now)
-    connection.execute("INSERT OR REPLACE INTO fields VALUES (?, 'ended', ?, 0, '', 0)", (run_id, number))
+    connection.execute(PUT_FIELD, (run_id, "ended", number, 0, "", 0))
     return number, True
 
 

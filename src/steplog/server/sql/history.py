@@ -13,7 +13,6 @@ series is read back to front in time, and front to back in arrivals::
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -23,7 +22,7 @@ from steplog.records.points import NO_POINTS, Points, concatenate
 from steplog.server.records.chunk import Chunk
 from steplog.server.records.text_search import having
 from steplog.server.sql.block_reading import Blocks
-from steplog.server.sql.chunk_ids import series_bounds
+from steplog.server.sql.chunk_ids import chunk_range
 from steplog.server.sql.connection import Connection, Snapshot
 from steplog.server.sql.reading import CHUNK_COLUMNS, StoredChunk, log_rows, progress, read_chunk, summary_of
 from steplog.server.sql.slices import Slices, between
@@ -33,9 +32,12 @@ from steplog.server.store_types import HistoryQuery, UnknownMetricError
 __all__ = ["Limits", "history"]
 
 _SERIES = "SELECT id, name, next_step FROM series WHERE run = ? AND count > 0"
-_CHUNKS = f"SELECT id, {CHUNK_COLUMNS} FROM chunks WHERE id >= ? AND id < ? AND first_arrival < ?"  # noqa: S608
+_CHUNKS = (
+    f"SELECT id, {CHUNK_COLUMNS} FROM chunks WHERE [run = :run AND] id >= :low AND id < :high"  # noqa: S608 - a constant
+    " AND first_arrival < :end"
+)
 _UNLIMITED = 2**63
-_OF_STEPS = " AND max_step >= ? AND min_step <= ?"
+_OF_STEPS = " AND max_step >= :least AND min_step <= :most"
 
 
 class Limits(NamedTuple):
@@ -45,7 +47,7 @@ class Limits(NamedTuple):
     pending_points: int = 256 * 1024  # of a group of series
     slice_points: int = 64 * 1024
     slice_text_bytes: int = 4 * 1024 * 1024
-    slice_chunks: int = 256
+    slice_chunks: int = 64
 
 
 def history(snapshot: Snapshot, run_id: int, query: HistoryQuery, limits: Limits | None = None) -> History:
@@ -196,9 +198,8 @@ class _Reader:
         A chunk of which all is skipped is not read.
         """
         self._to_skip[name] = skip + self._to_skip.get(name, self._query.skip)
-        low, high = series_bounds(series_id)
-        low = max(low, first_chunk)
-        statement, bounds = self._statement(end)
+        statement, wanted = self._statement(series_id, end)
+        wanted["low"] = max(wanted["low"], first_chunk)
         is_more = True
         while is_more:
             found: list[Points] = []
@@ -207,53 +208,49 @@ class _Reader:
             is_more = False
             with self._snapshot() as connection:
                 progress(connection, self._run_id)
-                rows = connection.execute(
-                    f"{statement} ORDER BY id LIMIT ?", (low, high, *bounds, self._limits.slice_chunks)
-                )
-                with closing(rows):
-                    for number, (chunk_id, *summary) in enumerate(rows, 1):
-                        chunk = StoredChunk(chunk_id, summary_of(summary))
-                        low = chunk_id + 1
-                        is_more = number == self._limits.slice_chunks
-                        if self._skips_all(name, chunk, end):
-                            continue
-                        read, text_bytes = self._read(connection, chunk, end)
-                        points = self._skipped(name, read)
-                        found.append(points)
-                        points_left -= len(points.kinds)
-                        text_left -= text_bytes
-                        is_more = is_more or points_left <= 0 or text_left <= 0
-                        if is_more:
-                            break
+                rows = connection.execute(f"{statement} ORDER BY id LIMIT :limit", wanted).fetchall()
+                for number, (chunk_id, *summary) in enumerate(rows, 1):
+                    chunk = StoredChunk(chunk_id, summary_of(summary))
+                    wanted["low"] = chunk_id + 1
+                    is_more = number == self._limits.slice_chunks
+                    if self._skips_all(name, chunk, end):
+                        continue
+                    read, text_bytes = self._read(connection, chunk, end)
+                    points = self._skipped(name, read)
+                    found.append(points)
+                    points_left -= len(points.kinds)
+                    text_left -= text_bytes
+                    is_more = is_more or points_left <= 0 or text_left <= 0
+                    if is_more:
+                        break
             yield from found
 
     def _find_last(self, series_id: int, end: int, wanted: int) -> tuple[int, int]:
         """The chunk in which the last ``wanted`` points that match begin, and how many of it come before them."""
-        low, high = series_bounds(series_id)
-        statement, bounds = self._statement(end)
+        statement, sought = self._statement(series_id, end)
         is_more = True
         while is_more:
             is_more = False
             with self._snapshot() as connection:
                 progress(connection, self._run_id)
-                rows = connection.execute(
-                    f"{statement} ORDER BY id DESC LIMIT ?", (low, high, *bounds, self._limits.slice_chunks)
-                )
-                with closing(rows):
-                    for number, (chunk_id, *summary) in enumerate(rows, 1):
-                        chunk = StoredChunk(chunk_id, summary_of(summary))
-                        is_whole = self._is_whole(chunk.summary, end)
-                        wanted -= chunk.summary.count if is_whole else len(self._read(connection, chunk, end)[0].kinds)
-                        if wanted <= 0:
-                            return chunk_id, -wanted
-                        high, is_more = chunk_id, number == self._limits.slice_chunks
-        return low, 0
+                rows = connection.execute(f"{statement} ORDER BY id DESC LIMIT :limit", sought).fetchall()
+                for number, (chunk_id, *summary) in enumerate(rows, 1):
+                    chunk = StoredChunk(chunk_id, summary_of(summary))
+                    is_whole = self._is_whole(chunk.summary, end)
+                    wanted -= chunk.summary.count if is_whole else len(self._read(connection, chunk, end)[0].kinds)
+                    if wanted <= 0:
+                        return chunk_id, -wanted
+                    sought["high"], is_more = chunk_id, number == self._limits.slice_chunks
+        return sought["low"], 0
 
-    def _statement(self, end: int) -> tuple[str, tuple[int, ...]]:
+    def _statement(self, series_id: int, end: int) -> tuple[str, dict[str, int]]:
+        """Asks for the chunks of a series that matter, with arrivals below ``end``; with its values."""
         query = self._query
+        values = chunk_range(self._run_id, series_id) | {"end": end, "limit": self._limits.slice_chunks}
         if query.low is None and query.high is None:
-            return _CHUNKS, (end,)
-        return _CHUNKS + _OF_STEPS, (end, *_bounds(query.low, query.high))
+            return _CHUNKS, values
+        least, most = _bounds(query.low, query.high)
+        return _CHUNKS + _OF_STEPS, values | {"least": least, "most": most}
 
     def _is_whole(self, summary: Chunk, end: int) -> bool:
         """Whether all its points match, with arrivals below ``end``."""
@@ -294,7 +291,7 @@ class _Reader:
 
     def _read(self, connection: Connection, chunk: StoredChunk, end: int) -> tuple[Points, int]:
         """Its points that match, and how much text was read for them."""
-        points = between(read_chunk(connection, chunk), 0, end)
+        points = between(read_chunk(connection, self._run_id, chunk), 0, end)
         matching = points if self._matches_all(chunk.summary) else _matching(points, self._query)
         return matching, len(points.payloads)
 

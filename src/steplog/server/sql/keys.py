@@ -167,7 +167,7 @@ def put_page_token(connection: Connection, token: PageToken, present: PageToken 
     if found is not None and found != present:
         return found
     connection.executemany(
-        "INSERT INTO about VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        "INSERT INTO about (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
         [("page_token", token.token), ("page_token_made", token.made)],
     )
     return token

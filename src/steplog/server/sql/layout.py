@@ -24,7 +24,7 @@ from steplog.server.records.chunk import Chunk, decode
 from steplog.server.records.grid import Axis, Curve
 from steplog.server.records.summary import Entries, coarser
 from steplog.server.records.summary import decode as decode_rows
-from steplog.server.sql.chunk_ids import SERIES_SHIFT, series_bounds
+from steplog.server.sql.chunk_ids import NUMBER_END, chunk_range, chunk_rows
 from steplog.server.sql.connection import Connection
 from steplog.server.sql.reading import SeriesReader
 from steplog.server.sql.summaries import HEADER, Header
@@ -33,16 +33,24 @@ __all__ = ["Grid", "Layout"]
 
 _POINTS_A_BUCKET = 64
 _COARSE_ENTRIES = 16
+_CHUNKS_A_STEP = 64  # read at a time, of up to 256 KiB each
 _SUMMARY = Chunk.__struct_fields__[:-1]
-_TOP = "SELECT max(level) FROM summaries WHERE series = ?"
-_ROWS = f"SELECT {HEADER} FROM summaries WHERE series = ? AND level = ? AND number >= ? AND number < ?"  # noqa: S608
-_DATA = "SELECT data FROM summaries WHERE series = ? AND level = ? AND number >= ? AND number < ? ORDER BY number"
-_CHUNKS = f"SELECT id, {', '.join(_SUMMARY)} FROM chunks WHERE id >= ? AND id < ?"  # noqa: S608
-_POINTS = (
-    f"SELECT {', '.join('c.' + name for name in _SUMMARY)}, data FROM chunks c JOIN points USING (id)"  # noqa: S608
-    " WHERE c.id >= ? AND c.id < ? AND c.max_step >= ? AND c.min_step <= ? ORDER BY c.id"
+_TOP = "SELECT max(level) FROM summaries WHERE [run = :run AND] series = :series"
+_OF_LEVEL = (
+    "FROM summaries WHERE [run = :run AND] series = :series AND level = :level AND number >= :first AND number < :end"
+    " ORDER BY number"
 )
-_NUMBER_END = 1 << SERIES_SHIFT
+_ROWS = f"SELECT {HEADER} {_OF_LEVEL}"
+_DATA = f"SELECT data {_OF_LEVEL}"
+_OF_SERIES = "[run = :run AND] id >= :low AND id < :high"
+_CHUNKS = f"SELECT id, {', '.join(_SUMMARY)} FROM chunks WHERE {_OF_SERIES} ORDER BY id"  # noqa: S608
+_LAST_ARRIVAL = f"SELECT last_arrival FROM chunks WHERE {_OF_SERIES} ORDER BY id DESC LIMIT 1"  # noqa: S608
+_WITH_STEPS = f"{_OF_SERIES} AND max_step >= :least AND min_step <= :most"
+_COUNT = f"SELECT sum(count) FROM chunks WHERE {_WITH_STEPS}"  # noqa: S608
+_POINTS = (
+    f"SELECT id, {', '.join(_SUMMARY)}, data FROM chunks JOIN points USING ([run, ]id)"  # noqa: S608
+    f" WHERE {_WITH_STEPS} ORDER BY id LIMIT :step"
+)
 _INTEGER_MIN, _INTEGER_MAX = -(2**63), 2**63 - 1
 
 
@@ -80,6 +88,7 @@ class Layout:
     def __init__(self, connection: Connection, reader: SeriesReader) -> None:
         """Of a series, in the snapshot of its reader."""
         self.connection = connection
+        self.run = reader.run_id
         self.series = 0 if reader.row is None else reader.row.id
         self._rest = [part for part in (reader.pending, reader.tail) if part.kinds]
         self.roots: list[Header] = []
@@ -89,13 +98,13 @@ class Layout:
 
     def _read(self, last_time: int | None) -> None:
         execute, end = self.connection.execute, 0
-        for level in range(execute(_TOP, (self.series,)).fetchone()[0] or 0, 0, -1):
-            found = [Header(*row) for row in execute(f"{_ROWS} ORDER BY number", self.key(level, end))]
+        for level in range(execute(_TOP, {"run": self.run, "series": self.series}).fetchone()[0] or 0, 0, -1):
+            found = [Header(*row) for row in execute(_ROWS, self.key(level, end))]
             if found:
                 self.roots += found
                 end = found[-1].end
-        rows = execute(f"{_CHUNKS} ORDER BY id", series_bounds(self.series, end)).fetchall()
-        chunks = [(chunk_id & _NUMBER_END - 1, Chunk(*(*summary, b""))) for chunk_id, *summary in rows]
+        rows = execute(_CHUNKS, self.chunks(end)).fetchall()
+        chunks = [(chunk_id & NUMBER_END - 1, Chunk(*(*summary, b""))) for chunk_id, *summary in rows]
         if not chunks:
             return
         later = [chunk.first_time for _, chunk in chunks[1:]]
@@ -104,8 +113,9 @@ class Layout:
 
     def _last_time(self, chunk_id: int) -> int:
         """Of a chunk, for a series that an older version has stored."""
-        rows = self.connection.execute(_POINTS, (chunk_id, chunk_id + 1, _INTEGER_MIN, _INTEGER_MAX))
-        return max(decode(Chunk(*rows.fetchone())).times)
+        number = chunk_id & NUMBER_END - 1
+        (points,) = self._points(_Piece(0, number, number + 1), Axis(is_time=True), 0, 0)
+        return max(points.times)
 
     def extent(self, axis: Axis) -> tuple[int, int] | None:
         """The lowest and highest place on the axis of what is in chunks."""
@@ -151,13 +161,16 @@ class Layout:
 
     def last_arrival(self) -> int:
         """Of the last point in a chunk; -1 without one."""
-        query = "SELECT last_arrival FROM chunks WHERE id >= ? AND id < ? ORDER BY id DESC LIMIT 1"
-        row = self.connection.execute(query, series_bounds(self.series)).fetchone()
+        row = self.connection.execute(_LAST_ARRIVAL, self.chunks()).fetchone()
         return row[0] if row else -1
 
-    def key(self, level: int, first: int, end: int = _NUMBER_END) -> tuple[int, int, int, int]:
+    def key(self, level: int, first: int, end: int = NUMBER_END) -> dict[str, int]:
         """Of the rows of a level from one number to before another."""
-        return self.series, level, first, end
+        return {"run": self.run, "series": self.series, "level": level, "first": first, "end": end}
+
+    def chunks(self, first: int = 0, end: int = NUMBER_END) -> dict[str, int]:
+        """Of the chunks from one number to before another."""
+        return chunk_range(self.run, self.series, first, end)
 
     def ends(self, header: Header, axis: Axis) -> tuple[int, int]:
         """Where a row is on the axis."""
@@ -166,9 +179,10 @@ class Layout:
         return header.min_step, header.max_step
 
     def _points(self, piece: _Piece, axis: Axis, low: int, high: int) -> Iterator[Points]:
-        first = self.series << SERIES_SHIFT
-        steps = (_INTEGER_MIN, _INTEGER_MAX) if axis.is_time else (max(low, _INTEGER_MIN), min(high, _INTEGER_MAX))
-        for row in self.connection.execute(_POINTS, (first | piece.first, first + piece.end, *steps)):
+        wanted = self.chunks(piece.first, piece.end)
+        wanted["least"] = _INTEGER_MIN if axis.is_time else max(low, _INTEGER_MIN)
+        wanted["most"] = _INTEGER_MAX if axis.is_time else min(high, _INTEGER_MAX)
+        for _, *row in chunk_rows(self.connection, _POINTS, wanted, _CHUNKS_A_STEP):
             yield decode(Chunk(*row))
 
     def _bare_entries(self, piece: _Piece) -> Entries:
@@ -218,7 +232,7 @@ class _Plan:
             self._take((low, high), _Piece(header.level, header.number, header.end))
         elif header.level > 1:
             key = layout.key(header.level - 1, header.number, header.end)
-            for row in layout.connection.execute(f"{_ROWS} ORDER BY number", key).fetchall():
+            for row in layout.connection.execute(_ROWS, key).fetchall():
                 self._add(Header(*row))
         else:
             self._left -= self._points_of(header)
@@ -239,11 +253,9 @@ class _Plan:
         """How many points of a row are in chunks that reach into the grid."""
         if self._grid.axis.is_time or (header.min_step >= self._grid.low and header.max_step <= self._grid.high):
             return header.points
-        first = self._layout.series << SERIES_SHIFT
-        query = "SELECT sum(count) FROM chunks WHERE id >= ? AND id < ? AND max_step >= ? AND min_step <= ?"
-        steps = max(self._grid.low, _INTEGER_MIN), min(self._grid.high, _INTEGER_MAX)
-        row = self._layout.connection.execute(query, (first | header.number, first + header.end, *steps))
-        return int(row.fetchone()[0] or 0)
+        wanted = self._layout.chunks(header.number, header.end)
+        wanted["least"], wanted["most"] = max(self._grid.low, _INTEGER_MIN), min(self._grid.high, _INTEGER_MAX)
+        return int(self._layout.connection.execute(_COUNT, wanted).fetchone()[0] or 0)
 
 
 def _chunk_ends(chunk: Chunk, until: int, axis: Axis) -> tuple[int, int]:

@@ -16,13 +16,19 @@ from steplog.server.records.batch import Batch
 from steplog.server.sql.connection import Connection
 from steplog.server.sql.reading import log_rows
 
-__all__ = ["NextSteps", "append"]
+__all__ = ["NextSteps", "append", "waiting_bytes"]
 
 _NAMES_CACHED_MAX = 100_000
 _BEHIND_MAX = 4096  # points
 _INSERT = "INSERT INTO log (run, first_arrival, records, bytes, names, body) VALUES (?, ?, ?, ?, ?, ?)"
 _PROGRESS = "SELECT packed, arrivals FROM progress WHERE run = ?"
 _NEXT_STEP = "SELECT next_step FROM series WHERE run = ? AND name = ?"
+
+
+def waiting_bytes(connection: Connection) -> int:
+    """How much of all runs is not packed."""
+    query = "SELECT CAST(coalesce(sum(log_bytes), 0) AS bigint) FROM progress"
+    return int(connection.execute(query).fetchone()[0])
 
 
 def append(connection: Connection, run_id: int, first_arrival: int, batch: Batch) -> None:

@@ -3,7 +3,8 @@
 1. A pass reads log rows until it has ``ENOUGH_BYTES`` and ``POINTS_A_NAME``, at most ``PASS_BYTES``, and encodes their
    points outside a transaction. One transaction, which holds up commits for some ms, then deletes exactly these rows
    and stores what was made of them, if nobody else has packed the run meanwhile. So any number of packers may work at
-   once, and a kill leaves nothing half done.
+   once, and a kill leaves nothing half done. Of two with one run the second waits until the first has committed what
+   it has deleted, and stores nothing. Rows that others want are locked last: the run's progress, then its project.
 2. The points of a series go to chunks once ``CHUNK_POINTS`` of them are in none, or ``_TEXT_BYTES`` of texts are; until
    then to blocks. Its entries in blocks below ``series.chunked`` are dead from then on.
 3. A pass moves ``_CHUNKED_POINTS`` points to chunks, or one series, however many are due.
@@ -19,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from operator import attrgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from steplog.errors import FormatError
 from steplog.journal import slot
@@ -32,7 +33,7 @@ from steplog.server.records.log_row import decode_row, join_rows
 from steplog.server.records.summary import Entries, summarize
 from steplog.server.records.totals import Totals
 from steplog.server.sql.block_reading import read_entries
-from steplog.server.sql.chunk_ids import series_bounds
+from steplog.server.sql.chunk_ids import NUMBER_END, chunk_range
 from steplog.server.sql.connection import Connection, transaction
 from steplog.server.sql.runs import IS_THERE
 from steplog.server.sql.summaries import Addition
@@ -51,23 +52,38 @@ _FULL_BYTES = 1024 * 1024
 _CHUNKED_POINTS = 512 * 1024
 _TEXT_BYTES = 256 * 1024
 
+_ROWS_MAX = 16 * 1024  # of the log, in a pass
+
 _STATE = f"SELECT packed, arrivals, status FROM progress JOIN runs ON id = run WHERE run = ? AND {IS_THERE}"  # noqa: S608
-_ROWS = "SELECT id, first_arrival, records, bytes, names, body FROM log WHERE run = ? ORDER BY first_arrival, id"
+_SIZES = (  # an older version has stored rows without a record
+    "SELECT first_arrival, records, bytes, names FROM log WHERE run = ? AND records > 0 ORDER BY first_arrival LIMIT ?"
+)
+_ROWS = (
+    "SELECT first_arrival, records, bytes, names, body FROM log"
+    " WHERE run = ? AND first_arrival >= ? AND first_arrival < ? AND records > 0 ORDER BY first_arrival"
+)
+_DELETE_ROWS = "DELETE FROM log WHERE run = ? AND first_arrival >= ? AND first_arrival < ?"
 _BLOCKS = (
     "SELECT first_arrival, level, records, length(data), directory FROM blocks WHERE run = ? ORDER BY first_arrival"
 )
 _SUMMARY = Chunk.__struct_fields__[:-1]  # all but the data
 _summary_of = attrgetter(*_SUMMARY)
 _COLUMNS = (*(column.name for column in fields(Totals)), "chunked", "pending", "id")
-_columns_of = attrgetter(*_COLUMNS)
 _SERIES = f"SELECT name, {', '.join(_COLUMNS)} FROM series WHERE run = ?"  # noqa: S608 - constants, here and below
 _ADD_SERIES = f"INSERT INTO series ({', '.join(_COLUMNS)}, run, name) VALUES (?, ?{', ?' * len(_COLUMNS)})"  # noqa: S608
-_SET_SERIES = f"UPDATE series SET {' = ?, '.join(_COLUMNS[:-1])} = ? WHERE id = ?"  # noqa: S608
-_ADD_CHUNK = f"INSERT INTO chunks (id, {', '.join(_SUMMARY)}) VALUES (?{', ?' * len(_SUMMARY)})"  # noqa: S608
+_SET_SERIES = f"UPDATE series SET {' = ?, '.join(_COLUMNS[:-1])} = ? WHERE id = ? AND run = ?"  # noqa: S608
+_SERIES_BEFORE = "SELECT max(id) FROM series [WHERE run = :run]"
+_NEWEST_CHUNK = "SELECT max(id) FROM chunks WHERE [run = :run AND] id >= :low AND id < :high"
+_ADD_CHUNK = f"INSERT INTO chunks ([run, ]id, {', '.join(_SUMMARY)}) VALUES ([:run, ]:id, :{', :'.join(_SUMMARY)})"  # noqa: S608
+_ADD_POINTS = "INSERT INTO points ([run, ]id, data) VALUES ([:run, ]:id, :data)"
 _ADD_BLOCK = "INSERT INTO blocks (run, level, first_arrival, records, directory, data) VALUES (?, ?, ?, ?, ?, ?)"
 _ADD_SEALED = "INSERT INTO sealed (run, first_arrival, records, error, body) VALUES (?, ?, ?, ?, ?)"
 _COUNT_PACK = "UPDATE projects SET packs = packs + 1 WHERE id = (SELECT project FROM runs WHERE id = ?)"
-_SET_PROGRESS = "UPDATE progress SET packed = ?, log_bytes = max(0, log_bytes - ?), sealed = sealed + ? WHERE run = ?"
+_SET_PROGRESS = (
+    "UPDATE progress SET packed = :end, sealed = sealed + :sealed,"
+    " log_bytes = CASE WHEN arrivals > :end AND log_bytes > :bytes THEN log_bytes - :bytes ELSE 0 END"
+    " WHERE run = :run AND packed = :packed"
+)
 
 
 class _ConflictError(Exception):
@@ -94,7 +110,7 @@ def pack_run(
         return False
     check()
     try:
-        with transaction(connection, writes=True):
+        with transaction(connection, writes=True, isolated=False):
             check()
             plan.store(connection)
     except _ConflictError:
@@ -129,7 +145,6 @@ def _plan(connection: Connection, run_id: int) -> _Plan | None:
 class _Row(NamedTuple):
     """A row of the log."""
 
-    id: int
     first_arrival: int
     records: int
     size_bytes: int
@@ -194,7 +209,7 @@ class _Plan:
             if not rows:
                 return None
             series = {name: _Series(*values) for name, *values in connection.execute(_SERIES, (run_id,))}
-            before = _series_before(connection)
+            before = _series_before(connection, run_id)
         packed, arrivals, status = found
         is_partial = rows[-1].first_arrival + rows[-1].records < arrivals
         return cls(run_id, packed, status != "RUNNING" and not is_partial, is_partial, rows, series, before)
@@ -249,9 +264,9 @@ class _Plan:
             made = [_encoded(part) for part in pieces(_joined(each))]
             for chunk, _ in made:
                 series.cover(chunk.low, chunk.high)
-            key = _next_chunk(reading.connection, series_id)
-            number = key - series_bounds(series_id)[0]
-            added = Addition(reading.connection, series_id, number, [entries for _, entries in made])
+            key = _next_chunk(reading.connection, self.run_id, series_id)
+            entries = [entries for _, entries in made]
+            added = Addition(reading.connection, self.run_id, series_id, key & NUMBER_END - 1, entries)
             self.chunks.append((key, [chunk for chunk, _ in made], added))
             series.chunked, series.pending = self.end, 0
 
@@ -285,34 +300,48 @@ class _Plan:
         found = connection.execute(_STATE, (self.run_id,)).fetchone()
         if found is None or found[0] != self.packed:
             raise _ConflictError
-        _delete(connection, "DELETE FROM log WHERE id = ?", [(row.id,) for row in self.rows])
-        connection.execute(_COUNT_PACK, (self.run_id,))
-        size_bytes = sum(row.size_bytes for row in self.rows)
+        if connection.execute(_DELETE_ROWS, (self.run_id, self.packed, self.end)).rowcount < len(self.rows):
+            raise _ConflictError
         if self.error is not None:
             row = self.rows[0]
             connection.execute(_ADD_SEALED, (self.run_id, row.first_arrival, row.records, self.error, row.body))
-            connection.execute(_SET_PROGRESS, (self.end, size_bytes, row.records, self.run_id))
-            return
-        connection.execute(_SET_PROGRESS, (self.end, size_bytes, 0, self.run_id))
+        else:
+            self._store_points(connection)
+        done = {
+            "run": self.run_id,
+            "packed": self.packed,
+            "end": self.end,
+            "bytes": sum(row.size_bytes for row in self.rows),
+            "sealed": 0 if self.error is None else self.rows[0].records,
+        }
+        if connection.execute(_SET_PROGRESS, done).rowcount != 1:
+            raise _ConflictError
+        connection.execute(_COUNT_PACK, (self.run_id,))
+
+    def _store_points(self, connection: Connection) -> None:
         self._store_series(connection)
-        gone = [(self.run_id, first_arrival) for first_arrival in self.gone]
-        _delete(connection, "DELETE FROM blocks WHERE run = ? AND first_arrival = ?", gone)
+        if self.gone:
+            statement = "DELETE FROM blocks WHERE run = ? AND first_arrival = ?"
+            gone = [(self.run_id, first_arrival) for first_arrival in self.gone]
+            if connection.executemany(statement, gone).rowcount != len(gone):
+                raise _ConflictError
         if self.block is not None:
             connection.execute(_ADD_BLOCK, (self.run_id, self.block[0], *self.block[1]))
         for key, chunks, added in self.chunks:
-            _add_chunks(connection, key, chunks)
+            _add_chunks(connection, self.run_id, key, chunks)
             if not added.store(connection):
                 raise _ConflictError
 
     def _store_series(self, connection: Connection) -> None:
-        known = [_columns_of(series) for _, series in self.changed if series.id <= self.series_before]
-        added = [
-            (*_columns_of(series), self.run_id, name) for name, series in self.changed if series.id > self.series_before
-        ]
-        if added and _series_before(connection) != self.series_before:
+        changed = [(name, series, _values(connection, series)) for name, series in self.changed]
+        added = [(*values, self.run_id, name) for name, series, values in changed if series.id > self.series_before]
+        if added and _series_before(connection, self.run_id) != self.series_before:
             raise _ConflictError
-        connection.executemany(_ADD_SERIES, added)
-        connection.executemany(_SET_SERIES, known)
+        if added:
+            connection.executemany(_ADD_SERIES, added)
+        known = [(*values, self.run_id) for _, series, values in changed if series.id <= self.series_before]
+        if known:
+            connection.executemany(_SET_SERIES, known)
         put_lasts(connection, self.run_id, self.changed)
 
 
@@ -337,18 +366,18 @@ class _Reading(NamedTuple):
 
 def _read_rows(connection: Connection, run_id: int, rows_max: int) -> list[_Row]:
     """The log rows of a pass."""
-    rows: list[_Row] = []
-    size_bytes = records = names = 0
-    for row in map(_Row._make, connection.execute(_ROWS, (run_id,))):
-        size_bytes += row.size_bytes
-        if len(rows) == rows_max or (rows and size_bytes > PASS_BYTES):
+    first = end = size_bytes = records = names_max = 0
+    sizes = connection.execute(_SIZES, (run_id, min(rows_max, _ROWS_MAX)))
+    for row_first, row_records, row_bytes, names in sizes.fetchall():
+        size_bytes += row_bytes
+        if records and size_bytes > PASS_BYTES:
             break
-        rows.append(row)
-        records += row.records
-        names = max(names, row.names)
-        if size_bytes >= ENOUGH_BYTES and records >= POINTS_A_NAME * names:
+        first, end = first if records else row_first, row_first + row_records
+        records += row_records
+        names_max = max(names_max, names)
+        if size_bytes >= ENOUGH_BYTES and records >= POINTS_A_NAME * names_max:
             break
-    return rows
+    return list(map(_Row._make, connection.execute(_ROWS, (run_id, first, end)))) if records else []
 
 
 def _stored_blocks(connection: Connection, run_id: int) -> list[_StoredBlock]:
@@ -430,26 +459,37 @@ def _joined(parts: Sequence[Points]) -> Points:
     return concatenate(parts) if len(parts) > 1 else parts[0]
 
 
-def _series_before(connection: Connection) -> int:
-    """The largest id that a series has had."""
-    found = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'series'").fetchone()
-    return int(found[0]) if found else 0
+def _series_before(connection: Connection, run_id: int) -> int:
+    """The largest id that a series has, of this run or of any: below those of the next ones."""
+    (largest,) = connection.execute(_SERIES_BEFORE, {"run": run_id}).fetchone()
+    return largest or 0
 
 
-def _next_chunk(connection: Connection, series_id: int) -> int:
+def _next_chunk(connection: Connection, run_id: int, series_id: int) -> int:
     """The key of a series' next chunk."""
-    bounds = series_bounds(series_id)
-    (newest,) = connection.execute("SELECT max(id) FROM chunks WHERE id >= ? AND id < ?", bounds).fetchone()
-    return bounds[0] if newest is None else int(newest) + 1
+    bounds = chunk_range(run_id, series_id)
+    (newest,) = connection.execute(_NEWEST_CHUNK, bounds).fetchone()
+    return bounds["low"] if newest is None else int(newest) + 1
 
 
-def _add_chunks(connection: Connection, first: int, chunks: Sequence[Chunk]) -> None:
+def _add_chunks(connection: Connection, run_id: int, first: int, chunks: Sequence[Chunk]) -> None:
     """Add chunks to the end of a series."""
-    connection.executemany(_ADD_CHUNK, [(first + at, *_summary_of(chunk)) for at, chunk in enumerate(chunks)])
-    connection.executemany("INSERT INTO points VALUES (?, ?)", [(first + at, c.data) for at, c in enumerate(chunks)])
+    rows = [
+        {"run": run_id, "id": first + at, **dict(zip(_SUMMARY, _summary_of(chunk), strict=True))}
+        for at, chunk in enumerate(chunks)
+    ]
+    for row in rows:
+        for column in ("low", "high", "last"):
+            row[column] = connection.cell(row[column])
+    connection.executemany(_ADD_CHUNK, rows)
+    data = [{"run": run_id, "id": first + at, "data": chunk.data} for at, chunk in enumerate(chunks)]
+    connection.executemany(_ADD_POINTS, data)
 
 
-def _delete(connection: Connection, statement: str, keys: Collection[tuple[int, ...]]) -> None:
-    """Delete these rows. Raises _ConflictError if one is gone."""
-    if keys and connection.executemany(statement, keys).rowcount != len(keys):
-        raise _ConflictError
+def _values(connection: Connection, series: _Series) -> tuple[Any, ...]:
+    """A series' ``_COLUMNS``."""
+    cell = connection.cell
+    return (
+        series.count, series.next_step, series.first_step, series.last_step, series.max_step, cell(series.low),
+        cell(series.high), cell(series.last), series.last_time, series.chunked, series.pending, series.id,
+    )  # fmt: skip

@@ -9,7 +9,7 @@ A log row that cannot be decoded is left out, as the packer will leave it out: t
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -25,7 +25,7 @@ from steplog.records.points import NO_POINTS, Number, Points, concatenate, numbe
 from steplog.server.records.chunk import Chunk, decode
 from steplog.server.records.log_row import decode_row, join_rows
 from steplog.server.sql.block_reading import Blocks
-from steplog.server.sql.chunk_ids import series_bounds
+from steplog.server.sql.chunk_ids import chunk_range
 from steplog.server.sql.connection import Connection
 from steplog.server.sql.runs import IS_THERE
 from steplog.server.store_types import MissingError, SeriesSummary
@@ -46,19 +46,25 @@ __all__ = [
     "summary_of",
 ]
 
-CHUNK_COLUMNS = ", ".join(Chunk.__struct_fields__[:-1])  # all but the data
 _LOG_ROWS = """
-SELECT first_arrival, records, body FROM log WHERE run = :run AND records > 0 AND first_arrival < :end AND
-    first_arrival >= coalesce(
-        (SELECT max(first_arrival) FROM log WHERE run = :run AND records > 0 AND first_arrival <= :first), :first)
-ORDER BY first_arrival
+SELECT first_arrival, records, body FROM log
+WHERE run = :run AND records > 0 AND first_arrival < :end AND first_arrival >= {} ORDER BY first_arrival LIMIT :limit
 """
+_LOG_ROWS_FROM = _LOG_ROWS.format(":first")
+_LOG_ROWS_WITH = _LOG_ROWS.format(
+    "coalesce("
+    "(SELECT max(first_arrival) FROM log WHERE run = :run AND records > 0 AND first_arrival <= :first), :first)"
+)
 _SERIES = (
     "SELECT name, id, count, next_step, first_step, last_step, max_step, low, high, last_time, last, chunked, pending"
     " FROM series WHERE run = ?"
 )
 _ARRIVALS_END = 2**63 - 1
 _WINDOW_POINTS = 256 * 1024
+_LOG_ROWS_FIRST = 32  # read at a time, and then as many as have some
+_LOG_STEP_BYTES = 2 * 1024 * 1024
+CHUNK_COLUMNS = ", ".join(Chunk.__struct_fields__[:-1])  # all but the data
+_OF_SERIES = f"SELECT id, {CHUNK_COLUMNS} FROM chunks WHERE [run = :run AND] id >= :low AND id < :high"  # noqa: S608
 _JOINED_BYTES = 128 * 1024
 
 
@@ -125,6 +131,7 @@ class SeriesReader:
     """One series of a run, as of the snapshot of its ``RunReader``.
 
     Attributes:
+        run_id: the run's number.
         name: of the metric.
         row: what is packed of it; None if all of it is in the log.
         tail: the points in the log, with the steps that they will have when they are packed.
@@ -133,12 +140,14 @@ class SeriesReader:
     def __init__(
         self,
         connection: Connection,
+        run_id: int,
         name: str,
         row: SeriesRow | None,
         tail: Points,
         pending: Callable[[SeriesRow], Points],
     ) -> None:
         self._connection = connection
+        self.run_id = run_id
         self.name = name
         self.row = row
         self.tail = tail
@@ -155,13 +164,12 @@ class SeriesReader:
         """Its chunks; ``read`` gives their points."""
         if self.row is None:
             return []
-        query = f"SELECT id, {CHUNK_COLUMNS} FROM chunks WHERE id >= ? AND id < ? ORDER BY id"  # noqa: S608 - a constant
-        rows = self._connection.execute(query, series_bounds(self.row.id))
+        rows = self._connection.execute(f"{_OF_SERIES} ORDER BY id", chunk_range(self.run_id, self.row.id))
         return [StoredChunk(chunk_id, summary_of(summary)) for chunk_id, *summary in rows]
 
     def read(self, chunk: StoredChunk, *, values_only: bool = False) -> Points:
         """The points of a chunk; ``values_only`` leaves out times and arrivals."""
-        return read_chunk(self._connection, chunk, values_only=values_only)
+        return read_chunk(self._connection, self.run_id, chunk, values_only=values_only)
 
     @cached_property
     def pending(self) -> Points:
@@ -184,8 +192,8 @@ class SeriesReader:
         return msgspec.Raw(kept.encode()) if isinstance(kept, str) else kept
 
     def _last_chunk(self, row: SeriesRow) -> StoredChunk:
-        query = f"SELECT id, {CHUNK_COLUMNS} FROM chunks WHERE id >= ? AND id < ? ORDER BY id DESC LIMIT 1"  # noqa: S608
-        chunk_id, *summary = self._connection.execute(query, series_bounds(row.id)).fetchone()
+        query = f"{_OF_SERIES} ORDER BY id DESC LIMIT 1"
+        chunk_id, *summary = self._connection.execute(query, chunk_range(self.run_id, row.id)).fetchone()
         return StoredChunk(chunk_id, summary_of(summary))
 
 
@@ -223,7 +231,7 @@ class RunReader:
                 numbered = Points(points.kinds, points.words, steps, points.times, points.arrivals, points.payloads)
                 found[name] = found[name][0].with_points(numbered), _last_of(numbered)
         for name, row in self._rows.items():
-            series = SeriesReader(self._connection, name, row, NO_POINTS, self._pending_of)
+            series = SeriesReader(self._connection, self._run_id, name, row, NO_POINTS, self._pending_of)
             yield name, *(found.pop(name, None) or (row.totals, series.last))
         for name, (totals, last) in found.items():
             yield name, totals, last
@@ -247,7 +255,7 @@ class RunReader:
         row, tail = self._rows.get(name), self._tail.get(name, NO_POINTS)
         if row is None and not tail.kinds:
             return None
-        return SeriesReader(self._connection, name, row, tail, self._pending_of)
+        return SeriesReader(self._connection, self._run_id, name, row, tail, self._pending_of)
 
     def all_series(self) -> list[SeriesReader]:
         """All series, or those of ``names``, in order of first arrival."""
@@ -288,7 +296,7 @@ class RunReader:
 @contextmanager
 def snapshot_of(connection: Connection) -> Iterator[Connection]:
     """A transaction whose reads all see the same state."""
-    connection.execute("BEGIN")
+    connection.begin(writes=False)
     try:
         yield connection
     finally:
@@ -312,7 +320,9 @@ def arrivals(connection: Connection, run_id: int) -> int:
 
 def log_rows(connection: Connection, run_id: int, first: int, end: int = _ARRIVALS_END) -> Iterator[tuple[int, Range]]:
     """The log rows with arrivals in ``[first, end)``, each with its first arrival, in order."""
-    with closing(connection.execute(_LOG_ROWS, {"run": run_id, "first": first, "end": end})) as rows:
+    statement, limit = _LOG_ROWS_WITH, _LOG_ROWS_FIRST
+    while True:
+        rows = connection.execute(statement, {"run": run_id, "first": first, "end": end, "limit": limit}).fetchall()
         for first_arrival, count, body in rows:
             try:
                 records = decode_row(body)
@@ -320,6 +330,10 @@ def log_rows(connection: Connection, run_id: int, first: int, end: int = _ARRIVA
                 continue
             if len(records.slots) == count * slot.SLOT_BYTES:
                 yield first_arrival, records
+        if len(rows) < limit:
+            return
+        statement, first = _LOG_ROWS_FROM, rows[-1][0] + 1
+        limit = max(1, _LOG_STEP_BYTES * len(rows) // max(1, sum(len(body) for _, _, body in rows)))
 
 
 def _joined(rows: Iterable[tuple[int, Range]]) -> Iterator[tuple[int, Range]]:
@@ -344,9 +358,10 @@ def summary_of(row: Sequence[Any]) -> Chunk:
     return Chunk(*(*row, b""))
 
 
-def read_chunk(connection: Connection, chunk: StoredChunk, *, values_only: bool = False) -> Points:
+def read_chunk(connection: Connection, run_id: int, chunk: StoredChunk, *, values_only: bool = False) -> Points:
     """The points of a chunk."""
-    (data,) = connection.execute("SELECT data FROM points WHERE id = ?", (chunk.id,)).fetchone()
+    query = "SELECT data FROM points WHERE [run = :run AND] id = :id"
+    (data,) = connection.execute(query, {"run": run_id, "id": chunk.id}).fetchone()
     return decode(msgspec.structs.replace(chunk.summary, data=data), values_only=values_only)
 
 

@@ -12,11 +12,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 
 from steplog.records.dates import utc_text
-from steplog.server.sql.chunk_ids import series_bounds
+from steplog.server.sql.chunk_ids import chunk_range
 from steplog.server.sql.connection import Connection
 from steplog.server.sql.table import forget_config, forget_metric
 from steplog.server.sql.trash import CONDEMNED, TOMBSTONE_DAYS, TRASH_HOURS
@@ -37,6 +37,9 @@ _DELETED_PROJECT = "SELECT id FROM projects WHERE deleted IS NOT NULL LIMIT 1"
 # The last first: what comes last in the file is cut off, and need not be moved.
 _OF_PROJECT = "SELECT id FROM runs WHERE project = ? ORDER BY deleted DESC, id DESC LIMIT ?"
 _LARGE = {"log": "body", "blocks": "data", "sealed": "body"}
+_OF_RUN = "run = :run"
+_OF_SERIES = "[run = :run AND] series = :series"
+_CHUNKS = "[run = :run AND] id >= :low AND id < :high"
 
 
 def reap(connection: Connection, now: datetime | None = None) -> bool:
@@ -89,9 +92,10 @@ def _large_rows(connection: Connection, run_id: int) -> Iterator[int]:
         for (data,) in connection.execute(f"SELECT {column} FROM {table} WHERE run = ?", (run_id,)):  # noqa: S608
             yield len(data)
     for (series,) in connection.execute("SELECT id FROM series WHERE run = ?", (run_id,)):
-        for (data,) in connection.execute("SELECT data FROM points WHERE id >= ? AND id < ?", series_bounds(series)):
+        chunks = chunk_range(run_id, series)
+        for (data,) in connection.execute(f"SELECT data FROM points WHERE {_CHUNKS}", chunks):  # noqa: S608 - constants
             yield len(data)
-        connection.execute("SELECT max(count) FROM chunks WHERE id >= ? AND id < ?", series_bounds(series)).fetchone()
+        connection.execute(f"SELECT max(count) FROM chunks WHERE {_CHUNKS}", chunks).fetchone()  # noqa: S608
         yield 0
 
 
@@ -100,44 +104,54 @@ def _steps(connection: Connection, now: datetime | None) -> Iterator[None]:
     while doomed := _doomed(connection, now, 1):
         yield from _run_steps(connection, *doomed[0])
     if (project := connection.execute(_DELETED_PROJECT).fetchone()) is not None:  # it has no runs any more
+        values = {"project": project[0]}
         for table, key in (("tombstones", "idempotency_key"), ("suffixes", "name"), ("views", "id")):
-            while _some(connection, table, key, "project = ?", *project, limit=_ROWS_A_STEP):
+            while _some(connection, table, (key,), "project = :project", values, _ROWS_A_STEP):
                 yield
         connection.execute("DELETE FROM projects WHERE id = ?", project)
         yield
-    old = _long_ago(now, 24 * TOMBSTONE_DAYS)
-    while _some(connection, "tombstones", "project, idempotency_key", "deleted <= ?", old, limit=_ROWS_A_STEP):
+    condition, values = "deleted <= :old", {"old": _long_ago(now, 24 * TOMBSTONE_DAYS)}
+    while _some(connection, "tombstones", ("project", "idempotency_key"), condition, values, _ROWS_A_STEP):
         yield
 
 
 def _run_steps(connection: Connection, run_id: int) -> Iterator[None]:
     connection.execute("UPDATE runs SET deleted = ? WHERE id = ?", (CONDEMNED, run_id))
     connection.execute("DELETE FROM progress WHERE run = ?", (run_id,))
-    for table, key in (("log", "id"), ("blocks", "first_arrival"), ("sealed", "first_arrival")):
-        while _some(connection, table, key, "run = ?", run_id, limit=1):
+    run = {"run": run_id}
+    for table in ("log", "blocks", "sealed"):
+        while _some(connection, table, ("first_arrival",), _OF_RUN, run, 1):
             yield
     query = "SELECT id, name FROM series WHERE run = ? LIMIT 1"
     while (found := connection.execute(query, (run_id,)).fetchone()) is not None:
         series, name = found
         for table in ("points", "chunks"):
-            while _some(connection, table, "id", "id >= ? AND id < ?", *series_bounds(series), limit=_CHUNKS_A_STEP):
+            while _some(connection, table, ("id",), _CHUNKS, chunk_range(run_id, series), _CHUNKS_A_STEP):
                 yield
-        while _some(connection, "summaries", "level, number", "series = ?", series, limit=_CHUNKS_A_STEP):
+        values = {"run": run_id, "series": series}
+        while _some(connection, "summaries", ("level", "number"), _OF_SERIES, values, _CHUNKS_A_STEP):
             yield
         forget_metric(connection, run_id, name)
-        connection.execute("DELETE FROM series WHERE id = ?", (series,))
+        connection.execute("DELETE FROM series WHERE run = ? AND id = ?", (run_id, series))
         yield
     while forget_config(connection, run_id):
         yield
     for table, key in (("fields", "field"), ("generations", "number"), ("marks", "writer")):
-        while _some(connection, table, key, "run = ?", run_id, limit=_ROWS_A_STEP):
+        while _some(connection, table, (key,), _OF_RUN, run, _ROWS_A_STEP):
             yield
     connection.execute("DELETE FROM runs WHERE id = ?", (run_id,))
     yield
 
 
-def _some(connection: Connection, table: str, key: str, condition: str, *values: object, limit: int) -> bool:
-    """Delete at most ``limit`` rows; whether there were any."""
-    some = f"SELECT {key} FROM {table} WHERE {condition} LIMIT {limit}"  # noqa: S608 - constants, here and below
-    statement = f"DELETE FROM {table} WHERE {condition} AND ({key}) IN ({some})"  # noqa: S608
-    return connection.execute(statement, (*values, *values)).rowcount > 0
+def _some(
+    connection: Connection, table: str, key: Sequence[str], condition: str, values: Mapping[str, object], limit: int
+) -> bool:
+    """Delete at most about ``limit`` rows, the first by their key; whether there were any."""
+    columns, wanted = ", ".join(key), ", ".join(f":{column}" for column in key)
+    some = f"SELECT {columns} FROM {table} WHERE {condition} ORDER BY {columns} LIMIT {limit}"  # noqa: S608 - constants
+    found = connection.execute(some, values).fetchall()
+    if found:
+        last = dict(zip(key, found[-1], strict=True))
+        statement = f"DELETE FROM {table} WHERE {condition} AND ({columns}) <= ({wanted})"  # noqa: S608
+        connection.execute(statement, {**values, **last})
+    return bool(found)

@@ -20,16 +20,20 @@ from slugify import slugify
 
 from steplog.records.run_fields import CONFIG_KEYS_KEPT, CONFIG_KEYS_MAX, Order, merge, order_now
 from steplog.server.sql import runs, table
-from steplog.server.sql.connection import Connection
+from steplog.server.sql.connection import NO_LIMIT, Connection
 from steplog.server.store_types import RunConfig
 
-__all__ = ["CONFIG_BYTES_MAX", "apply_config", "apply_fields", "configs", "set_config", "set_fields"]
+__all__ = ["CONFIG_BYTES_MAX", "PUT_FIELD", "apply_config", "apply_fields", "configs", "set_config", "set_fields"]
 
 CONFIG_BYTES_MAX = 1024 * 1024  # of keys and values
 _LIST_BYTES_MAX = 8 * CONFIG_BYTES_MAX
 _FIELD_ORDERS = "SELECT field, generation, time, writer, position FROM fields WHERE run = ?"
 _KEY_ORDER = "SELECT generation, time, writer, position FROM config WHERE run = ? AND key = ?"
-_PUT_FIELD = "INSERT OR REPLACE INTO fields (run, field, generation, time, writer, position) VALUES (?, ?, ?, ?, ?, ?)"
+PUT_FIELD = """
+INSERT INTO fields (run, field, generation, time, writer, position) VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT (run, field) DO UPDATE SET generation = excluded.generation, time = excluded.time,
+    writer = excluded.writer, position = excluded.position
+"""
 _PUT_KEY = """
 INSERT INTO config (run, key, value, generation, time, writer, position) VALUES (?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (run, key) DO UPDATE SET value = excluded.value, generation = excluded.generation, time = excluded.time,
@@ -38,7 +42,7 @@ WHERE (excluded.generation, excluded.time, excluded.writer, excluded.position)
     > (config.generation, config.time, config.writer, config.position)
 """
 _COUNT_FROM = "SELECT count(*) FROM config WHERE run = ? AND key >= ? AND value IS NOT NULL"
-_KEYS_BEYOND = "SELECT key, value FROM config WHERE run = ? ORDER BY key LIMIT -1 OFFSET ?"
+_KEYS_BEYOND = "SELECT key, value FROM config WHERE run = ? ORDER BY key LIMIT ? OFFSET ?"
 _KEYS_A_QUERY = 500
 _RUNS_A_QUERY = 100
 
@@ -48,7 +52,7 @@ def apply_fields(connection: Connection, run_id: int, changes: Sequence[tuple[st
     counting = merge(_field_orders(connection, run_id), changes)
     if not counting:
         return
-    connection.executemany(_PUT_FIELD, [(run_id, field, *order) for field, (order, _) in counting.items()])
+    connection.executemany(PUT_FIELD, [(run_id, field, *order) for field, (order, _) in counting.items()])
     values = {field: value for field, (_, value) in counting.items()} | {"date_updated": runs.now_text()}
     if values.get("name"):
         project_id, old = connection.execute("SELECT project, name FROM runs WHERE id = ?", (run_id,)).fetchone()
@@ -91,7 +95,7 @@ def apply_config(
     table.put_entries(connection, run_id, before, _values(connection, run_id, keys))
     if rows is not None and rows + len(changes) <= CONFIG_KEYS_KEPT + CONFIG_KEYS_MAX:
         return rows + len(changes)
-    cut = connection.execute(_KEYS_BEYOND, (run_id, CONFIG_KEYS_KEPT)).fetchall()
+    cut = connection.execute(_KEYS_BEYOND, (run_id, NO_LIMIT, CONFIG_KEYS_KEPT)).fetchall()
     table.put_entries(connection, run_id, dict(cut), {key: None for key, _ in cut})
     connection.executemany("DELETE FROM config WHERE run = ? AND key = ?", [(run_id, key) for key, _ in cut])
     return int(connection.execute("SELECT count(*) FROM config WHERE run = ?", (run_id,)).fetchone()[0])

@@ -28,7 +28,7 @@ from datetime import datetime, timezone
 from slugify import slugify
 
 from steplog.records.dates import utc_text
-from steplog.server.sql.connection import Connection
+from steplog.server.sql.connection import NO_LIMIT, Connection
 from steplog.server.store_types import MissingError, RunRow
 
 __all__ = [
@@ -51,6 +51,10 @@ __all__ = [
 
 IS_THERE = "runs.deleted IS NULL AND EXISTS (SELECT 1 FROM projects WHERE id = runs.project AND deleted IS NULL)"
 _IDS_A_QUERY = 500
+_PUT_SUFFIX = (
+    "INSERT INTO suffixes (project, name, next) VALUES (?, ?, ?)"
+    " ON CONFLICT (project, name) DO UPDATE SET next = excluded.next"
+)
 _SUFFIXED = re.compile(r"(.*)_([1-9][0-9]{0,17})", re.DOTALL)
 
 _RUN = """
@@ -70,7 +74,7 @@ def in_project(
     live = "(SELECT id FROM projects WHERE id = ? AND deleted IS NULL)"
     ids = f"SELECT id FROM runs WHERE project = {live} AND deleted {deleted} ORDER BY id LIMIT ? OFFSET ?"  # noqa: S608
     rows = connection.execute(
-        f"{_RUN} WHERE r.id IN ({ids}) ORDER BY r.id", (project_id, -1 if limit is None else limit, offset)
+        f"{_RUN} WHERE r.id IN ({ids}) ORDER BY r.id", (project_id, NO_LIMIT if limit is None else limit, offset)
     )
     return [RunRow(*row) for row in rows]
 
@@ -81,15 +85,16 @@ def made_after(connection: Connection, project_id: int, run_uuid: str, limit: in
     if found is None:
         raise MissingError("the run does not exist")
     ids = "SELECT id FROM runs WHERE project = ? AND deleted IS NULL AND id > ? ORDER BY id LIMIT ?"
-    values = project_id, found[0], -1 if limit is None else limit
+    values = project_id, found[0], NO_LIMIT if limit is None else limit
     return [RunRow(*row) for row in connection.execute(f"{_RUN} WHERE r.id IN ({ids}) ORDER BY r.id", values)]
 
 
 def by_slug(connection: Connection, project_id: int, slug: str, trashed: bool = False) -> list[RunRow]:
     """The runs whose name has this slug, in the trash or not, oldest first; unlike names, slugs are not unique."""
     deleted = "deleted <> ''" if trashed else "deleted IS NULL"
-    query = f"SELECT id, slug, name FROM runs WHERE project = ? AND {deleted} AND slug IS ?"  # noqa: S608 - one of two
-    rows = [row for each in (slug, None) for row in connection.execute(query, (project_id, each))]
+    query = f"SELECT id, slug, name FROM runs WHERE project = ? AND {deleted} AND slug"  # noqa: S608 - one of two
+    rows = connection.execute(f"{query} = ?", (project_id, slug)).fetchall()
+    rows += connection.execute(f"{query} IS NULL", (project_id,)).fetchall()
     ids = sorted(run_id for run_id, known, name in rows if (slugify(name) if known is None else known) == slug)
     return _by_ids(connection, ids)
 
@@ -157,7 +162,7 @@ def free_name(connection: Connection, project_id: int, name: str, run_id: int = 
         return own[0]
     while is_taken(f"{name}_{number}"):
         number += 1
-    connection.execute("INSERT OR REPLACE INTO suffixes VALUES (?, ?, ?)", (project_id, name, number + 1))
+    connection.execute(_PUT_SUFFIX, (project_id, name, number + 1))
     return f"{name}_{number}"
 
 
@@ -165,9 +170,10 @@ def release_name(connection: Connection, project_id: int, name: str) -> None:
     """Note that a run of the project has this name no more."""
     suffixed = _SUFFIXED.fullmatch(name)
     if suffixed is not None:
+        number = int(suffixed[2])
         connection.execute(
-            "UPDATE suffixes SET next = min(next, ?) WHERE project = ? AND name = ?",
-            (int(suffixed[2]), project_id, suffixed[1]),
+            "UPDATE suffixes SET next = ? WHERE project = ? AND name = ? AND next > ?",
+            (number, project_id, suffixed[1], number),
         )
 
 

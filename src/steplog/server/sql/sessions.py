@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 
 from steplog.server.sql import keys
-from steplog.server.sql.connection import Connection
+from steplog.server.sql.connection import NO_LIMIT, Connection
 from steplog.server.store_types import MissingError, SessionRow
 
 __all__ = ["begin", "by_hashes", "end", "end_readers"]
@@ -48,11 +48,11 @@ def begin(connection: Connection, session: SessionRow, token_hash: bytes | None,
         if not hmac.compare_digest(present, token_hash or b"-"):
             raise MissingError("the page's token was replaced")
     connection.execute("DELETE FROM sessions WHERE expires <= ?", (_now(),))
-    connection.execute(
-        "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE key IS ? ORDER BY id DESC LIMIT -1 OFFSET ?)",
-        (key_id, _SESSIONS_MAX - 1),
-    )
-    connection.execute("UPDATE sessions SET expires = min(expires, ?) WHERE hash = ?", (_now(_LEFT), before))
+    of_key, values = ("key IS NULL", ()) if key_id is None else ("key = ?", (key_id,))
+    beyond = f"SELECT id FROM sessions WHERE {of_key} ORDER BY id DESC LIMIT ? OFFSET ?"  # noqa: S608 - one of two
+    connection.execute(f"DELETE FROM sessions WHERE id IN ({beyond})", (*values, NO_LIMIT, _SESSIONS_MAX - 1))  # noqa: S608
+    soon = _now(_LEFT)
+    connection.execute("UPDATE sessions SET expires = ? WHERE hash = ? AND expires > ?", (soon, before, soon))
     connection.execute(
         "INSERT INTO sessions (hash, key, expires) VALUES (?, ?, ?)", (session.hash, key_id, session.expires)
     )

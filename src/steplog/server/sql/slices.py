@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator
-from contextlib import closing
 from operator import itemgetter
 
 from steplog.records.by_name import points_by_name
 from steplog.records.numbering import assign
 from steplog.records.points import Points, concatenate
 from steplog.server.sql.block_reading import Blocks
-from steplog.server.sql.chunk_ids import series_bounds
+from steplog.server.sql.chunk_ids import chunk_range, chunk_rows
 from steplog.server.sql.connection import Connection, Snapshot
 from steplog.server.sql.reading import CHUNK_COLUMNS, StoredChunk, log_rows, progress, read_chunk, summary_of
 from steplog.server.store_types import MetricPoint
@@ -25,6 +24,11 @@ __all__ = ["Slices", "between", "metrics"]
 _SIZE, _SIZE_MAX = 16_384, 131_072
 _arrival = itemgetter(0)
 _ROUNDS = 16  # a chunk is decoded anew for each slice that it reaches into
+_CHUNKS_A_STEP = 32  # of a series, of which a slice seldom has more
+_CHUNKS = (
+    f"SELECT id, {CHUNK_COLUMNS} FROM chunks WHERE [run = :run AND] id >= :low AND id < :high"  # noqa: S608 - a constant
+    " ORDER BY id LIMIT :step"
+)
 
 
 class Slices:
@@ -69,20 +73,18 @@ class Slices:
         return {name: concatenate(found) for name, found in parts.items()}
 
     def _from_chunks(self, connection: Connection, series_id: int, first: int, stop: int) -> list[Points]:
-        low, high = series_bounds(series_id)
-        low = self._first_chunks.get(series_id, low)
-        query = f"SELECT id, {CHUNK_COLUMNS} FROM chunks WHERE id >= ? AND id < ? ORDER BY id"  # noqa: S608 - a constant
+        wanted = chunk_range(self._run_id, series_id)
+        following = wanted["low"] = self._first_chunks.get(series_id, wanted["low"])
         found = []
-        with closing(connection.execute(query, (low, high))) as rows:
-            for chunk_id, *row in rows:
-                chunk = StoredChunk(chunk_id, summary_of(row))
-                if chunk.summary.first_arrival >= stop:
-                    break
-                if chunk.summary.last_arrival < stop:
-                    low = chunk_id + 1
-                if chunk.summary.last_arrival >= first:
-                    found.append(between(read_chunk(connection, chunk), first, stop))
-        self._first_chunks[series_id] = low
+        for chunk_id, *row in chunk_rows(connection, _CHUNKS, wanted, _CHUNKS_A_STEP):
+            chunk = StoredChunk(chunk_id, summary_of(row))
+            if chunk.summary.first_arrival >= stop:
+                break
+            if chunk.summary.last_arrival < stop:
+                following = chunk.id + 1
+            if chunk.summary.last_arrival >= first:
+                found.append(between(read_chunk(connection, self._run_id, chunk), first, stop))
+        self._first_chunks[series_id] = following
         return found
 
     def _add_tail(self, connection: Connection, parts: dict[str, list[Points]], packed: int, stop: int) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import datetime
+from typing import Concatenate, ParamSpec, TypeVar
 
 from steplog.server.permissions import OWNER, Facts
 from steplog.server.records.curve_query import CurveAnswer, CurveQuery
@@ -16,6 +17,7 @@ from steplog.server.sql import (
     generations,
     history,
     keys,
+    log,
     members,
     reading,
     retention,
@@ -61,6 +63,8 @@ from steplog.server.store_types import (
 __all__ = ["SqlStore"]
 
 _KNOWN_RUNS_MAX = 50_000
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 
 class SqlStore(Store):
@@ -72,8 +76,21 @@ class SqlStore(Store):
         self._counts = TableCounts(versions)
         self._known_runs: dict[tuple[str, str, str], RunId] = {}
 
+    def probe(self) -> None:
+        self._database.read(catalog.namespace, "")
+
+    def figures(self) -> Mapping[str, float]:
+        return {**self._database.figures(), "unpacked_bytes": self._database.read(log.waiting_bytes)}
+
     def close(self) -> None:
         self._database.close()
+
+    def _change(
+        self, project_id: int, job: Callable[Concatenate[Connection, _P], _T], *args: _P.args, **kwargs: _P.kwargs
+    ) -> Future[_T]:
+        """Run a write that changes the project's runs; the future is done once it is durable."""
+        written = self._database.write(self._versions.counted(project_id, job), *args, **kwargs)
+        return self._versions.changes_runs(project_id, written)
 
     # Users and keys
 
@@ -218,8 +235,7 @@ class SqlStore(Store):
     # Runs
 
     def create_run(self, project: ProjectRow, user: UserRow, asked: Creation) -> Future[tuple[RunRow, bool]]:
-        made = self._database.write(creation.create, project.id, user.id, asked)
-        return self._versions.changes_runs(project.id, made)
+        return self._change(project.id, creation.create, project.id, user.id, asked)
 
     def run(self, namespace: str, project: str, uuid: str) -> RunRow | None:
         run = self._database.read(runs.by_uuid, namespace, project, uuid)
@@ -251,12 +267,10 @@ class SqlStore(Store):
         status: str | None = None,
         generation: int | None = None,
     ) -> Future[RunRow]:
-        edited = self._database.write(edits.edit, run.id, values, status, generation)
-        return self._versions.changes_runs(run.project_id, edited)
+        return self._change(run.project_id, edits.edit, run.id, values, status, generation)
 
     def begin_generation(self, run: RunRow, maker: str, began: str) -> Future[tuple[int, bool]]:
-        begun = self._database.write(generations.begin, run.id, maker, began)
-        return self._versions.changes_runs(run.project_id, begun)
+        return self._change(run.project_id, generations.begin, run.id, maker, began)
 
     def configs(self, of: Sequence[RunRow]) -> dict[int, RunConfig]:
         return self._database.read(run_changes.configs, [run.id for run in of])
@@ -289,13 +303,13 @@ class SqlStore(Store):
                 self._forget_run(run_id)
             return run_id is not None
 
-        return self._versions.changes_runs(project_id, self._database.write(expire))
+        return self._change(project_id, expire)
 
     def _forget_run(self, run_id: int) -> None:
         """Drop what is cached of a run, which is being deleted in this transaction."""
 
     def restore_run(self, project: ProjectRow, uuid: str) -> Future[RunRow]:
-        return self._versions.changes_runs(project.id, self._database.write(trash.restore, project.id, uuid))
+        return self._change(project.id, trash.restore, project.id, uuid)
 
     # Points
 
@@ -303,7 +317,7 @@ class SqlStore(Store):
         return self._database.read(reading.arrivals, run.id)
 
     def points_version(self, run: RunRow) -> str:
-        return self._versions.of_points(self._database.read(runs.points_version, run.id))
+        return self._database.read(self._versions.of_points, run.id)
 
     def metric_slices(self, run: RunRow, first: int, end: int) -> Iterator[list[MetricPoint]]:
         return slices.metrics(self._database.snapshot, run.id, first, end)

@@ -8,17 +8,14 @@
 - Whoever changes ``series`` or ``config`` changes these in the same transaction: the packer by ``put_lasts``,
   ``run_changes`` by ``put_entries``.
 - They have the rows of runs in the trash, too: a reader looks at ``runs``.
-- The runs of an older database are filled in run by run, in slices (``fill``). Until then ``unfilled`` says of which a
+- The runs of an older database are filled in run by run (``sqlite.filling``). Until then ``unfilled`` says of which a
   reader takes the rows of ``series`` and ``config`` instead.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
-
-from slugify import slugify
 
 from steplog.records.cells import Cell, cell_of, entries
 from steplog.server.records.totals import Totals
@@ -28,19 +25,22 @@ from steplog.server.sql.connection import Connection
 __all__ = [
     "LAST_OF_SERIES",
     "Unfilled",
-    "fill",
     "forget_config",
     "forget_metric",
     "put_entries",
     "put_lasts",
-    "register",
     "unfilled",
 ]
 
 _ROWS_A_STEP = 256
-_SLICE_S = 0.01
+_PUT_LAST = """
+INSERT INTO lasts (project, name, run, count, last, low, high) VALUES (?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (project, name, run) DO UPDATE SET
+    count = excluded.count, last = excluded.last, low = excluded.low, high = excluded.high
+"""
 _PUT_ENTRY = """
-INSERT OR REPLACE INTO configs (project, key, run, value) SELECT project, :key, id, :value FROM runs WHERE id = :run
+INSERT INTO configs (project, key, run, value) SELECT project, :key, id, :value FROM runs WHERE id = :run
+    ON CONFLICT (project, key, run) DO UPDATE SET value = excluded.value
 """
 _REMOVE_ENTRY = """
 DELETE FROM configs WHERE project = (SELECT project FROM runs WHERE id = :run) AND key = :key AND run = :run
@@ -61,9 +61,10 @@ class Unfilled(NamedTuple):
 def put_lasts(connection: Connection, run_id: int, totals: Iterable[tuple[str, Totals]]) -> None:
     """Set the totals of some of a run's metrics, by name."""
     (project,) = connection.execute("SELECT project FROM runs WHERE id = ?", (run_id,)).fetchone()
+    cell = connection.cell
     connection.executemany(
-        "INSERT OR REPLACE INTO lasts (project, name, run, count, last, low, high) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        [(project, name, run_id, of.count, cell_of(of.last), of.low, of.high) for name, of in totals],
+        _PUT_LAST,
+        [(project, name, run_id, of.count, cell(cell_of(of.last)), cell(of.low), cell(of.high)) for name, of in totals],
     )
 
 
@@ -75,7 +76,7 @@ def put_entries(
         old, new = (_entries(key, each) for each in (before.get(key), value))
         connection.executemany(_REMOVE_ENTRY, [{"run": run_id, "key": entry} for entry in old.keys() - new.keys()])
         changed = [
-            {"run": run_id, "key": entry, "value": cell}
+            {"run": run_id, "key": entry, "value": connection.cell(cell)}
             for entry, cell in new.items()
             if not _is_same(old.get(entry), cell)
         ]
@@ -92,7 +93,8 @@ def forget_metric(connection: Connection, run_id: int, name: str) -> None:
 
 def forget_config(connection: Connection, run_id: int) -> bool:
     """Remove a step of a run's config, and its entries; whether there was any."""
-    rows = _config_after(connection, run_id, None)
+    query = "SELECT key, value FROM config WHERE run = ? ORDER BY key LIMIT ?"
+    rows = connection.execute(query, (run_id, _ROWS_A_STEP)).fetchall()
     put_entries(connection, run_id, dict(rows), {key: None for key, _ in rows})
     connection.executemany("DELETE FROM config WHERE run = ? AND key = ?", [(run_id, key) for key, _ in rows])
     return bool(rows)
@@ -100,58 +102,9 @@ def forget_config(connection: Connection, run_id: int) -> bool:
 
 def unfilled(connection: Connection) -> Unfilled | None:
     """The runs of an older database that are not filled in yet."""
-    row = connection.execute("SELECT first, end FROM filling").fetchone()
+    statement = connection.dialect.unfilled
+    row = None if statement is None else connection.execute(statement).fetchone()
     return Unfilled(*row) if row and row[0] < row[1] else None
-
-
-def fill(connection: Connection, slice_s: float = _SLICE_S) -> bool:
-    """Fill in some of the runs of an older database; whether more are left."""
-    stop_at = time.monotonic() + slice_s
-    while (
-        found := connection.execute("SELECT first, name, key FROM filling WHERE first < end").fetchone()
-    ) is not None:
-        _fill_some(connection, *found)
-        if time.monotonic() >= stop_at:
-            return True
-    return False
-
-
-def register(connection: Connection) -> None:
-    """Give a connection the functions that a reader needs while runs are not filled in."""
-    connection.create_function("cell_of", 1, cell_of, deterministic=True)
-    connection.create_function(
-        "entry_of", 3, lambda key, text, entry: entries(key, text).get(entry), deterministic=True
-    )
-
-
-def _fill_some(connection: Connection, run_id: int, name: str, key: str | None) -> None:
-    """Fill in a step of a run: its metrics beyond ``name``, then its config beyond ``key``, then its slug."""
-    run = connection.execute("SELECT name, slug FROM runs WHERE id = ?", (run_id,)).fetchone()
-    rows = connection.execute(
-        f"SELECT s.name, s.count, {LAST_OF_SERIES}, s.low, s.high FROM series s"  # noqa: S608 - a constant
-        " WHERE s.run = ? AND s.name > ? ORDER BY s.name LIMIT ?",
-        (run_id, name, _ROWS_A_STEP),
-    ).fetchall()
-    if run is not None and rows:
-        found = [(name, Totals(count, last=last, low=low, high=high)) for name, count, last, low, high in rows if count]
-        put_lasts(connection, run_id, found)
-        connection.execute("UPDATE filling SET name = ?", (rows[-1][0],))
-        return
-    config = _config_after(connection, run_id, key)
-    if run is not None and config:
-        put_entries(connection, run_id, {}, dict(config))
-        connection.execute("UPDATE filling SET key = ?", (config[-1][0],))
-        return
-    if run is not None and run[1] is None:
-        connection.execute("UPDATE runs SET slug = ? WHERE id = ?", (slugify(run[0]), run_id))
-    following = "(SELECT coalesce(min(id), filling.end) FROM runs WHERE id > filling.first)"
-    connection.execute(f"UPDATE filling SET first = {following}, name = '', key = NULL")  # noqa: S608 - a constant
-
-
-def _config_after(connection: Connection, run_id: int, key: str | None) -> list[tuple[str, str | None]]:
-    """Key and value of some of a run's config."""
-    query = "SELECT key, value FROM config WHERE run = :run AND (:key IS NULL OR key > :key) ORDER BY key LIMIT :limit"
-    return connection.execute(query, {"run": run_id, "key": key, "limit": _ROWS_A_STEP}).fetchall()
 
 
 def _entries(key: str, value: str | None) -> dict[str, Cell]:

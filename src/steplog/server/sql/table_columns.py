@@ -15,11 +15,12 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from steplog.journal import slot
 from steplog.journal.range import Range
+from steplog.records.cells import Cell
 from steplog.records.cells import entries as entries_of
 from steplog.records.points import words_of
 from steplog.server.sql.connection import Connection
 from steplog.server.sql.reading import log_rows
-from steplog.server.sql.table import LAST_OF_SERIES, Unfilled, register, unfilled
+from steplog.server.sql.table import LAST_OF_SERIES, Unfilled, unfilled
 from steplog.server.store_types import ColumnNames, MetricKind
 
 __all__ = ["column_names", "unpacked"]
@@ -31,8 +32,13 @@ _OWN = "steplog/"  # such metrics are shown elsewhere
 _IS_THERE = "r.project = ? AND r.deleted IS NULL"
 _NUMBERS, _OTHERS = 1, 2
 _KINDS: Mapping[int, MetricKind] = {_NUMBERS: "numbers", _OTHERS: "others", _NUMBERS | _OTHERS: "both"}
-_IS_NUMBER = "(typeof({0}) IN ('integer', 'real') OR {0} IN (x'4e614e', x'74727565', x'66616c7365'))"  # NaN, bools
-_KIND = f"max(low IS NOT NULL OR {_IS_NUMBER}) | (max(NOT {_IS_NUMBER}) << 1)".format("last")
+# A query says what a cell is by comparing it: numbers sort before texts, texts before bytes.
+_IS_NUMBER = "(last < ? OR last IN (?, ?, ?))"
+_KIND = (
+    f"max(CASE WHEN NOT low IS NULL OR {_IS_NUMBER} THEN {_NUMBERS} ELSE 0 END)"
+    f" + max(CASE WHEN {_IS_NUMBER} THEN 0 ELSE {_OTHERS} END)"
+)
+_OF_KIND: tuple[Cell, ...] = ("", b"NaN", b"true", b"false") * 2  # the values of _KIND
 _KEY_WORDS = slot.SLOT_BYTES // 8
 
 
@@ -53,12 +59,12 @@ def column_names(connection: Connection, project_id: int, part: str, limit: int)
 
 def unpacked(connection: Connection, project_id: int, limit: int, bytes_max: int) -> Iterator[tuple[int, int]]:
     """Number, and the first arrival in the log, of the newest runs that have points there."""
-    rows = connection.execute(
-        "SELECT r.id, g.packed, g.log_bytes FROM progress g CROSS JOIN runs r ON r.id = g.run"
-        f" WHERE g.packed < g.arrivals AND {_IS_THERE} ORDER BY r.id DESC LIMIT ?",
-        (project_id, limit),
-    ).fetchall()
-    for run, packed, size_bytes in rows:
+    rows = connection.execute("SELECT run, packed, log_bytes FROM progress WHERE packed < arrivals").fetchall()
+    logs = {run: (packed, size_bytes) for run, packed, size_bytes in rows}
+    are_some, numbers = connection.among(list(logs))
+    query = f"SELECT r.id FROM runs r WHERE r.id {are_some} AND {_IS_THERE} ORDER BY r.id DESC LIMIT ?"
+    for (run,) in connection.execute(query, (*numbers, project_id, limit)).fetchall() if logs else ():
+        packed, size_bytes = logs[run]
         bytes_max -= size_bytes
         if bytes_max >= 0:
             yield run, packed
@@ -67,30 +73,41 @@ def unpacked(connection: Connection, project_id: int, limit: int, bytes_max: int
 def _metrics(connection: Connection, project_id: int, part: str, limit: int) -> Iterable[tuple[str, int]]:
     """Names in ``lasts``, each with its kind."""
     newest = "SELECT low, last FROM lasts WHERE project = ? AND name = n.name ORDER BY run DESC LIMIT ?"
-    kind = f"(SELECT {_KIND} FROM ({newest}))"
-    return connection.execute(*_names("lasts", "name", project_id, part, limit, kind, (project_id, _RUNS_A_KIND)))
+    kind = f"(SELECT {_KIND} FROM ({newest}) AS newest)"
+    values = (*map(connection.cell, _OF_KIND), project_id, _RUNS_A_KIND)
+    return connection.execute(*_names(connection, "lasts", "name", project_id, part, limit, kind, values))
 
 
 def _entries(connection: Connection, project_id: int, part: str, limit: int) -> Iterator[str]:
-    return (name for name, _ in connection.execute(*_names("configs", "key", project_id, part, limit, "0")))
+    return (name for name, _ in connection.execute(*_names(connection, "configs", "key", project_id, part, limit, "0")))
 
 
 def _names(
-    rows: str, column: str, project_id: int, part: str, limit: int, more: str, values: tuple[int, ...] = ()
+    connection: Connection,
+    rows: str,
+    column: str,
+    project_id: int,
+    part: str,
+    limit: int,
+    more: str,
+    values: tuple[object, ...] = (),
 ) -> tuple[str, tuple[object, ...]]:
     """The query for names in ``rows`` of runs that are there, each with what ``more`` says of it."""
     following = f"SELECT min({column}) FROM {rows} WHERE project = ? AND {column} > n.name"
     of_some = (
-        f"SELECT 1 FROM {rows} l CROSS JOIN runs r ON r.id = l.run"
-        f" WHERE l.project = ? AND l.{column} = n.name AND {_IS_THERE}"
+        f"SELECT 1 FROM {rows} l CROSS JOIN runs r"
+        f" WHERE r.id = l.run AND l.project = ? AND l.{column} = n.name AND {_IS_THERE} LIMIT 1"
     )
+    has_part = connection.dialect.contains.format("lower(name)")
     query = (
         f"WITH RECURSIVE n (name) AS (SELECT min({column}) FROM {rows} WHERE project = ?"
         f" UNION ALL SELECT ({following}) FROM n WHERE n.name IS NOT NULL)"
-        f" SELECT name, {more} FROM n WHERE instr(lower(name), lower(?))"
-        f" AND substr(name, 1, {len(_OWN)}) <> '{_OWN}' AND EXISTS ({of_some}) LIMIT ?"
+        f" SELECT name, {more} FROM n WHERE {has_part}"
+        f" AND substr(name, 1, {len(_OWN)}) <> '{_OWN}' AND ({of_some}) = 1 LIMIT ?"
     )
-    return query, (project_id, project_id, *values, part, project_id, project_id, limit)
+    # "lower" knows the letters of ASCII alone, as bytes do.
+    lowered = part.encode().lower().decode()
+    return query, (project_id, project_id, *values, lowered, project_id, project_id, limit)
 
 
 def _fresh_metrics(connection: Connection, project_id: int, left: Unfilled | None) -> dict[str, int]:
@@ -101,11 +118,10 @@ def _fresh_metrics(connection: Connection, project_id: int, left: Unfilled | Non
             for name, kind in _logged(records):
                 found[name] = found.get(name, 0) | kind
     if left is not None:
-        register(connection)
         rows = f"SELECT s.name, s.low, cell_of({LAST_OF_SERIES}) AS last FROM series s WHERE s.run = ? AND s.count > 0"
         series = f"SELECT name, {_KIND} FROM ({rows}) GROUP BY name"
         for run in _newest_unfilled(connection, project_id, left):
-            for name, kind in connection.execute(series, (run,)):
+            for name, kind in connection.execute(series, (*map(connection.cell, _OF_KIND), run)):
                 found[name] = found.get(name, 0) | kind
     return found
 

@@ -13,7 +13,6 @@ value; among equals the newest first. A page begins after the value and the numb
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
@@ -22,6 +21,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from steplog.filters import SEARCHED, Condition, Field, Value
+from steplog.filters.fields import NUMBER_FIELDS
 from steplog.records.cells import (
     FIELD_CHARACTERS_MAX,
     LAST_BYTES_MAX,
@@ -32,8 +32,9 @@ from steplog.records.cells import (
     json_value,
 )
 from steplog.server.sql.connection import Connection
+from steplog.server.sql.dialect import Dialect
 from steplog.server.sql.reading import RunReader, SeriesReader
-from steplog.server.sql.table import LAST_OF_SERIES, Unfilled, register, unfilled
+from steplog.server.sql.table import LAST_OF_SERIES, Unfilled, unfilled
 from steplog.server.sql.table_columns import unpacked
 from steplog.server.store_types import ID_PREFIX, TableCursor, TablePage, TableQuery, TableRow
 
@@ -43,33 +44,30 @@ _RUNS_A_QUERY = 500
 _TAIL_BYTES_MAX = 64 * 1024 * 1024  # of the log
 _LIVE_RUNS_MAX = 64  # about a millisecond each
 _LIVE_BYTES_MAX = 8 * 1024 * 1024
-_TEXT = 1  # the kind of texts
-_NO_VALUE = 3  # the kind after numbers, texts and other values
-_KIND = "(v >= '') + (v >= x'')"
-_UUIDS = "SELECT value FROM json_each(?)"
+_NUMBER, _TEXT, _OTHER, _NO_VALUE = range(4)  # kinds of values, in order
+_BOUNDS: Mapping[int, Sequence[tuple[str, Cell]]] = {
+    _NUMBER: (("<", ""),),
+    _TEXT: ((">=", ""), ("<", b"")),
+    _OTHER: ((">=", b""),),
+}
+_ALL = 2**63 - 1
 _IS_THERE = "r.project = ? AND r.deleted IS NULL"
-_TOTALS = {"last": "{0}last", "min": "{0}low", "max": "{0}high", "count": "+{0}count"}  # "+": not coerced
+_TOTALS = {"last": "last", "min": "low", "max": "high", "count": "count"}  # all but the count are cells
 _STARTED = "coalesce(r.started, r.date_created)"
 _ENDED = "CASE r.status WHEN 'RUNNING' THEN ? ELSE r.ended END"
-_MICROSECONDS = "(strftime('%s', substr({0}, 1, 19)) * 1000000 + substr({0}, 21, 6))"
-_REPORTED = "json_extract(r.report, '$.{0}')".format
-_LOST = (
-    f"CASE WHEN r.report IS NOT NULL THEN {_REPORTED('abandoned')} + {_REPORTED('rejected')}"
-    " + coalesce((SELECT sum(value) FROM json_each(r.report, '$.dropped')), 0)"
-    f" + coalesce({_REPORTED('lost')}, 9e999) END"
-)
 _RUN_FIELDS = {
     "status": "r.status",
     "name": "r.name",
-    "id": f"CASE WHEN r.idempotency_key GLOB '{ID_PREFIX}*' THEN substr(r.idempotency_key, {len(ID_PREFIX) + 1}) END",
+    "id": (
+        f"CASE WHEN substr(r.idempotency_key, 1, {len(ID_PREFIX)}) = '{ID_PREFIX}'"
+        f" THEN substr(r.idempotency_key, {len(ID_PREFIX) + 1}) END"
+    ),
     "tag": "r.tags",
     "group": 'r."group"',
     "job_type": "r.job_type",
-    "user": "(SELECT username FROM users WHERE id = r.user)",
+    "user": '(SELECT username FROM users WHERE id = r."user")',
     "started": _STARTED,
     "ended": "r.ended",
-    "duration": f"({_MICROSECONDS.format(_ENDED)} - {_MICROSECONDS.format(_STARTED)}) / 1e6",
-    "lost": _LOST,
     "seen": "(SELECT seen FROM progress WHERE run = r.id)",
     "last_point": "(SELECT last_point FROM progress WHERE run = r.id)",
     "generation": "r.generation",
@@ -78,9 +76,7 @@ _RUN_FIELDS = {
 }
 _LONG = {name: f"substr(r.{name}, 1, {FIELD_CHARACTERS_MAX})" for name in ("description", "notes")}  # to sort by
 _SEARCHED_FIELDS = [_RUN_FIELDS[name] for name in ("name", "id", "group", "job_type", "description", "notes", "user")]
-_SEARCHED_LINES = " || ".join(f"ifnull({text} || char(10), '')" for text in _SEARCHED_FIELDS)
-_TAG_LINES = "ifnull((SELECT group_concat(value, char(10)) FROM json_each(r.tags)), '')"
-_RUN_FIELDS[SEARCHED] = f"folded({_SEARCHED_LINES} || {_TAG_LINES})"
+_SEARCHED_LINES = " || ".join(f"coalesce({text} || '\n', '')" for text in _SEARCHED_FIELDS)
 _INDEXED = (Field("run", ("started",)), Field("run", ("name",)))  # texts that every run has, by (project, text)
 _NOT_FINITE = ("NaN", "Infinity", "-Infinity")
 
@@ -98,7 +94,7 @@ class _Scope(NamedTuple):
     Attributes:
         readers: of runs that have points in the log, by number.
         live: their series that have, of what is compared, by name and number.
-        among: a JSON list of the uuids that are meant; None: all of the project.
+        among: the uuids that are meant; None: all of the project.
     """
 
     connection: Connection
@@ -107,38 +103,41 @@ class _Scope(NamedTuple):
     unfilled: Unfilled | None
     readers: Mapping[int, RunReader]
     live: Mapping[str, Mapping[int, SeriesReader]]
-    among: str | None
+    among: Sequence[str] | None
 
 
 def page(connection: Connection, project_id: int, query: TableQuery) -> TablePage:
     """The runs that come next in the order asked for."""
     compared = [each.field for each in query.conditions] + ([] if query.sort is None else [query.sort])
-    among = None if query.among is None else json.dumps(query.among)
-    scope = _scope(connection, project_id, query.now, _metrics(compared), _metrics(query.columns), among)
-
-    def live_value(name: str, total: str, run: int) -> Cell | None:
-        return _LIVE[total](scope.live[name][run])
-
-    connection.create_function("live_value", 3, live_value)
-    connection.create_function("folded", 1, str.casefold, deterministic=True)
-    try:
-        return _page(scope, query)
-    finally:
-        connection.create_function("live_value", 3, None)  # what it has read goes
-
-
-def _page(scope: _Scope, query: TableQuery) -> TablePage:
-    wanted, after = query.limit + 1, query.after
-    found: list[TableCursor] = []
-    if query.sort is not None and (after is None or after.kind < _NO_VALUE):
-        found = _places(scope, _with_value(scope, query, query.sort, wanted))
-        after = None
-    if len(found) < wanted and query.sort not in _INDEXED:
-        found += _places(scope, _without_value(scope, query, after, wanted - len(found)))
+    scope = _scope(connection, project_id, query.now, _metrics(compared), _metrics(query.columns), query.among)
+    found = _places(scope, query, query.limit + 1)
     shown = found[: query.limit]
     rows = _rows(scope, [place.run for place in shown], query.columns)
     count = _count(scope, query.conditions) if query.counted else None
     return TablePage(rows, shown[-1] if len(found) > query.limit else None, count)
+
+
+def _places(scope: _Scope, query: TableQuery, limit: int) -> list[TableCursor]:
+    """The runs that come next, up to ``limit``."""
+    found: list[TableCursor] = []
+    for kind in _kinds(query.sort):
+        if len(found) < limit and (query.after is None or query.after.kind <= kind):
+            after = query.after if query.after is not None and query.after.kind == kind else None
+            statement = _of_kind(scope, query, kind, after, limit - len(found))
+            found += [TableCursor(kind, *row) for row in scope.connection.execute(*statement)]
+    return found
+
+
+def _kinds(sort: Field | None) -> Sequence[int]:
+    """What a value to sort by may be."""
+    if sort is None:
+        return (_NO_VALUE,)
+    if sort.kind == "run":
+        only = _NUMBER if sort.path[0] in NUMBER_FIELDS else _TEXT
+        return (only,) if sort in _INDEXED else (only, _NO_VALUE)
+    if sort.kind == "metric" and sort.path[1] != "last":
+        return (_NUMBER, _NO_VALUE)
+    return (_NUMBER, _TEXT, _OTHER, _NO_VALUE)
 
 
 def _metrics(fields: Iterable[Field]) -> set[str]:
@@ -151,12 +150,10 @@ def _scope(
     now: str = "",
     compared: Collection[str] = (),
     shown: Collection[str] = (),
-    among: str | None = None,
+    among: Sequence[str] | None = None,
 ) -> _Scope:
     """``compared`` are the metrics that decide which runs come, and in which order."""
     left = unfilled(connection)
-    if left is not None:
-        register(connection)
     live: dict[str, dict[int, SeriesReader]] = {name: {} for name in compared}
     readers: dict[int, RunReader] = {}
     if live:
@@ -169,47 +166,47 @@ def _scope(
     return _Scope(connection, project_id, now, left, readers, live, among)
 
 
-def _places(scope: _Scope, statement: _Sql) -> list[TableCursor]:
-    return [TableCursor(*row) for row in scope.connection.execute(*statement)]
-
-
-def _with_value(scope: _Scope, query: TableQuery, sort: Field, limit: int) -> _Sql:
-    """Kind, value and number of the runs that have a value to sort by."""
+def _of_kind(scope: _Scope, query: TableQuery, kind: int, after: TableCursor | None, limit: int) -> _Sql:
+    """Value and number of the runs whose value to sort by is of a kind."""
+    sort = query.sort
+    if sort is None or kind == _NO_VALUE:
+        return _without_value(scope, query, after, limit)
     direction, beyond = ("DESC", "<") if query.descending else ("ASC", ">")
-    if sort in _INDEXED and (query.after is None or query.after.kind == _TEXT):
-        return _in_order_of_an_index(scope, query, _run_field(scope, sort).text, direction, beyond, limit)
+    if sort in _INDEXED:
+        return _in_order_of_an_index(scope, query, _run_field(scope, sort).text, direction, beyond, after, limit)
     if sort.kind == "run":
         where, value = _conditions(scope, query.conditions, "r.id"), _run_field(scope, sort)
         value = value._replace(text=_LONG.get(sort.path[0], value.text))
         # The value is computed once a run: a query with a limit is not taken apart.
-        inner = f"SELECT r.id AS run, {value.text} AS v FROM runs r WHERE {_IS_THERE}{where.text} LIMIT -1"
-        rows = _Sql(inner, (*value.values, scope.project, *where.values))
+        inner = f"SELECT r.id AS run, {value.text} AS v FROM runs r WHERE {_IS_THERE}{where.text} LIMIT {_ALL}"
+        rows, of_kind = _Sql(inner, (*value.values, scope.project, *where.values)), _Sql(" AND v IS NOT NULL")
     else:
         rows = _values(scope, sort, query.conditions)
-    after = _Sql("")
-    if query.after is not None:
-        kind, last, number = query.after
-        text = f" AND ({_KIND} > ? OR ({_KIND} = ? AND (v {beyond} ? OR (v = ? AND run < ?))))"
-        after = _Sql(text, (kind, kind, last, last, number))
+        of_kind = _all([_compared(scope, sort, operator, bound) for operator, bound in _BOUNDS[kind]])
+    beyond_after = _Sql("")
+    if after is not None:
+        last = _bound(scope, sort, after.value)
+        text = f" AND (v {beyond} ? OR (v = ? AND run < ?))"
+        beyond_after = _Sql(text, (last, last, after.run))
     return _Sql(
-        f"SELECT {_KIND}, v, run FROM ({rows.text}) WHERE v IS NOT NULL{after.text}"
-        f" ORDER BY 1, 2 {direction}, 3 DESC LIMIT ?",
-        (*rows.values, *after.values, limit),
+        f"SELECT v, run FROM ({rows.text}) AS found WHERE TRUE{of_kind.text}{beyond_after.text}"
+        f" ORDER BY v {direction}, run DESC LIMIT ?",
+        (*rows.values, *of_kind.values, *beyond_after.values, limit),
     )
 
 
 def _in_order_of_an_index(
-    scope: _Scope, query: TableQuery, value: str, direction: str, beyond: str, limit: int
+    scope: _Scope, query: TableQuery, value: str, direction: str, beyond: str, after: TableCursor | None, limit: int
 ) -> _Sql:
-    """As ``_with_value``, of ``_INDEXED``: no more rows are read than come."""
-    where, after = _conditions(scope, query.conditions, "r.id"), _Sql("")
-    if query.after is not None:
-        _, last, number = query.after
-        after = _Sql(f" AND {value} {beyond}= ? AND ({value} {beyond} ? OR r.id < ?)", (last, last, number))
+    """As ``_of_kind``, of ``_INDEXED``: no more rows are read than come."""
+    where, beyond_after = _conditions(scope, query.conditions, "r.id"), _Sql("")
+    if after is not None:
+        text = f" AND {value} {beyond}= ? AND ({value} {beyond} ? OR r.id < ?)"
+        beyond_after = _Sql(text, (after.value, after.value, after.run))
     return _Sql(
-        f"SELECT {_TEXT}, {value} AS v, r.id AS run FROM runs r WHERE {_IS_THERE}{where.text}{after.text}"
+        f"SELECT {value} AS v, r.id AS run FROM runs r WHERE {_IS_THERE}{where.text}{beyond_after.text}"
         f" ORDER BY v {direction}, run DESC LIMIT ?",
-        (scope.project, *where.values, *after.values, limit),
+        (scope.project, *where.values, *beyond_after.values, limit),
     )
 
 
@@ -219,14 +216,14 @@ def _values(scope: _Scope, field: Field, conditions: Sequence[Condition]) -> _Sq
     Of most runs nothing else is read, not even their rows in ``runs``: what is deleted is a short list.
     """
     of_value = [each for each in conditions if each.field == field and each.operator != "!="]
-    meets = _all([_comparison(each.operator, _wanted(*each)) for each in of_value])
+    meets = _all([_comparison(scope, *each) for each in of_value])
     where = _conditions(scope, [each for each in conditions if each not in of_value], "s.run")
     source = _source(scope, field)
     joined, are = "", _Sql("s.run NOT IN (SELECT id FROM runs WHERE project = ? AND deleted >= '')", (scope.project,))
     if any(each.field.kind == "run" for each in conditions):
         joined, are = " CROSS JOIN runs r", _Sql(f"r.id = s.run AND {_IS_THERE}", (scope.project,))
     return _Sql(
-        f"SELECT s.run, s.v FROM ({source.text}) s{joined} WHERE {are.text}{meets.text}{where.text}",
+        f"SELECT s.run, s.v FROM ({source.text}) AS s{joined} WHERE {are.text}{meets.text}{where.text}",
         (*source.values, *are.values, *meets.values, *where.values),
     )
 
@@ -240,10 +237,11 @@ def _without_value(scope: _Scope, query: TableQuery, after: TableCursor | None, 
         none = _Sql(f" AND {value.text} IS NULL", value.values)
     elif query.sort is not None:
         source = _source(scope, query.sort)
-        none = _Sql(f" AND r.id NOT IN (SELECT run FROM ({source.text}) WHERE v IS NOT NULL)", source.values)
+        text = f" AND r.id NOT IN (SELECT run FROM ({source.text}) AS of_field WHERE NOT v IS NULL)"
+        none = _Sql(text, source.values)
     beyond = _Sql("") if after is None else _Sql(" AND r.id < ?", (after.run,))
     return _Sql(
-        f"SELECT {_NO_VALUE}, NULL, r.id FROM runs r WHERE {_IS_THERE}{conditions.text}{none.text}{beyond.text}"
+        f"SELECT NULL, r.id FROM runs r WHERE {_IS_THERE}{conditions.text}{none.text}{beyond.text}"
         " ORDER BY r.id DESC LIMIT ?",
         (scope.project, *conditions.values, *none.values, *beyond.values, limit),
     )
@@ -256,14 +254,15 @@ def _count(scope: _Scope, conditions: Sequence[Condition]) -> int:
     else:
         where = _conditions(scope, conditions, "r.id")
         rows = _Sql(f"SELECT r.id FROM runs r WHERE {_IS_THERE}{where.text}", (scope.project, *where.values))
-    return int(scope.connection.execute(f"SELECT count(*) FROM ({rows.text})", rows.values).fetchone()[0])
+    return int(scope.connection.execute(f"SELECT count(*) FROM ({rows.text}) AS found", rows.values).fetchone()[0])
 
 
 def _conditions(scope: _Scope, conditions: Sequence[Condition], run: str) -> _Sql:
     """``AND …`` for each condition, and for the runs that are meant; ``run`` is what has a run's number."""
     parts = [_condition(scope, condition, run) for condition in conditions]
     if scope.among is not None:
-        parts.append(_Sql(f"{run} IN (SELECT id FROM runs WHERE uuid IN ({_UUIDS}))", (scope.among,)))
+        are_meant, uuids = scope.connection.among(scope.among)
+        parts.append(_Sql(f"{run} IN (SELECT id FROM runs WHERE uuid {are_meant})", uuids))
     return _all(parts)
 
 
@@ -277,38 +276,61 @@ def _condition(scope: _Scope, condition: Condition, run: str) -> _Sql:
         return _on_run(scope, field.path[0], operator, value)
     source = _source(scope, field)
     negated, operator = ("NOT ", "=") if operator == "!=" else ("", operator)
-    meets = _comparison(operator, _wanted(*condition))
-    text = f"{run} {negated}IN (SELECT run FROM ({source.text}) WHERE {meets.text})"
+    meets = _comparison(scope, field, operator, value)
+    text = f"{run} {negated}IN (SELECT run FROM ({source.text}) AS of_field WHERE {meets.text})"
     return _Sql(text, (*source.values, *meets.values))
 
 
 def _on_run(scope: _Scope, name: str, operator: str, value: Value) -> _Sql:
+    dialect = scope.connection.dialect
     if name == "tag":
         negated = "NOT " if operator == "!=" else ""
-        meets = "instr(value, ?) > 0" if operator == "~" else "value = ?"
-        return _Sql(f"{negated}EXISTS (SELECT 1 FROM json_each(r.tags) WHERE {meets})", (value,))
+        meets = dialect.contains.format("value") if operator == "~" else "value = ?"
+        return _Sql(f"{negated}EXISTS (SELECT 1 FROM {dialect.texts.format('r.tags')} WHERE {meets})", (value,))
     found = _run_field(scope, Field("run", (name,)))
     if value is None:
         text = {"=": f"{found.text} IS NULL", "!=": f"{found.text} IS NOT NULL"}.get(operator)
-        return _Sql("0") if text is None else _Sql(text, found.values)
+        return _Sql("FALSE") if text is None else _Sql(text, found.values)
     if operator == "~":
         value = str(value).casefold() if name == SEARCHED else value
-        return _Sql(f"instr({found.text}, ?) > 0", (*found.values, value))
+        return _Sql(dialect.contains.format(found.text), (*found.values, value))
     value = math.inf if name == "lost" and isinstance(value, str) else value
-    return _Sql(f"{found.text} {'IS NOT' if operator == '!=' else operator} ?", (*found.values, value))
+    if operator == "!=":
+        return _Sql(f"coalesce({found.text} <> ?, TRUE)", (*found.values, value))
+    return _Sql(f"{found.text} {operator} ?", (*found.values, value))
 
 
-def _comparison(operator: str, wanted: Cell) -> _Sql:
+def _comparison(scope: _Scope, field: Field, operator: str, value: Value) -> _Sql:
     """How ``v`` compares with a value of the same type."""
+    wanted = _wanted(field, operator, value)
     if operator == "=":
-        return _Sql("v = ?", (wanted,))
+        return _compared(scope, field, "=", wanted)
     if isinstance(wanted, bytes):
-        return _Sql("0")
+        return _Sql("FALSE")
     if operator == "~":
-        return _Sql("typeof(v) = 'text' AND instr(v, ?) > 0", (wanted,))
-    # Types sort one after the other: numbers, texts, bytes.
-    above, below = ("v >= ''", "v < x''") if isinstance(wanted, str) else ("1", "v < ''")
-    return _Sql(f"v {operator} ? AND {above if operator in ('<', '<=') else below}", (wanted,))
+        if _is_count(field):
+            return _Sql("FALSE")
+        return _Sql(scope.connection.dialect.cell_contains.format("v"), (scope.connection.cell(wanted),))
+    compared = _compared(scope, field, operator, wanted)
+    kind = _TEXT if isinstance(wanted, str) else _NUMBER
+    of_kind = _all([_compared(scope, field, *bound) for bound in _BOUNDS[kind] if bound[0][0] != operator[0]])
+    return _Sql(compared.text + of_kind.text, (*compared.values, *of_kind.values))
+
+
+def _compared(scope: _Scope, field: Field, operator: str, wanted: Cell) -> _Sql:
+    """How ``v`` compares with a cell, in the order of kinds."""
+    if _is_count(field) and not isinstance(wanted, (int, float)):
+        return _Sql("TRUE" if operator[0] == "<" else "FALSE")
+    return _Sql(f"v {operator} ?", (_bound(scope, field, wanted),))
+
+
+def _bound(scope: _Scope, field: Field, value: Cell | None) -> Any:
+    """A value that ``v`` is compared with."""
+    return value if field.kind == "run" or _is_count(field) else scope.connection.cell(value)
+
+
+def _is_count(field: Field) -> bool:
+    return field.kind == "metric" and field.path[1] == "count"
 
 
 def _wanted(field: Field, operator: str, value: Value) -> Cell:
@@ -321,28 +343,35 @@ def _wanted(field: Field, operator: str, value: Value) -> Cell:
 
 
 def _run_field(scope: _Scope, field: Field) -> _Sql:
-    text = _RUN_FIELDS[field.path[0]]
-    return _Sql(text, (scope.now,) * text.count("?"))
+    dialect, name = scope.connection.dialect, field.path[0]
+    if name == "duration":
+        text = dialect.seconds.format(_STARTED, _ENDED)
+        return _Sql(text, (scope.now,) * text.count("?"))
+    if name == "lost":
+        return _Sql(dialect.lost.format("r.report"))
+    return _Sql(_searched(dialect) if name == SEARCHED else _RUN_FIELDS[name])
+
+
+def _searched(dialect: Dialect) -> str:
+    tags = f"SELECT {dialect.joined.format('value')} FROM {dialect.texts.format('r.tags')}"
+    return f"folded({_SEARCHED_LINES} || coalesce(({tags}), ''))"
 
 
 def _source(scope: _Scope, field: Field) -> _Sql:
     """``run`` and value ``v`` of a metric or a config entry, of all runs of the project that have one."""
-    left, live = scope.unfilled, _Sql("")
+    left, live, others = scope.unfilled, _Sql(""), _Sql("")
     if field.kind == "metric":
         name, total = field.path[0], _TOTALS[field.path[1]]
-        columns, packed = total.format(""), (scope.project, name)
-        filled = _Sql(f"SELECT run, {columns} AS v FROM lasts s WHERE project = ? AND name = ?", packed)
-        value = _Sql(f"cell_of({LAST_OF_SERIES})" if field.path[1] == "last" else total.format("s."))
+        filled = _Sql(f"SELECT run, {total} AS v FROM lasts s WHERE project = ? AND name = ?", (scope.project, name))
+        value = _Sql(f"cell_of({LAST_OF_SERIES})" if total == "last" else f"s.{total}")
         origin = _Sql("series s ON s.run = q.id AND s.name = ? AND s.count > 0", (name,))
         if scope.live.get(name):
-            runs = json.dumps(list(scope.live[name]))
-            live = _Sql("SELECT value AS run, live_value(?, ?, value) AS v FROM json_each(?)", (*field.path, runs))
+            live, others = _live(scope, field, scope.live[name])
     else:
         entry = entry_name(field.path)
         filled = _Sql("SELECT run, value AS v FROM configs s WHERE project = ? AND key = ?", (scope.project, entry))
         value = _Sql("entry_of(s.key, s.value, ?)", (entry,))
         origin = _Sql("config s ON s.run = q.id AND s.key = ? AND s.value IS NOT NULL", (field.path[0],))
-    others = _Sql(" AND s.run NOT IN (SELECT value FROM json_each(?))", live.values[-1:]) if live.text else live
     parts = [_Sql(filled.text + others.text, (*filled.values, *others.values))]
     if left is not None:
         text = f"{parts[0].text} AND NOT (s.run >= ? AND s.run < ?)"
@@ -356,6 +385,16 @@ def _source(scope: _Scope, field: Field) -> _Sql:
     return _Sql(" UNION ALL ".join(text for text, _ in parts), tuple(chain.from_iterable(each for _, each in parts)))
 
 
+def _live(scope: _Scope, field: Field, series: Mapping[int, SeriesReader]) -> tuple[_Sql, _Sql]:
+    """The rows of runs that have points in the log, and the condition that a row is of another run."""
+    are_live, numbers = scope.connection.among(list(series))
+    cells = {run: _LIVE[field.path[1]](each) for run, each in series.items()}
+    values = [(run, _bound(scope, field, cell)) for run, cell in cells.items() if cell is not None]
+    rows = ", ".join(["(?, ?)"] * len(values))
+    text = f"SELECT column1 AS run, column2 AS v FROM (VALUES {rows}) AS live" if values else ""
+    return _Sql(text, tuple(chain.from_iterable(values))), _Sql(f" AND NOT s.run {are_live}", numbers)
+
+
 def _rows(scope: _Scope, runs: Sequence[int], columns: Sequence[Field]) -> list[TableRow]:
     """What is shown of these runs, in this order."""
     found: dict[int, TableRow] = {}
@@ -363,16 +402,18 @@ def _rows(scope: _Scope, runs: Sequence[int], columns: Sequence[Field]) -> list[
     texts = [_run_field(scope, field) for field in fields]
     selected = "".join(f", {text}" for text, _ in texts)
     values = tuple(chain.from_iterable(each.values for each in texts))
-    for some, marks in _parts(runs):
-        query = f"SELECT r.id, r.uuid{selected} FROM runs r WHERE r.id IN ({marks})"
-        for number, uuid, *cells in scope.connection.execute(query, (*values, *some)):
+    for some in _parts(runs):
+        are_some, numbers = scope.connection.among(some)
+        query = f"SELECT r.id, r.uuid{selected} FROM runs r WHERE r.id {are_some}"
+        for number, uuid, *cells in scope.connection.execute(query, (*values, *numbers)):
             found[number] = TableRow(uuid, dict(zip(fields, map(_field_value, fields, cells), strict=True)))
     for column in columns:
         if column.kind != "run":
             source = _source(scope, column)
-            for some, marks in _parts(runs):
-                query = f"SELECT run, v FROM ({source.text}) WHERE run IN ({marks}) AND v IS NOT NULL"
-                for number, cell in scope.connection.execute(query, (*source.values, *some)):
+            for some in _parts(runs):
+                are_some, numbers = scope.connection.among(some)
+                query = f"SELECT run, v FROM ({source.text}) AS of_field WHERE run {are_some} AND NOT v IS NULL"
+                for number, cell in scope.connection.execute(query, (*source.values, *numbers)):
                     found[number].cells[column] = json_value(cell)
     metrics = [column for column in columns if column.kind == "metric"]
     for number, reader in _tails(scope, runs, _metrics(metrics)):
@@ -380,10 +421,8 @@ def _rows(scope: _Scope, runs: Sequence[int], columns: Sequence[Field]) -> list[
     return [found[number] for number in runs]
 
 
-def _parts(runs: Sequence[int]) -> Iterator[tuple[Sequence[int], str]]:
-    for first in range(0, len(runs), _RUNS_A_QUERY):
-        some = runs[first : first + _RUNS_A_QUERY]
-        yield some, ", ".join("?" * len(some))
+def _parts(runs: Sequence[int]) -> Iterator[Sequence[int]]:
+    return (runs[first : first + _RUNS_A_QUERY] for first in range(0, len(runs), _RUNS_A_QUERY))
 
 
 def _field_value(field: Field, cell: Any) -> Any:
@@ -395,9 +434,10 @@ def _field_value(field: Field, cell: Any) -> Any:
 def _tails(scope: _Scope, runs: Sequence[int], names: set[str]) -> Iterator[tuple[int, RunReader]]:
     """A reader of each of these runs that has points in the log."""
     left = _TAIL_BYTES_MAX
-    for some, marks in _parts(runs if names else ()):
-        query = f"SELECT run, log_bytes FROM progress WHERE run IN ({marks}) AND packed < arrivals"
-        for number, size_bytes in scope.connection.execute(query, some).fetchall():
+    for some in _parts(runs if names else ()):
+        are_some, numbers = scope.connection.among(some)
+        query = f"SELECT run, log_bytes FROM progress WHERE run {are_some} AND packed < arrivals"
+        for number, size_bytes in scope.connection.execute(query, numbers).fetchall():
             left -= size_bytes
             if left >= 0:
                 yield number, scope.readers.get(number) or RunReader(scope.connection, number, names)

@@ -28,6 +28,10 @@ __all__ = ["CONDEMNED", "TOMBSTONE_DAYS", "TRASH_HOURS", "delete_project", "disc
 TRASH_HOURS = 24
 TOMBSTONE_DAYS = 30
 CONDEMNED = ""
+_PUT_TOMBSTONE = """
+INSERT INTO tombstones (project, idempotency_key, deleted) VALUES (?, ?, ?)
+ON CONFLICT (project, idempotency_key) DO UPDATE SET deleted = excluded.deleted
+"""
 
 
 def discard(connection: Connection, project_id: int, run_uuid: str, now: bool) -> int:
@@ -46,7 +50,7 @@ def discard(connection: Connection, project_id: int, run_uuid: str, now: bool) -
     if deleted is None:
         runs.release_name(connection, project_id, name)
     if deleted is None and key is not None and not key.startswith(ID_PREFIX):
-        connection.execute("INSERT OR REPLACE INTO tombstones VALUES (?, ?, ?)", (project_id, key, date))
+        connection.execute(_PUT_TOMBSTONE, (project_id, key, date))
     return int(run_id)
 
 

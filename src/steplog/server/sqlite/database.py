@@ -10,9 +10,10 @@ WAL, so that readers and the writer do not block each other; ``synchronous=FULL`
 from __future__ import annotations
 
 import ctypes
+import os
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -23,10 +24,11 @@ from steplog.server.sqlite.connection import SqliteConnection
 from steplog.server.sqlite.database_file import DatabaseFile, change_header
 from steplog.server.sqlite.group_commit import Committer
 from steplog.server.sqlite.schema import connect, open_existing, prepare, store_error
-from steplog.server.store_types import StoreError, StoreReplacedError
+from steplog.server.store_types import StoreError, StoreFullError, StoreReplacedError
 
 __all__ = ["Database"]
 
+_ROOM_BYTES_MIN = 16 << 20
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 _Statements = Callable[Concatenate[SqliteConnection, _P], _T]
@@ -93,6 +95,19 @@ class Database:
         """Raise StoreError if the database is not the file at its path."""
         if self._file is not None:
             self._file.check_path()
+
+    def check_room(self) -> None:
+        """Raise StoreFullError where its file system has no room for some commits."""
+        try:
+            found = os.statvfs(self._path)
+        except OSError:  # ``check_path`` says what is there
+            return
+        if found.f_bavail * found.f_frsize < _ROOM_BYTES_MIN:
+            raise StoreFullError(f"less than {_ROOM_BYTES_MIN >> 20} MiB are free on the file system of {self._path}")
+
+    def figures(self) -> Mapping[str, float]:
+        """Of its commits."""
+        return self._committer.figures()
 
     def read(self, query: _Statements[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Run a query on a snapshot."""

@@ -23,12 +23,16 @@ from steplog.errors import ConfigurationError
 from steplog.file_lock import FileLock
 from steplog.private_files import open_private
 
-__all__ = ["DatabaseLock"]
+__all__ = ["DatabaseInUseError", "DatabaseLock"]
 
 _OWN_BYTE = 1 << 62
 _SHARED_BYTES = 0x4000_0002, 510  # SQLite's SHARED_FIRST and SHARED_SIZE
 _FLOCK = struct.Struct("@hhqqi4x")  # type, whence, start, length, pid
 _SET: int = getattr(fcntl, "F_OFD_SETLK", -1)  # Linux
+
+
+class DatabaseInUseError(ConfigurationError):
+    """A server has it."""
 
 
 class DatabaseLock:
@@ -64,9 +68,9 @@ class DatabaseLock:
                 )
             _lock_bytes(descriptor, fcntl.F_UNLCK, *_SHARED_BYTES)
 
-    def _in_use(self) -> ConfigurationError:
+    def _in_use(self) -> DatabaseInUseError:
         advice = "stop that one, or name another database: --db other.db"
-        return ConfigurationError(f"{self._database} is in use by another steplog server; {advice}")
+        return DatabaseInUseError(f"{self._database} is in use by another steplog server; {advice}")
 
     def release(self) -> None:
         """Let another server have it."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
@@ -51,6 +52,7 @@ class Committer:
         self._closed = False
         self._lock = threading.Lock()
         self._waits_for_disk = True
+        self._commits, self._commit_s = 0, 0.0
         self._thread = threading.Thread(target=self._work, name="steplog-store", daemon=True)
         self._thread.start()
 
@@ -63,6 +65,11 @@ class Committer:
             else:
                 self._jobs.put(_Job(future, job, durable))
         return future
+
+    def figures(self) -> dict[str, float]:
+        """How much waits, and how long commits have taken, jobs and waiting for the disk."""
+        commits, seconds = self._commits, self._commit_s
+        return {"writes_waiting": self._jobs.qsize(), "commits_total": commits, "commit_seconds_total": seconds}
 
     def close(self) -> None:
         """Finish the queue, then stop."""
@@ -86,7 +93,10 @@ class Committer:
             going = items[-1] is not None  # the last of all
             group = [job for job in items if job is not None and job.future.set_running_or_notify_cancel()]
             if group:
+                began = time.perf_counter()
                 self._commit(group)
+                self._commit_s += time.perf_counter() - began
+                self._commits += 1
 
     def _commit(self, group: list[_Job]) -> None:
         outcomes: list[tuple[Future[Any], Any, Exception | None]] = []

@@ -24,6 +24,7 @@ from steplog.server.sql import summaries, table
 from steplog.server.sql.connection import transaction
 from steplog.server.sql.packing import ENOUGH_BYTES, PASS_BYTES, POINTS_A_NAME, pack_run
 from steplog.server.sql.runs import IS_THERE
+from steplog.server.sqlite import filling
 from steplog.server.sqlite.connection import SqliteConnection
 from steplog.server.sqlite.database_file import DatabaseFile, change_header
 from steplog.server.sqlite.schema import connect, store_error
@@ -103,7 +104,7 @@ class Packer:
             return False
         with transaction(self._connection, writes=True):
             self._check()
-            left = table.fill(self._connection)
+            left = filling.fill(self._connection)
         self._file.check()
         return left
 

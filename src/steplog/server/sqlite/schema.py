@@ -2,7 +2,7 @@
 
 ::
 
-    about        the instance id; the page token and the date it was made
+    about        the instance id; the page token and the date it was made; where it was moved to (see moving)
     users        whoever a key belongs to; those removed are still there (see users)
     keys         SHA-256 of each key, its user, where it is from, its dates, and what it is bound to (see keys)
     sessions     of browsers: the key that each was begun with, NULL: the page's token (see sessions)
@@ -57,6 +57,7 @@ server, which would assign the same arrivals.
 from __future__ import annotations
 
 import os
+import shlex
 import sqlite3
 import struct
 import uuid
@@ -84,15 +85,17 @@ from steplog.server.sqlite.upgrades import (
 from steplog.server.store_types import StoreBusyError, StoreError, StoreFullError
 
 __all__ = [
+    "SCHEMA_VERSION",
     "WAL_BYTES_MAX",
     "connect",
     "open_existing",
     "prepare",
+    "schema_version",
     "store_error",
 ]
 
 _APPLICATION_ID = 0x7374_706C  # "stpl"
-_SCHEMA_VERSION = 7
+SCHEMA_VERSION = 7
 _HEADER = struct.Struct(">16s44xI4xI28x")  # magic, user_version at 60, application_id at 68
 _MAGIC = b"SQLite format 3\0"
 _SUFFIXES = ("", "-wal", "-shm", "-journal")
@@ -133,10 +136,11 @@ CREATE TABLE points (id INTEGER PRIMARY KEY, data BLOB NOT NULL);
 """
 
 
-def prepare(database: Path) -> DatabaseLock:
+def prepare(database: Path, *, moved: bool = False) -> DatabaseLock:
     """Lock a database, created if missing. Release the lock once every connection is closed.
 
-    Raises ConfigurationError if it is in use, of another kind, or not ours alone; it stays unchanged then.
+    ``moved``: even one that was moved elsewhere. Raises ConfigurationError if it is in use, of another kind, moved, or
+    not ours alone; it stays unchanged then.
     """
     _check_header(database)
     lock = DatabaseLock(database)
@@ -145,9 +149,11 @@ def prepare(database: Path) -> DatabaseLock:
         check_left_log(database)
         if not database.exists():
             os.close(open_private(database, os.O_CREAT | os.O_EXCL | os.O_RDWR))
-        lock.take_file(upgrades=0 < version < _SCHEMA_VERSION)
+        lock.take_file(upgrades=0 < version < SCHEMA_VERSION)
         with closing(connect(database)) as connection:
             _make_tables(connection)
+            if not moved:
+                _check_moved(connection, database)
     except BaseException as error:
         lock.release()
         if isinstance(error, (sqlite3.Error, OSError)):
@@ -157,9 +163,9 @@ def prepare(database: Path) -> DatabaseLock:
 
 
 def open_existing(database: Path, *, upgrade: bool = True) -> SqliteConnection:
-    """A connection to a database that exists, whether or not a server has it open; ``upgrade``: to the present version.
+    """A connection to a database that exists, whether or not a server has it open.
 
-    Raises ConfigurationError.
+    ``upgrade``: to the present version, and not where it was moved elsewhere. Raises ConfigurationError.
     """
     if not database.exists():
         raise ConfigurationError(f"there is no database {database}. Type: steplog serve; or name one: --db FILE")
@@ -169,12 +175,14 @@ def open_existing(database: Path, *, upgrade: bool = True) -> SqliteConnection:
         connection = connect(database)
         try:
             version = connection.execute("PRAGMA user_version").fetchone()[0]
+            if upgrade:
+                _check_moved(connection, database)
         except BaseException:
             connection.close()
             raise
     except sqlite3.Error as error:
         raise ConfigurationError(f"{database} cannot be used: {error}") from None
-    if upgrade and version < _SCHEMA_VERSION:
+    if upgrade and version < SCHEMA_VERSION:
         connection.close()
         prepare(database).release()
         return connect(database)
@@ -214,6 +222,20 @@ def connect(database: Path, wait_s: float = _BUSY_TIMEOUT_S, *, existing: bool =
     return connection
 
 
+def schema_version(database: Path) -> int:
+    """The version of a database; 0 of one that is empty or missing. Raises ConfigurationError for another kind."""
+    return _check_header(database)
+
+
+def _check_moved(connection: SqliteConnection, database: Path) -> None:
+    found = connection.execute("SELECT value FROM about WHERE name = 'moved_to'").fetchone()
+    if found is not None:
+        place = shlex.quote(found[0])
+        raise ConfigurationError(
+            f"{database} was moved to {place}, which has all of it. Type: steplog serve --store {place}"
+        )
+
+
 def _check_header(database: Path) -> int:
     """The version; 0 of one that is empty or missing. Raises ConfigurationError for another kind of file."""
     try:
@@ -231,8 +253,8 @@ def _check_header(database: Path) -> int:
     _, version, application = _HEADER.unpack(header)
     if application != _APPLICATION_ID:
         raise ConfigurationError(f"{database} is a database of another program; it was not changed")
-    if not 1 <= version <= _SCHEMA_VERSION:
-        raise ConfigurationError(f"{database} has schema version {version}; this steplog supports {_SCHEMA_VERSION}")
+    if not 1 <= version <= SCHEMA_VERSION:
+        raise ConfigurationError(f"{database} has schema version {version}; this steplog supports {SCHEMA_VERSION}")
     return int(version)
 
 
@@ -242,15 +264,15 @@ def _make_tables(connection: SqliteConnection) -> None:
     version = 0 if new else connection.execute("PRAGMA user_version").fetchone()[0]
     if new:
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # before anything is in it
-    if version < _SCHEMA_VERSION:
+    if version < SCHEMA_VERSION:
         connection.execute("BEGIN IMMEDIATE")
         connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         if new:
             made = (_TABLES, KEYS, SESSIONS, RUNS, RUNNING, STARTED, VIEWS, LOG, LIFE, MEMBERS)
             execute_all(connection, "".join(made))
             connection.execute("INSERT INTO about VALUES ('instance', ?)", (uuid.uuid4().hex,))
-        for step in () if new else range(version, _SCHEMA_VERSION):
+        for step in () if new else range(version, SCHEMA_VERSION):
             UPGRADES[step](connection)
         connection.execute("COMMIT")
     connection.execute("PRAGMA journal_mode = WAL")

@@ -14,7 +14,7 @@ from steplog.server.sql import (
     trash,
 )
 from steplog.server.sql.store import SqlStore
-from steplog.server.sql.versions import Versions
+from steplog.server.sql.versions import LocalVersions
 from steplog.server.sqlite import packer
 from steplog.server.sqlite.connection import SqliteConnection
 from steplog.server.sqlite.database import Database
@@ -42,10 +42,14 @@ class SqliteStore(SqlStore):
         self._served = None if beside else Ingester()
         self.database = Database(path, self._rolled_back, beside=beside)
         self.instance = self.database.instance
-        super().__init__(self.database, Versions())
+        super().__init__(self.database, LocalVersions())
 
     def check(self) -> None:
         self.database.check_path()
+
+    def probe(self) -> None:
+        self.database.check_room()
+        super().probe()
 
     @property
     def _ingester(self) -> Ingester:

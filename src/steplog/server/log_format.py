@@ -1,0 +1,50 @@
+"""What a process of the server says on standard error, from warnings on: lines of text, or of JSON.
+
+::
+
+    text    steplog serve: not ready: the database cannot be used now: …
+    json    {"time":…,"level":"warning","message":…}, with "request_id" and "traceback" where there is one
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from datetime import datetime, timezone
+from typing import Any
+
+import msgspec
+
+__all__ = ["FORMATS", "configure_logging", "time_text"]
+
+FORMATS = ("text", "json")
+
+
+def configure_logging(form: str) -> None:
+    """Write what the process logs, from warnings on, in one of ``FORMATS``."""
+    output = logging.StreamHandler(sys.stderr)
+    output.setLevel(logging.WARNING)
+    output.setFormatter(_JsonLines() if form == "json" else logging.Formatter("steplog serve: %(message)s"))
+    logging.getLogger().addHandler(output)
+
+
+class _JsonLines(logging.Formatter):
+    """A record as one line of JSON."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        document: dict[str, Any] = {
+            "time": time_text(record.created),
+            "level": record.levelname.lower(),
+            "message": record.getMessage(),
+        }
+        if (request_id := getattr(record, "request_id", None)) is not None:
+            document["request_id"] = request_id
+        if record.exc_info:
+            document["traceback"] = self.formatException(record.exc_info)
+        return msgspec.json.encode(document).decode()
+
+
+def time_text(seconds: float) -> str:
+    """A time since the epoch, in UTC, to the millisecond."""
+    date = datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="milliseconds")
+    return date.replace("+00:00", "Z")

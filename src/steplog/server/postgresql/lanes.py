@@ -1,0 +1,165 @@
+"""Writes, each in a serializable transaction of its own, in order, in one thread a lane.
+
+1. What a write reads and changes may be another lane's, or another server's, too: where the two would not be as one
+   after the other, it is run again, as where it finds out by a unique key that another was first.
+2. A connection that is lost before COMMIT has changed nothing: the write is run again, once. Lost during COMMIT, nobody
+   knows what became of it, and its future raises StoreBusyError: who asks again finds out by a key or a mark.
+3. While no connection can be made, all that wait are refused at once.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from typing import Any, NamedTuple, TypeVar
+
+import psycopg
+from psycopg import errors
+
+from steplog.server.postgresql.connection import PostgresqlConnection
+from steplog.server.postgresql.links import HUNG_S, Link, Watch, is_lost, store_error
+from steplog.server.sql.connection import Connection
+from steplog.server.store_types import RefusedError, StoreBusyError, StoreError
+
+__all__ = ["AGAIN", "Lane", "submitted"]
+
+AGAIN = (errors.SerializationFailure, errors.DeadlockDetected, errors.UniqueViolation)
+_TRIES = 30
+_PAUSE_S = 0.002  # before the second try, on average; twice that before the next one
+_PAUSE_MAX_S = 0.1
+
+_Item = TypeVar("_Item")
+
+
+class _Job(NamedTuple):
+    future: Future[Any]
+    work: Callable[[Connection], Any]
+    durable: bool
+
+
+class _NoConnectionError(Exception):
+    """The database does not take one now."""
+
+
+class _UnknownOutcomeError(Exception):
+    """The connection was lost during COMMIT."""
+
+
+class Lane:
+    """Runs writes on one connection."""
+
+    def __init__(self, name: str, conninfo: str, watch: Watch, sleep: Callable[[float], object] = time.sleep) -> None:
+        self._link = Link(conninfo)
+        self._watch = watch
+        self._sleep = sleep
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._closed = False
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._work, name=f"steplog-{name}", daemon=True)
+        self._thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """How many writes wait."""
+        return self._jobs.qsize()
+
+    def submit(self, work: Callable[[Connection], Any], *, durable: bool = True) -> Future[Any]:
+        """Queue a write; the future is done once it is durable, or only committed."""
+        future: Future[Any] = Future()
+        with self._lock:
+            if self._closed:
+                future.set_exception(StoreBusyError("the server is stopping"))
+            else:
+                self._jobs.put(_Job(future, work, durable))
+        return future
+
+    def close(self) -> None:
+        """Finish the queue, then stop."""
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                self._jobs.put(None)
+        self._thread.join()
+        self._link.close()
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            if not job.future.set_running_or_notify_cancel():
+                continue
+            try:
+                result = self._run(job)
+            except _NoConnectionError as error:
+                reason = _reason(error)
+                job.future.set_exception(reason)
+                for other in submitted(self._jobs):
+                    if other.future.set_running_or_notify_cancel():
+                        other.future.set_exception(reason)
+            except Exception as error:  # noqa: BLE001 - the thread must survive; the job gets the error
+                job.future.set_exception(_reason(error))
+            else:
+                job.future.set_result(result)
+
+    def _run(self, job: _Job) -> Any:
+        pause_s, may_reconnect = _PAUSE_S, True
+        for _ in range(_TRIES):
+            try:
+                connection = self._link.get()
+            except psycopg.Error as error:
+                raise _NoConnectionError from error
+            try:
+                with self._watch.over(connection, HUNG_S):
+                    return _transact(connection, job)
+            except AGAIN as error:
+                last = error
+                self._sleep(random.uniform(0, 2 * pause_s))
+                pause_s = min(2 * pause_s, _PAUSE_MAX_S)
+            except psycopg.Error as error:
+                if not is_lost(connection, error):
+                    raise
+                self._link.close()
+                if not may_reconnect:
+                    raise
+                may_reconnect = False
+        raise StoreBusyError(f"others were first {_TRIES} times: {last}") from last
+
+
+def submitted(queue: SimpleQueue[_Item | None]) -> list[_Item]:
+    """Take all that waits, for who alone takes from the queue; its end stays."""
+    found: list[_Item] = []
+    with suppress(Empty):
+        while (item := queue.get_nowait()) is not None:
+            found.append(item)
+        queue.put(None)
+    return found
+
+
+def _transact(connection: psycopg.Connection[Any], job: _Job) -> Any:
+    link = PostgresqlConnection(connection)
+    try:
+        link.begin(writes=True)
+        if not job.durable:
+            connection.execute("SET LOCAL synchronous_commit = off")
+        result = job.work(link)
+    except BaseException:
+        with suppress(psycopg.Error):
+            connection.execute("ROLLBACK")
+        raise
+    try:
+        connection.execute("COMMIT")
+    except psycopg.Error as error:
+        if is_lost(connection, error):
+            raise _UnknownOutcomeError from error
+        raise
+    return result
+
+
+def _reason(error: Exception) -> Exception:
+    if isinstance(error, (RefusedError, StoreError)):
+        return error
+    cause = error.__cause__ if isinstance(error, (_NoConnectionError, _UnknownOutcomeError)) else error
+    return store_error(cause) if isinstance(cause, psycopg.Error) else error

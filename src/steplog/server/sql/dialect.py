@@ -1,0 +1,30 @@
+"""What each engine spells in its own way, as a part of the statements of this folder."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+__all__ = ["Dialect"]
+
+
+class Dialect(NamedTuple):
+    """Parts of statements, for ``format``: what is in braces is an expression, a question mark a value.
+
+    Attributes:
+        contains: a text has ``?`` in it.
+        cell_contains: a cell is a text that has the text of the cell ``?`` in it.
+        texts: rows with the column ``value`` that a JSON list of texts has.
+        joined: the rows of such a column in one text, a line each.
+        seconds: from one date to another.
+        lost: at most how many values are lost, by the report of a run, as ``filters`` has it.
+        unfilled: the first and the end of the runs of an older database that are not in ``lasts`` and ``configs``;
+            None: there are none.
+    """
+
+    contains: str
+    cell_contains: str
+    texts: str
+    joined: str
+    seconds: str
+    lost: str
+    unfilled: str | None

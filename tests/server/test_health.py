@@ -1,0 +1,129 @@
+"""``/healthz`` and ``/readyz``: whoever asks, and whatever state the database is in."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import socket
+import threading
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from polling import wait_until
+from server.process import DEADLINE_S, ServerProcess
+from steplog.server.draining import Draining
+from steplog.server.health import Readiness
+from steplog.server.open_store import open_store
+from steplog.server.store_types import StoreFullError, StoreGoneError
+from tmpfs import mounted
+
+
+def probe(server: ServerProcess, path: str, host: str | None = "10.1.2.3:8787") -> tuple[int, dict[str, Any]]:
+    """Ask as a proxy does: without a key, by an address, or in HTTP/1.0 by nothing."""
+    head = "HTTP/1.0\r\n\r\n" if host is None else f"HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", int(server.url.rpartition(":")[2])), DEADLINE_S) as connection:
+        connection.sendall(f"GET {path} {head}".encode())
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        return answer.status, json.loads(answer.read())
+
+
+def test_probes_are_answered_without_a_key_and_whatever_the_host(server):
+    for host in (None, "10.1.2.3:8787", "evil.example"):
+        assert probe(server, "/healthz", host) == (200, {"alive": True})
+        assert probe(server, "/readyz", host) == (200, {"ready": True, "reasons": []})
+    assert probe(server, "/", "evil.example")[0] == 400
+
+
+def test_a_server_without_its_database_is_alive_and_not_ready_until_it_is_back(tmp_path):
+    with ServerProcess(tmp_path) as server:
+        away = tmp_path / "away.db"
+        server.database.rename(away)
+        reasons = ["the database cannot be used now"]
+        assert probe(server, "/readyz") == (503, {"ready": False, "reasons": reasons})
+        assert probe(server, "/healthz")[0] == 200
+        away.rename(server.database)
+        assert probe(server, "/readyz") == (200, {"ready": True, "reasons": []})
+        code, said = server.end()
+    assert code == 0
+    lines = [line for line in said.splitlines() if "ready" in line]
+    assert len(lines) == 2, said
+    assert lines[0].startswith("steplog serve: not ready: the database cannot be used now: the database")
+    assert lines[1] == "steplog serve: ready again"
+
+
+def test_a_server_whose_disk_has_no_room_is_not_ready(tmp_path):
+    with mounted(tmp_path / "disk", "12m") as disk:
+        store = open_store(disk / "server.db")
+        try:
+            with pytest.raises(StoreFullError, match="16 MiB"):
+                store.probe()
+            readiness = Readiness(store, Draining())
+            assert asyncio.run(readiness.reasons()) == ["there is no room for the database"]
+            readiness.close()
+        finally:
+            store.close()
+
+
+class Hanging:
+    """A store whose database does not answer until ``answers`` is set; ``asked``: how often it was."""
+
+    def __init__(self) -> None:
+        self.answers = threading.Event()
+        self.asked = 0
+
+    def probe(self) -> None:
+        self.asked += 1
+        assert self.answers.wait(DEADLINE_S)
+
+
+def test_a_hanging_database_is_asked_once_however_many_ask():
+    store = Hanging()
+    readiness = Readiness(cast(Any, store), Draining(), timeout_s=0.05)
+
+    async def ask() -> None:
+        found = await asyncio.gather(*(readiness.reasons() for _ in range(20)))
+        found += [await readiness.reasons() for _ in range(3)]
+        assert found == [["the database does not answer within 0.05 s"]] * 23
+        assert store.asked == 1
+        store.answers.set()
+        while await readiness.reasons():
+            pass
+        assert await readiness.reasons() == []
+        assert store.asked == 2
+
+    asyncio.run(ask())
+    readiness.close()
+
+
+def test_what_a_database_says_of_its_path_is_logged_once_and_not_answered(caplog):
+    states = iter([StoreGoneError("/secret/place"), StoreGoneError("/secret/place"), None, None])
+
+    def look() -> None:
+        if (error := next(states)) is not None:
+            raise error
+
+    readiness = Readiness(cast(Any, SimpleNamespace(probe=look)), Draining())
+    with caplog.at_level("WARNING", "steplog.server"):
+        found = [asyncio.run(readiness.reasons()) for _ in range(4)]
+    readiness.close()
+    assert found == [["the database cannot be used now"]] * 2 + [[], []]
+    assert [record.message for record in caplog.records] == [
+        "not ready: the database cannot be used now: /secret/place",
+        "ready again",
+    ]
+
+
+def test_a_look_that_hangs_holds_up_no_end():
+    store = Hanging()
+    readiness = Readiness(cast(Any, store), Draining(), timeout_s=0.01)
+    assert asyncio.run(readiness.reasons()) == ["the database does not answer within 0.01 s"]
+    ended = threading.Thread(target=readiness.close)
+    ended.start()
+    ended.join(DEADLINE_S)
+    assert not ended.is_alive()
+    store.answers.set()
+    wait_until(lambda: not any(each.name.startswith("steplog-ready") for each in threading.enumerate()))

@@ -1,0 +1,121 @@
+"""Tables of points, and what is asked of them, keep to rules by which a distributed PostgreSQL could serve them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+import postgresql
+from server.statement_rules import Statement, problems, problems_of_transaction
+from steplog.server.open_store import open_store
+from steplog.server.postgresql.schema import POINTS
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[psycopg.Connection]:
+    url = postgresql.new_database()
+    open_store(url).close()
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("SET enable_seqscan = off")
+        connection.execute("SET plan_cache_mode = force_custom_plan")
+        yield connection
+
+
+def test_the_run_leads_every_key_of_a_table_of_points(database):
+    keys = database.execute(
+        "SELECT c.relname, a.attname FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid"
+        " JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = i.indkey[0] WHERE c.relname = ANY(%s)",
+        (list(POINTS),),
+    ).fetchall()
+    assert {table for table, _ in keys} == set(POINTS)
+    assert {column for _, column in keys} == {"run"}
+
+
+def test_no_constraint_ties_a_table_of_points_to_another(database):
+    ties = database.execute(
+        "SELECT conrelid::regclass::text, conname FROM pg_constraint WHERE contype = 'f'"
+        " AND (conrelid::regclass::text = ANY(%(points)s) OR confrelid::regclass::text = ANY(%(points)s))",
+        {"points": list(POINTS)},
+    ).fetchall()
+    assert ties == []
+
+
+def test_no_table_numbers_its_rows_by_an_identity_column(database):
+    """A distributed PostgreSQL begins them anew."""
+    identities = database.execute(
+        "SELECT attrelid::regclass::text, attname FROM pg_attribute WHERE attidentity <> ''"
+        " AND attrelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace)"
+    ).fetchall()
+    assert identities == []
+
+
+def test_points_are_stored_as_they_are_since_they_are_compressed_already(database):
+    columns = database.execute(
+        "SELECT attrelid::regclass::text, attname, attstorage::text FROM pg_attribute"
+        " WHERE attrelid::regclass::text = ANY(%s) AND atttypid = 'bytea'::regtype AND attnum > 0",
+        (list(POINTS),),
+    ).fetchall()
+    assert ("log", "body", "e") in columns
+    assert [each for each in columns if each[2] != "e"] == []
+
+
+@pytest.mark.parametrize(
+    ("statement", "problem"),
+    [
+        ("SELECT * FROM log", "reads log without its run: Seq Scan"),
+        ("SELECT * FROM points WHERE id = 7", "reads points without its run: "),
+        ("SELECT * FROM series WHERE name = 'loss'", "reads series without its run: "),
+        ("SELECT 1 FROM runs WHERE EXISTS (SELECT 1 FROM log WHERE run = runs.id)", "asks runs beside log"),
+        ("UPDATE progress SET packed = 1 WHERE run = ANY('{1,2}')", "writes progress of more than one run"),
+        ("UPDATE progress SET packed = 1 FROM marks WHERE progress.run = marks.run AND mark > 1", "writes progress of"),
+        ("DELETE FROM marks WHERE run IN (1, 2)", "writes marks of more than one run"),
+        ("DELETE FROM log", "reads log without its run: Seq Scan"),
+        ("INSERT INTO marks (run, writer, mark) SELECT run, 'w', 1 FROM progress WHERE run = 1", "fills marks from"),
+    ],
+)  # fmt: skip
+def test_a_statement_that_breaks_a_rule_is_found_by_its_plan(database, statement, problem):
+    assert any(found.startswith(problem) for found in problems(planned(database, statement), POINTS))
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT * FROM runs",
+        "SELECT * FROM progress WHERE run = ANY('{1,2}')",
+        "SELECT c.id, data FROM chunks c JOIN points USING (run, id) WHERE c.run = 1 AND c.id >= 1 AND c.id < 9",
+        "UPDATE progress SET packed = 1 WHERE run = 1",
+        "DELETE FROM log WHERE run = 1 AND first_arrival IN (SELECT first_arrival FROM log WHERE run = 1 LIMIT 3)",
+        "INSERT INTO marks (run, writer, mark) VALUES (1, 'w', 2)"
+        " ON CONFLICT (run, writer) DO UPDATE SET mark = excluded.mark",
+    ],
+)
+def test_a_statement_that_keeps_the_rules_is_left_alone(database, statement):
+    assert list(problems(planned(database, statement), POINTS)) == []
+
+
+LOCK = "SELECT 1 FROM progress WHERE run = {} FOR NO KEY UPDATE"
+MARK = "SELECT mark FROM marks WHERE run = 1 AND writer = 'w'"
+ADD = "INSERT INTO log (run, first_arrival, records, bytes, names, body) VALUES (1, 0, 1, 1, 1, '')"
+
+
+@pytest.mark.parametrize(
+    ("statements", "problem"),
+    [
+        ([LOCK.format(1), MARK, ADD, LOCK.format(2)], None),
+        ([MARK], None),
+        ([LOCK.format(2), LOCK.format(1)], "locks run 1 after 2"),
+        (["SELECT 1 FROM progress WHERE run = ANY('{2,1}') FOR NO KEY UPDATE"], "locks more than one run at a time"),
+        ([MARK, LOCK.format(1), ADD], "reads marks before it has locked the run"),
+        ([ADD], "adds to a run that it has not locked"),
+    ],
+)
+def test_a_transaction_locks_in_order_and_reads_marks_after_that(database, statements, problem):
+    found = problems_of_transaction([planned(database, statement) for statement in statements])
+    assert [text for _, text in found] == [problem] * (problem is not None)
+
+
+def planned(database: psycopg.Connection, statement: str) -> Statement:
+    (told,) = database.execute(f"EXPLAIN (FORMAT JSON) {statement}".encode()).fetchone() or ([],)
+    return Statement(statement, told[0]["Plan"], "")
