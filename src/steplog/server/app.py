@@ -102,9 +102,8 @@ def create_app(
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False
-    executors = decoders, renderer
     app.state.steplog = AppState(
-        store, sessions, Admissions(store), *executors, secret, open_namespaces, stock, service.counts
+        store, sessions, Admissions(store), decoders, renderer, secret, open_namespaces, stock, service.counts
     )
     return app
 
