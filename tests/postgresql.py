@@ -16,10 +16,13 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import uuid
 from pathlib import Path
 
 import psycopg
 import pytest
+
+from steplog.server.open_store import open_store
 
 _PLACE = Path("/usr/lib/postgresql")  # of Debian
 _SETTINGS = """
@@ -44,7 +47,7 @@ def versions() -> dict[int, Path]:
 
 
 class Cluster:
-    """A cluster, started; a context that stops it."""
+    """A cluster, which ``start`` starts."""
 
     def __init__(
         self, programs: Path, directory: Path, settings: str = _SETTINGS, copy_of: Cluster | None = None
@@ -82,11 +85,11 @@ class Cluster:
         """Of a database of it."""
         return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
 
-    def new_database(self) -> str:
-        """The URL of a database that is empty."""
+    def new_database(self, template: str = "template1") -> str:
+        """The URL of a database that is as this one, which is empty."""
         name = f"test{next(_numbers)}"
         with psycopg.connect(self.url(), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}".encode())
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
         return self.url(name)
 
     def _run(self, program: str, *args: object) -> None:
@@ -126,6 +129,21 @@ def cluster() -> Cluster:
 def new_database() -> str:
     """The URL of a database that is empty; skips where there is no PostgreSQL."""
     return cluster().new_database()
+
+
+def new_store() -> str:
+    """The URL of a database with the tables of a store, which are empty: quicker than to make them."""
+    url = cluster().new_database(_template())
+    with psycopg.connect(url) as connection:
+        connection.execute("UPDATE about SET value = %s WHERE name = 'instance'", (uuid.uuid4().hex,))
+    return url
+
+
+@functools.cache
+def _template() -> str:
+    url = new_database()
+    open_store(url).close()
+    return url.rpartition("/")[2]
 
 
 def owner() -> str | None:

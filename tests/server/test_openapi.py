@@ -145,6 +145,10 @@ def test_the_catalogue_is_as_described(scene):
     ask("POST", PROJECTS, 400, json=made)
     ask("POST", PROJECTS, 404, json=made, places={"namespace": "a b"})
     ask("GET", PROJECTS, 200)
+    for body, status in (({"visibility": "OPEN", "retention_days": 30, "display_name": "Other"}, 200), ({}, 200)):
+        ask("PATCH", PROJECT, status, json=body, places={"project": "to-be-deleted"})
+    ask("PATCH", PROJECT, 400, json={"retention_days": 0})
+    ask("PATCH", PROJECT, 404, json={}, places={"project": "none"})
     ask("DELETE", PROJECT, 204, places={"project": "to-be-deleted"})
     ask("GET", PROJECT, 200)
     for query in ("", "?brief=1", "?slug=x", "?trash=1", "?limit=1", f"?after={scene.places['run']}"):

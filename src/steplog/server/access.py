@@ -3,8 +3,8 @@
 - The ``Host`` header must be a known name, which stops DNS rebinding; but for probes (``health``),
   and for ``/metrics`` any address will do.
 - Every API path but the instance proof and the session needs ``Authorization: Api-Key …``, or a session (``sessions``).
-- A READER's session, and ``Authorization: Page-Token …``, read: GET and HEAD on namespaces, projects and below, POST
-  where that reads.
+- Who asks is in the request's state, ``caller``: what that may do, the endpoint says (``Endpoint.rights``). A READER's
+  session, and ``Authorization: Page-Token …``, read.
 - What a browser sends by itself counts from this server's own page alone: with a session or the page's token, a
   request of another site is refused (``Sec-Fetch-Site``, https://www.w3.org/TR/fetch-metadata/), and with a session so
   is what is neither GET nor HEAD without an ``Origin`` of this server.
@@ -29,11 +29,12 @@ from steplog.delivery.wire import API
 from steplog.server.endpoint import failure
 from steplog.server.health import PROBE_PATHS
 from steplog.server.keys import Keyring
+from steplog.server.permissions import PAGE, Caller
 from steplog.server.protocol import CLOSE_HEADER, CONNECTION
 from steplog.server.proxies import LOOPBACK, contains
 from steplog.server.routes_figures import METRICS_PATH
 from steplog.server.sessions import Sessions, is_own_origin
-from steplog.server.store_types import StoreError
+from steplog.server.store_types import KeyRow, StoreError
 
 __all__ = ["BY_PROXY", "AccessMiddleware", "AllowedHosts"]
 
@@ -44,9 +45,7 @@ _PROOF_PATH = f"{API}/instance/"
 _SESSION_PATH = f"{API}/session/"
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 _PORT = re.compile(r":[0-9]{1,5}\Z")
-_READ_PATH = re.compile(rf"{API}/(?:namespaces/|[^/]+/projects/.*)", re.DOTALL)
 _READ_METHODS = ("GET", "HEAD")
-_READ_POST_PATH = re.compile(rf"{API}/[^/]+/projects/[^/]+/curves/")
 _SESSION_METHODS = (*_READ_METHODS, "POST", "DELETE")
 _SAME_ORIGIN = (None, "same-origin", "none")
 # On every answer, since a browser may render any. Trusted Types forbid making markup out of text.
@@ -159,19 +158,28 @@ class AccessMiddleware:
             key = await self._keyring.find(credential)
             if key is None:
                 return _unauthorized("Invalid API key.")
-            request.state.user, request.state.key_id = key.user, key.id
+            _let_in(request, key)
             return None
         if scheme.lower() == "page-token" and credential and self._sessions is not None:
             if not self._keyring.admits_page(credential):
                 return _unauthorized("Invalid page token.")
-            return _more_than_reading(request, path) or _foreign_site(request)
+            request.state.caller = PAGE
+            return _foreign_site(request)
         session = None if scheme or self._sessions is None else await self._sessions.find(request)
         if session is None:
             return _unauthorized("Authentication credentials were not provided.")
         if session.key is None:
-            return _foreign(request) or _more_than_reading(request, path)
-        request.state.user, request.state.key_id = session.key.user, session.key.id
+            request.state.caller = PAGE
+        else:
+            _let_in(request, session.key)
         return _foreign(request)
+
+
+def _let_in(request: Request, key: KeyRow) -> None:
+    """Note whose request it is."""
+    state = request.state
+    state.user, state.key_id = key.user, key.id
+    state.caller = Caller(key.user.id, key.user.is_admin, key.terms.project_id)
 
 
 def _is_encrypted(request: Request) -> bool:
@@ -191,13 +199,6 @@ def _foreign_site(request: Request) -> Response | None:
     if request.headers.get("sec-fetch-site") in _SAME_ORIGIN:
         return None
     return JSONResponse({"detail": "Only this server's own page is answered."}, 403)
-
-
-def _more_than_reading(request: Request, path: str) -> Response | None:
-    reads = _READ_PATH if request.method in _READ_METHODS else _READ_POST_PATH
-    if request.method in (*_READ_METHODS, "POST") and reads.fullmatch(path):
-        return None
-    return JSONResponse({"detail": "To change anything takes a key."}, 403)
 
 
 def _is_public(path: str) -> bool:

@@ -108,10 +108,7 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
     configure_logging(options.log_format)
     tls = _tls_options(options)
     state = instance.state_path()
-    database = options.database
-    if database is None or database == default_database():
-        make_private(state.parent)
-        database = default_database()
+    database = _database(options)
     with ExitStack() as stack:
         listener = stack.enter_context(_listener(options, state.parent))
         store = stack.enter_context(closing(open_store(database)))
@@ -120,7 +117,7 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
         _put_user(store, options, username, own)
         renew_page_token(store, PAGE_TOKEN_AGE_AT_START_MAX)
         keyring = stack.enter_context(closing(Keyring(store)))
-        port = _SCHEME_PORT if options.uds else listener.getsockname()[1]
+        address, port, *_ = ("", _SCHEME_PORT) if options.uds else listener.getsockname()
         base_url = _base_url(options, port)
         secret = secrets.token_hex(32)
         connections = connections_max()
@@ -130,8 +127,7 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
         app = create_app(
             store,
             keyring,
-            # The instance is the name that clients which found it through its state file call it by.
-            hosts=AllowedHosts(port, [*options.hosts, f"{_bracketed(options.host)}:{port}", store.instance]),
+            hosts=_allowed_hosts(options, port, store),
             secret=secret,
             open_namespaces=not options.namespaces,
             stock=options.stock,
@@ -150,7 +146,7 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
         def announce() -> None:
             written = write_state()
             page_url = None if options.stock else instance.page_url(present(), "/")
-            elsewhere = address_elsewhere(options, "" if options.uds else listener.getsockname()[0], base_url)
+            elsewhere = address_elsewhere(options, address, base_url)
             first = None if written is None else _found_first(state.parent, store.instance)
             places = written, page_url, store.instance, elsewhere, first, connections
             source = None if own is None else own.source
@@ -160,6 +156,19 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
         with _refreshed(keyring, write_state), reaping(store) as reaped, packing_backlog(store), packer as packed:
             service.figures.extend((reaped, packed))
             serve(app, listener, announcement.socket, announce, store, tls, connections, service)
+
+
+def _database(options: ServerOptions) -> Place:
+    own = default_database()
+    if options.database not in (None, own):
+        return options.database
+    make_private(own.parent)
+    return own
+
+
+def _allowed_hosts(options: ServerOptions, port: int, store: Store) -> AllowedHosts:
+    # The instance is the name that clients which found it through its state file call it by.
+    return AllowedHosts(port, [*options.hosts, f"{_bracketed(options.host)}:{port}", store.instance])
 
 
 def _service(options: ServerOptions, stack: ExitStack) -> Service:

@@ -38,6 +38,7 @@ __all__ = [
     "ID_PREFIX",
     "ISSUED",
     "RESUMES",
+    "RETENTION_DAYS_MAX",
     "UNBOUND",
     "BatchResult",
     "ColumnNames",
@@ -87,6 +88,7 @@ __all__ = [
 ID_PREFIX = "id:"  # of an idempotency key that the caller chose
 MetricKind = Literal["numbers", "others", "both"]
 RESUMES = ("allow", "must", "never")
+RETENTION_DAYS_MAX = 36_500
 
 # Where a key is from.
 CONFIGURED = "configured"
