@@ -26,7 +26,7 @@ import psycopg
 
 from steplog.records.dates import date_of
 from steplog.server.postgresql.connection import PostgresqlConnection
-from steplog.server.postgresql.lanes import AGAIN, submitted
+from steplog.server.postgresql.lanes import AGAIN, Taken, submitted
 from steplog.server.postgresql.links import Link, Watch, is_lost, store_error
 from steplog.server.records.batch import Batch
 from steplog.server.sql.runs import IS_THERE
@@ -77,7 +77,11 @@ class _Waiting(NamedTuple):
 
 
 class Appender:
-    """Appends batches, in one thread."""
+    """Appends batches, in one thread.
+
+    Attributes:
+        taken: what its commits have taken.
+    """
 
     def __init__(self, conninfo: str, watch: Watch, clock: Callable[[], float] = time.monotonic) -> None:
         self._link = Link(conninfo)
@@ -87,6 +91,7 @@ class Appender:
         self._locked: list[_Waiting] = []  # those whose run was locked
         self._closed = False
         self._lock = threading.Lock()
+        self.taken = Taken()
         self._thread = threading.Thread(target=self._work, name="steplog-append", daemon=True)
         self._thread.start()
 
@@ -210,8 +215,11 @@ class Appender:
             connection = None
             try:
                 connection = self._link.get()
+                began = time.monotonic()
                 with self._watch.over(connection, _GROUP_S):
-                    return _commit(connection, group)
+                    marks = _commit(connection, group)
+                self.taken = self.taken.and_since(began)
+                return marks
             except Exception as error:
                 if connection is None:
                     raise _LostError(error) from error

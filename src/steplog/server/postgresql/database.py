@@ -14,6 +14,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 import psycopg
 
 from steplog.errors import ConfigurationError
+from steplog.server.postgresql.appender import Appender
 from steplog.server.postgresql.lanes import Lane
 from steplog.server.postgresql.links import Readers, Watch, conninfo_of, open_connection
 from steplog.server.postgresql.schema import prepare
@@ -37,6 +38,7 @@ class Database:
         instance: its id.
         conninfo: how to connect to it, for libpq.
         watch: breaks connections that hang.
+        appender: appends batches.
     """
 
     def __init__(self, url: str) -> None:
@@ -49,23 +51,31 @@ class Database:
             raise ConfigurationError(f"{shown_place(url)} cannot be used: {' '.join(str(error).split())}") from None
         self.watch = Watch()
         self._readers = Readers(self.conninfo, self.watch)
+        self.appender = Appender(self.conninfo, self.watch)
         self._catalogue, self._unhurried, *self._of_runs = (
             Lane(name, self.conninfo, self.watch) for name in ("store", "unhurried", *["runs"] * _RUN_LANES)
         )
 
     def close(self) -> None:
         """Finish pending writes and close it, once."""
-        for lane in (self._catalogue, self._unhurried, *self._of_runs):
+        for lane in self._lanes:
             lane.close()
         self._readers.close()
         self.watch.close()
 
+    @property
+    def _lanes(self) -> tuple[Appender | Lane, ...]:
+        return self.appender, self._catalogue, self._unhurried, *self._of_runs
+
     def figures(self) -> Mapping[str, float]:
-        """Of the connections that read, and of what waits to be written."""
+        """Of the connections that read, of what waits to be written, and of commits."""
         return {
+            "pool_size": self._readers.places,
             "pool_used": self._readers.used,
             "pool_waiting": self._readers.waiting,
-            "writes_waiting": sum(lane.waiting for lane in (self._catalogue, self._unhurried, *self._of_runs)),
+            "writes_waiting": sum(lane.waiting for lane in self._lanes),
+            "commits_total": sum(lane.taken.commits for lane in self._lanes),
+            "commit_seconds_total": sum(lane.taken.seconds for lane in self._lanes),
         }
 
     def read(self, query: _Statements[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:

@@ -29,7 +29,7 @@ from steplog.server.postgresql.schema import TURNS
 from steplog.server.sql.connection import Connection
 from steplog.server.store_types import RefusedError, StoreBusyError, StoreError
 
-__all__ = ["AGAIN", "Lane", "submitted"]
+__all__ = ["AGAIN", "Lane", "Taken", "submitted"]
 
 AGAIN = (errors.SerializationFailure, errors.DeadlockDetected, errors.UniqueViolation)
 _TRIES = 30
@@ -46,6 +46,17 @@ class _Job(NamedTuple):
     project: int | None
 
 
+class Taken(NamedTuple):
+    """How many commits there were, and what they have taken, statements and waiting for the disk."""
+
+    commits: int = 0
+    seconds: float = 0.0
+
+    def and_since(self, began: float) -> Taken:
+        """With one more, which began then."""
+        return Taken(self.commits + 1, self.seconds + time.monotonic() - began)
+
+
 class _NoConnectionError(Exception):
     """The database does not take one now."""
 
@@ -55,7 +66,11 @@ class _UnknownOutcomeError(Exception):
 
 
 class Lane:
-    """Runs writes on one connection."""
+    """Runs writes on one connection.
+
+    Attributes:
+        taken: what its commits have taken.
+    """
 
     def __init__(self, name: str, conninfo: str, watch: Watch, sleep: Callable[[float], object] = time.sleep) -> None:
         self._link = Link(conninfo)
@@ -64,6 +79,7 @@ class Lane:
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._closed = False
         self._lock = threading.Lock()
+        self.taken = Taken()
         self._thread = threading.Thread(target=self._work, name=f"steplog-{name}", daemon=True)
         self._thread.start()
 
@@ -118,8 +134,11 @@ class Lane:
             except psycopg.Error as error:
                 raise _NoConnectionError from error
             try:
+                began = time.monotonic()
                 with self._watch.over(connection, HUNG_S):
-                    return _transact(connection, job)
+                    result = _transact(connection, job)
+                self.taken = self.taken.and_since(began)
+                return result
             except AGAIN as error:
                 last = error
                 self._sleep(random.uniform(0, 2 * pause_s))
