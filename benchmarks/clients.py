@@ -2,7 +2,8 @@
 
 *Thin* is ordinary training: each run sends one record of each of its 50 metrics a second. *Dense* is full requests of
 8,192 records of eight metrics. *Paced* keeps to the clock, and a request that is late is sent at once; *closed* sends
-as fast as it is answered. Requests are encoded beforehand; a run has a connection, and each answer is checked. ::
+as fast as it is answered. Requests are encoded beforehand; a run has a connection, and each answer is checked.
+A range without an acknowledgement is sent again. What an https address is signed by is in ``SSL_CERT_FILE``. ::
 
     python -m benchmarks.clients URL… --key KEY [--dense] [--closed] [--clients 200] [--seconds 30] [--pid PID…]
 
@@ -19,6 +20,7 @@ import http.client
 import json
 import os
 import random
+import ssl
 import struct
 import time
 import uuid
@@ -58,7 +60,13 @@ DENSE = Load("8,192 records a request, 8 metrics", 8, 8192, 0.0)
 
 def ask(url: str, key: str, method: str, path: str, body: Any = None) -> Any:
     """What a server answers to JSON. Raises RuntimeError for a refusal."""
-    with contextlib.closing(http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)) as connection:
+    context, host = _context(url), urlsplit(url).netloc
+    opened = (
+        http.client.HTTPConnection(host, timeout=60)
+        if context is None
+        else http.client.HTTPSConnection(host, timeout=60, context=context)
+    )
+    with contextlib.closing(opened) as connection:
         headers = {"Authorization": f"Api-Key {key}", "Content-Type": "application/json"}
         connection.request(method, path, None if body is None else json.dumps(body), headers)
         answer = connection.getresponse()
@@ -66,6 +74,10 @@ def ask(url: str, key: str, method: str, path: str, body: Any = None) -> Any:
     if answer.status >= 300:
         raise RuntimeError(f"{method} {path}: {answer.status} {told[:200]!r}")
     return json.loads(told) if told else None
+
+
+def _context(url: str) -> ssl.SSLContext | None:
+    return ssl.create_default_context() if url.startswith("https:") else None
 
 
 def new_runs(urls: Sequence[str], key: str, count: int, project: tuple[str, str] = PROJECT) -> list[str]:
@@ -86,7 +98,7 @@ class _Told:
     late: list[float] = field(default_factory=list)  # behind the clock, when a request was sent
     records: int = 0
     sent_bytes: int = 0
-    again: int = 0  # requests that were sent again: no answer, or 503
+    again: int = 0  # requests that were sent again: no answer, or one of 5xx
     last: float = 0.0
 
 
@@ -155,6 +167,7 @@ class _Connection:
 
     def __init__(self, url: str, key: str, run: str, told: _Told) -> None:
         self._host = urlsplit(url).netloc
+        self._context = _context(url)
         self._told = told
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._head = (
@@ -179,19 +192,26 @@ class _Connection:
             self._told.records += end - first
             self._told.sent_bytes += len(body)
             self._told.last = max(self._told.last, ended)
+        await self._hang_up()
+
+    async def _hang_up(self) -> None:
         if self._streams is not None:
-            self._streams[1].close()
+            writing = self._streams[1]
+            self._streams = None
+            writing.close()
+            with contextlib.suppress(OSError):
+                await writing.wait_closed()
 
     async def _deliver(self, first: int, end: int, body: bytes) -> None:
         while True:
             try:
                 head, answer = await self._ask(body)
             except (OSError, asyncio.IncompleteReadError):
-                self._streams = None  # the server closes who is late on a busy machine, and may be started again
+                await self._hang_up()  # the server closes who is late on a busy machine, and may be started again
             else:
                 if head.startswith(b"HTTP/1.1 200") and acknowledges(answer, WRITER, first, end):
                     return
-                if not head.startswith(b"HTTP/1.1 503"):
+                if not head.startswith(b"HTTP/1.1 5"):
                     raise RuntimeError(f"a range was refused: {head[:40]!r} {answer[:200]!r}")
             self._told.again += 1
             await asyncio.sleep(RETRY_S)
@@ -199,15 +219,14 @@ class _Connection:
     async def _ask(self, body: bytes) -> tuple[bytes, bytes]:
         if self._streams is None:
             name, _, port = self._host.rpartition(":")
-            self._streams = await asyncio.open_connection(name, int(port))
+            self._streams = await asyncio.open_connection(name, int(port), ssl=self._context)
         reading, writing = self._streams
         writing.write(f"{self._head}{len(body)}\r\n\r\n".encode() + body)
         head = await reading.readuntil(b"\r\n\r\n")
         length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length"))
         answer = head, await reading.readexactly(int(length.partition(b":")[2]))
         if b"connection: close" in head.lower():
-            writing.close()
-            self._streams = None
+            await self._hang_up()
         return answer
 
 

@@ -16,10 +16,13 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import uuid
 from pathlib import Path
 
 import psycopg
 import pytest
+
+from steplog.server.open_store import open_store
 
 _PLACE = Path("/usr/lib/postgresql")  # of Debian
 _SETTINGS = """
@@ -44,10 +47,12 @@ def versions() -> dict[int, Path]:
 
 
 class Cluster:
-    """A cluster, started; a context that stops it."""
+    """A cluster, which ``start`` starts."""
 
-    def __init__(self, programs: Path, directory: Path, settings: str = _SETTINGS) -> None:
-        """Make one in a directory that is there."""
+    def __init__(
+        self, programs: Path, directory: Path, settings: str = _SETTINGS, copy_of: Cluster | None = None
+    ) -> None:
+        """Make one in a directory that is there; ``copy_of``: a standby of another, with its settings."""
         self.programs = programs
         self.directory = directory
         self.data = directory / "data"
@@ -55,7 +60,12 @@ class Cluster:
         self._owner = owner()
         if self._owner is not None:
             shutil.chown(directory, self._owner)
-        self._run("initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync")
+        if copy_of is None:
+            chosen = ("-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync")
+            self._run("initdb", "-D", self.data, *chosen)
+        else:
+            self._run("pg_basebackup", "-D", self.data, "-R", "-c", "fast", "-d", copy_of.url())
+            settings = ""
         with (self.data / "postgresql.conf").open("a") as file:
             file.write(f"{settings}\nport = {self.port}\nunix_socket_directories = '{directory}'\n")
 
@@ -67,15 +77,19 @@ class Cluster:
         """Stop it; ``immediate``: as a crash would."""
         self._run("pg_ctl", "-D", self.data, "-m", mode, "-w", "stop")
 
+    def promote(self) -> None:
+        """Make a standby the primary."""
+        self._run("pg_ctl", "-D", self.data, "-w", "promote")
+
     def url(self, database: str = "postgres") -> str:
         """Of a database of it."""
         return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
 
-    def new_database(self) -> str:
-        """The URL of a database that is empty."""
-        name = f"test{next(_numbers)}"
+    def new_database(self, template: str = "template1") -> str:
+        """The URL of a database that is as this one, which is empty."""
+        name = f"test{os.getpid()}_{next(_numbers)}"  # a fork counts on
         with psycopg.connect(self.url(), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}".encode())
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
         return self.url(name)
 
     def _run(self, program: str, *args: object) -> None:
@@ -115,6 +129,21 @@ def cluster() -> Cluster:
 def new_database() -> str:
     """The URL of a database that is empty; skips where there is no PostgreSQL."""
     return cluster().new_database()
+
+
+def new_store() -> str:
+    """The URL of a database with the tables of a store, which are empty: quicker than to make them."""
+    url = cluster().new_database(_template())
+    with psycopg.connect(url) as connection:
+        connection.execute("UPDATE about SET value = %s WHERE name = 'instance'", (uuid.uuid4().hex,))
+    return url
+
+
+@functools.cache
+def _template() -> str:
+    url = new_database()
+    open_store(url).close()
+    return url.rpartition("/")[2]
 
 
 def owner() -> str | None:

@@ -88,6 +88,7 @@ SLEEPERS = {
     "tests/end_to_end/test_small_machines.py": "a program that logs at a pace, beside another that takes its memory",
     "tests/end_to_end/test_small_memory.py": "programs that fill memory at a pace, side by side",
     "tests/end_to_end/test_status.py": "a thread that logs on at a pace while its program ends",
+    "tests/once/delivery.py": "clients that ask again at a pace while their server is away",
     "tests/test_mutate.py": "the text of a program that never ends by itself",
     "tests/server/test_slow_clients.py": "clients that are slow, to a server with the event loop's own clock",
 }

@@ -17,8 +17,8 @@ __all__ = ["Project", "create_project", "delete_project", "get_project"]
 class Project:
     """A project as the server described it.
 
-    Dates are ISO 8601 texts in UTC. ``visibility`` is RESTRICTED, TEAM, PUBLIC or OPEN. The last four fields are set
-    only by ``create_project``.
+    Dates are ISO 8601 texts in UTC. ``visibility`` is RESTRICTED, TEAM, PUBLIC or OPEN. ``role`` is yours: READER,
+    MEMBER or OWNER; a stock server tells it, and the last three fields are set, only by ``create_project``.
     """
 
     uuid: str

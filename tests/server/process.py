@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import pytest
 import requests
 
 import postgresql
@@ -26,6 +27,7 @@ from steplog.journal.range import Range, encode
 
 KEY = "a-key-of-the-tests"
 DEADLINE_S = 30.0
+_ON_POSTGRESQL = os.environ.get("STEPLOG_TEST_STORE") == "postgresql"  # now: tests have none of these variables
 SOURCES = Path(__file__).parents[2] / "src"
 BATCH_HEADERS = {"Content-Encoding": "deflate", "Content-Type": CONTENT_TYPE_RANGE}
 
@@ -41,7 +43,7 @@ def lasting_port() -> int:
 @functools.cache
 def _database_of(directory: Path) -> str:
     """The database of the servers of this directory."""
-    return postgresql.new_database()
+    return postgresql.new_store()
 
 
 class ServerProcess:
@@ -59,7 +61,6 @@ class ServerProcess:
         self.directory = directory
         self._under = under
         self.state = directory / "server.json"
-        self.database = directory / "server.db"
         self._arguments = arguments
         self._environment = {
             name: value for name, value in os.environ.items() if not name.startswith(("STEPLOG_", "TELLURIO_"))
@@ -68,8 +69,9 @@ class ServerProcess:
             "STEPLOG_MEMORY_DIR": str(directory / "memory"),
             "PYTHONPATH": str(SOURCES),
         }
-        if store is None and os.environ.get("STEPLOG_TEST_STORE") == "postgresql" and "--db" not in arguments:
+        if store is None and _ON_POSTGRESQL and "--db" not in arguments:
             store = _database_of(directory)
+        self._store = store
         if store is not None:
             self._environment["STEPLOG_STORE"] = store
         if key is not None:
@@ -78,6 +80,13 @@ class ServerProcess:
         self.session.trust_env = False
         self.session.headers["Authorization"] = f"Api-Key {key}"
         self.start()
+
+    @property
+    def database(self) -> Path:
+        """Its file; skips the test where it has none."""
+        if self._store is not None:
+            pytest.skip("a test of the file")
+        return self.directory / "server.db"
 
     def start(self) -> None:
         """Start it and wait for its address."""

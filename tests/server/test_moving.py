@@ -18,10 +18,8 @@ from steplog.errors import ConfigurationError
 from steplog.server import moving
 from steplog.server.open_store import open_store
 from steplog.server.postgresql.moving import Target
-from steplog.server.sql import summaries
-from steplog.server.sql.connection import transaction
 from steplog.server.sql.moving import BY_KEY, BY_RUN, CATALOGUE, NOT_MOVED
-from steplog.server.sqlite.schema import connect, prepare
+from steplog.server.sqlite.schema import prepare
 from steplog.server.sqlite.store import SqliteStore
 from steplog.server.store_types import Creation, RunRow, SessionRow, StoreError
 
@@ -90,17 +88,7 @@ def fill(store: SqliteStore) -> list[RunRow]:
     store.discard_run(project, runs[5].uuid, now=True).result()
     while store.reap().result():
         pass
-    catch_up(store)
     return runs
-
-
-def catch_up(store: SqliteStore) -> None:
-    """As the packer does when it has begun: nothing is left of an older version."""
-    (_, _, path) = store.database.read(lambda connection: connection.execute("PRAGMA database_list").fetchone())
-    with closing(connect(Path(path), existing=True)) as connection:
-        while (missing := summaries.find_missing(connection)) is not None:
-            with transaction(connection, writes=True):
-                summaries.add_missing(connection, missing)
 
 
 def seal(database: Path, run: RunRow) -> None:
@@ -294,3 +282,21 @@ def test_a_copy_that_is_not_complete_leaves_the_old_database_as_it_is(store, dat
     open_store(database).close()
     moved(database, url)
     same(database, url)
+
+
+def test_what_an_older_version_did_not_write_is_added_before_it_is_copied(store, database, url):
+    fill(store)
+    store.close()
+    whole = file_contents(database)
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("DELETE FROM summaries")
+    store = open_store(database)
+    said: list[str] = []
+
+    def stop(_: float) -> None:
+        assert said == ["its server is still adding what an older version did not write; it is copied after that"]
+        store.close()
+
+    moving.move(database, url, said.append, stop)
+    same(database, url)
+    assert file_contents(database)["summaries"] == whole["summaries"] != []

@@ -29,6 +29,7 @@ NO_RUN = "00000000-0000-0000-0000-000000000000"
 TOO_LONG = b" " * (2 * 1024 * 1024 + 1)
 COLUMNS = {"Accept": "application/vnd.steplog.columns"}
 UNSEEN = {
+    429: "takes a quota: test_quotas.py",
     408: "takes 30 seconds: test_request_body.py",
     507: "takes a full disk: tests/crash/test_full_disk.py",
 }
@@ -145,6 +146,10 @@ def test_the_catalogue_is_as_described(scene):
     ask("POST", PROJECTS, 400, json=made)
     ask("POST", PROJECTS, 404, json=made, places={"namespace": "a b"})
     ask("GET", PROJECTS, 200)
+    for body, status in (({"visibility": "OPEN", "retention_days": 30, "display_name": "Other"}, 200), ({}, 200)):
+        ask("PATCH", PROJECT, status, json=body, places={"project": "to-be-deleted"})
+    ask("PATCH", PROJECT, 400, json={"retention_days": 0})
+    ask("PATCH", PROJECT, 404, json={}, places={"project": "none"})
     ask("DELETE", PROJECT, 204, places={"project": "to-be-deleted"})
     ask("GET", PROJECT, 200)
     for query in ("", "?brief=1", "?slug=x", "?trash=1", "?limit=1", f"?after={scene.places['run']}"):

@@ -56,7 +56,8 @@ def test_a_project_is_made_read_listed_and_deleted(server):
     assert UUID.fullmatch(project["uuid"])
     assert DATE.fullmatch(project["date_created"])
     read = server.ask("GET", "/fresh/projects/my-project/")
-    assert (read.status_code, read.json()) == (200, {name: project[name] for name in PROJECT_FIELDS})
+    known = {name: project[name] for name in (*PROJECT_FIELDS, "role")} | {"retention_days": None}
+    assert (read.status_code, read.json()) == (200, known)
     nothing = {"runs": 0, "running": 0, "seen": None}
     assert server.ask("GET", "/fresh/projects/").json() == [read.json() | nothing]
     run = server.new_run("fresh", "my-project")

@@ -75,7 +75,7 @@ def test_other_machines_reach_no_server_without_tls_unless_that_is_asked_for(tmp
     state = tmp_path / "state"
     done = steplog(state, "serve", "--host", host, "--port", "0")
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
-    assert f"Type: steplog serve --host {host} --tls-cert FILE --tls-key FILE; or" in done.stderr
+    assert f"Type: steplog serve --host {host} --tls-cert FILE --tls-key FILE; behind a proxy" in done.stderr
     assert "--insecure" in done.stderr
     assert not state.exists()
 

@@ -64,14 +64,20 @@ def _migrate(database: Place, check: bool) -> None:
     """
     place = own_database(database)
     found, present = schema_versions(place)
+    shown = shown_place(place)
     if found == present:
-        click.echo(f"{shown_place(place)}: schema version {present}, nothing to do")
+        click.echo(f"{shown}: schema version {present}, nothing to do")
     elif check:
-        click.echo(f"{shown_place(place)}: schema version {found or 'none'}, to be upgraded to {present}")
+        due = (
+            f"schema version {found}, to be upgraded to {present}"
+            if found
+            else f"no tables yet, to be made in version {present}"
+        )
+        click.echo(f"{shown}: {due}. Type the same without --check")
         raise SystemExit(1)
     else:
         migrate(place)
-        click.echo(f"{shown_place(place)}: schema version {present}, upgraded from {found or 'none'}")
+        click.echo(f"{shown}: schema version {present}, {f'upgraded from {found}' if found else 'made'}")
 
 
 @command.command("move")

@@ -3,11 +3,12 @@
 - The ``Host`` header must be a known name, which stops DNS rebinding; but for probes (``health``),
   and for ``/metrics`` any address will do.
 - Every API path but the instance proof and the session needs ``Authorization: Api-Key …``, or a session (``sessions``).
-- A READER's session, and ``Authorization: Page-Token …``, read: GET and HEAD on namespaces, projects and below, POST
-  where that reads.
+- Who asks is in the request's state, ``caller``: what that may do, the endpoint says (``Endpoint.rights``). A READER's
+  session, and ``Authorization: Page-Token …``, read.
 - What a browser sends by itself counts from this server's own page alone: with a session or the page's token, a
   request of another site is refused (``Sec-Fetch-Site``, https://www.w3.org/TR/fetch-metadata/), and with a session so
   is what is neither GET nor HEAD without an ``Origin`` of this server.
+- A key that has asked for more than its quota (``quotas``) is answered 429.
 - No CORS.
 
 The head decides: a refused request's body is not read, and its connection is closed after the answer. One that has
@@ -18,7 +19,8 @@ places run short, it goes first (``places``).
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+import time
+from collections.abc import Callable, Collection
 from ipaddress import ip_address
 
 from starlette.requests import Request
@@ -29,24 +31,25 @@ from steplog.delivery.wire import API
 from steplog.server.endpoint import failure
 from steplog.server.health import PROBE_PATHS
 from steplog.server.keys import Keyring
+from steplog.server.permissions import PAGE, Caller
 from steplog.server.protocol import CLOSE_HEADER, CONNECTION
 from steplog.server.proxies import LOOPBACK, contains
+from steplog.server.quotas import Quotas
 from steplog.server.routes_figures import METRICS_PATH
 from steplog.server.sessions import Sessions, is_own_origin
-from steplog.server.store_types import StoreError
+from steplog.server.store_types import KeyRow, StoreError
 
 __all__ = ["BY_PROXY", "AccessMiddleware", "AllowedHosts"]
 
 BY_PROXY = "by_proxy"  # in a scope's state: whether a trusted proxy has sent the request
 _NOT_ENCRYPTED = "Nothing is encrypted here: ask by way of the proxy (steplog serve --trusted-proxies)."
 
+_TOO_MUCH = "This key has asked for more than its quota allows. Nothing was stored; ask again in {} s."
 _PROOF_PATH = f"{API}/instance/"
 _SESSION_PATH = f"{API}/session/"
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 _PORT = re.compile(r":[0-9]{1,5}\Z")
-_READ_PATH = re.compile(rf"{API}/(?:namespaces/|[^/]+/projects/.*)", re.DOTALL)
 _READ_METHODS = ("GET", "HEAD")
-_READ_POST_PATH = re.compile(rf"{API}/[^/]+/projects/[^/]+/curves/")
 _SESSION_METHODS = (*_READ_METHODS, "POST", "DELETE")
 _SAME_ORIGIN = (None, "same-origin", "none")
 # On every answer, since a browser may render any. Trusted Types forbid making markup out of text.
@@ -102,13 +105,17 @@ class AccessMiddleware:
         keyring: Keyring,
         sessions: Sessions | None,
         proxies_only: bool = False,
+        quotas: Quotas | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``sessions``: None of a server without a page; ``proxies_only``: see ``Service``."""
+        """``sessions``: None of a server without a page; ``proxies_only``, ``quotas``: see ``Service``."""
         self._app = app
         self._hosts = hosts
         self._keyring = keyring
         self._sessions = sessions
         self._proxies_only = proxies_only
+        self._quotas = quotas or Quotas()
+        self._clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -136,7 +143,10 @@ class AccessMiddleware:
                 message["headers"] = [*own, *(pair for pair in _HEADERS if pair[0] not in said), *close]
             await send(message)
 
-        await (self._app if refusal is None else refusal)(scope, receive, send_with_headers)
+        if refusal is None:
+            await self._app(scope, self._counted(scope, receive), send_with_headers)
+        else:
+            await refusal(scope, receive, send_with_headers)
 
     async def _refusal(self, request: Request) -> Response | None:
         path: str = request.scope["path"]  # as routed; request.url.path stops at an escaped "?" or "#"
@@ -159,19 +169,43 @@ class AccessMiddleware:
             key = await self._keyring.find(credential)
             if key is None:
                 return _unauthorized("Invalid API key.")
-            request.state.user, request.state.key_id = key.user, key.id
-            return None
+            return self._let_in(request, key)
         if scheme.lower() == "page-token" and credential and self._sessions is not None:
             if not self._keyring.admits_page(credential):
                 return _unauthorized("Invalid page token.")
-            return _more_than_reading(request, path) or _foreign_site(request)
+            request.state.caller = PAGE
+            return _foreign_site(request)
         session = None if scheme or self._sessions is None else await self._sessions.find(request)
         if session is None:
             return _unauthorized("Authentication credentials were not provided.")
         if session.key is None:
-            return _foreign(request) or _more_than_reading(request, path)
-        request.state.user, request.state.key_id = session.key.user, session.key.id
-        return _foreign(request)
+            request.state.caller = PAGE
+            return _foreign(request)
+        return _foreign(request) or self._let_in(request, session.key)
+
+    def _let_in(self, request: Request, key: KeyRow) -> Response | None:
+        """Note whose request it is, unless that has asked for too much."""
+        state = request.state
+        state.user, state.key_id = key.user, key.id
+        length = request.headers.get("content-length", "0")
+        wait_s = self._quotas.take(key.id, key.terms, int(length) if length.isdecimal() else 0, self._clock())
+        if wait_s is not None:
+            return JSONResponse({"detail": _TOO_MUCH.format(wait_s)}, 429, {"Retry-After": str(wait_s)})
+        state.caller = Caller(key.user.id, key.user.is_admin, key.terms.project_id)
+        return None
+
+    def _counted(self, scope: Scope, receive: Receive) -> Receive:
+        """The body of a request whose head did not say how long it is, taken from the quota as it comes."""
+        key_id = scope["state"].get("key_id")
+        if key_id is None or not any(name == b"transfer-encoding" for name, _ in scope["headers"]):
+            return receive
+
+        async def counted() -> Message:
+            message = await receive()
+            self._quotas.add_bytes(key_id, len(message.get("body", b"")))
+            return message
+
+        return counted
 
 
 def _is_encrypted(request: Request) -> bool:
@@ -191,13 +225,6 @@ def _foreign_site(request: Request) -> Response | None:
     if request.headers.get("sec-fetch-site") in _SAME_ORIGIN:
         return None
     return JSONResponse({"detail": "Only this server's own page is answered."}, 403)
-
-
-def _more_than_reading(request: Request, path: str) -> Response | None:
-    reads = _READ_PATH if request.method in _READ_METHODS else _READ_POST_PATH
-    if request.method in (*_READ_METHODS, "POST") and reads.fullmatch(path):
-        return None
-    return JSONResponse({"detail": "To change anything takes a key."}, 403)
 
 
 def _is_public(path: str) -> bool:

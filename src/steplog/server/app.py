@@ -33,6 +33,7 @@ from steplog.server import (
     routes_views,
 )
 from steplog.server.access import AccessMiddleware, AllowedHosts
+from steplog.server.admissions import Admissions
 from steplog.server.answers import COMPRESSED_BYTES_MIN, AnswerMiddleware, compressed, tag_of
 from steplog.server.endpoint import ERROR_RESPONSES, AppState
 from steplog.server.health import PROBE_PATHS, Readiness, health
@@ -93,6 +94,7 @@ def create_app(
                 keyring=keyring,
                 sessions=None if stock else sessions,
                 proxies_only=service.proxies_only,
+                quotas=service.quotas,
             ),
             Middleware(AnswerMiddleware, compressor=compressor),
         ],
@@ -100,7 +102,9 @@ def create_app(
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False
-    app.state.steplog = AppState(store, sessions, decoders, renderer, secret, open_namespaces, stock, service.counts)
+    app.state.steplog = AppState(
+        store, sessions, Admissions(store), decoders, renderer, secret, open_namespaces, stock, service.counts
+    )
     return app
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future
-from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
+from typing import Any, ClassVar, NamedTuple, ParamSpec, TypeVar, cast
 
 import msgspec
 from starlette.concurrency import run_in_threadpool
@@ -17,8 +17,10 @@ from starlette.types import Scope
 
 from steplog.delivery.wire import API
 from steplog.errors import FormatError
+from steplog.server.admissions import Admissions
 from steplog.server.answers import digest_of
 from steplog.server.negotiation import is_listed, listed, weak_tag
+from steplog.server.permissions import PAGE, TAKES, Caller, Facts, Right, gives, role_for
 from steplog.server.prometheus import Counts
 from steplog.server.sessions import Sessions
 from steplog.server.store import Store
@@ -53,8 +55,11 @@ __all__ = [
 REQUEST_ID = "request_id"  # in a scope's state, and in the bodies of answers with a status of 5xx
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
+_Run = TypeVar("_Run", RunRow, RunId)
 _BUSY_RETRY_S = 1
 _ROWS_INLINE_MAX = 64  # some 0.5 ms
+_METHODS = {"get", "head", "post", "put", "patch", "delete", "options"}
+_OF_THE_PAGE = (Right.LIST, Right.READ)  # what takes no key
 
 
 class AppState(NamedTuple):
@@ -62,6 +67,7 @@ class AppState(NamedTuple):
 
     store: Store
     sessions: Sessions
+    admissions: Admissions
     decoders: Executor  # few threads: bounds the memory of decoding, off the event loop
     renderer: Executor  # one thread: makes long lists, off the event loop
     secret: str  # of the state file, for the instance proof
@@ -123,7 +129,65 @@ class NotModifiedError(Exception):
 
 
 class Endpoint(HTTPEndpoint):
-    """A path of the API, with a method for each HTTP method."""
+    """A path of the API, with a method for each HTTP method, each with the right that it takes.
+
+    ::
+
+        class Views(Endpoint, get=Right.READ, post=Right.WRITE):
+
+    Of a path with a project, the right is asked before the method is called: who may not read the project gets the
+    answer of one that is not there.
+
+    Attributes:
+        rights: the right that each HTTP method takes.
+        role: the caller's in the project of the path.
+    """
+
+    rights: ClassVar[Mapping[str, Right]] = {}
+    role: str | None = None
+    _facts: Facts | None = None
+
+    def __init_subclass__(cls, **rights: Right) -> None:
+        super().__init_subclass__()
+        if rights.keys() != _METHODS & vars(cls).keys():
+            raise TypeError(f"{cls.__name__} must state the right that each of its methods takes, and no other")
+        cls.rights = {method.upper(): right for method, right in rights.items()}
+
+    async def dispatch(self) -> None:
+        """Answer, if that is the caller's right. A body that nobody may send is not read."""
+        method = "GET" if self.scope["method"] == "HEAD" else self.scope["method"]
+        right = self.rights.get(method)  # None: answered 405
+        if right is None:
+            may = method == "GET" or self.scope["state"].get("caller") != PAGE
+        elif right is Right.NONE:
+            may = True
+        else:
+            may = not self.caller.is_page or right in _OF_THE_PAGE
+        if not may:
+            raise HTTPException(403, "To change anything takes a key.")
+        if right in TAKES and "project" in self.scope["path_params"]:
+            await self._admit(right)
+        await super().dispatch()
+
+    async def _admit(self, right: Right) -> None:
+        """Raise 404 to who may not see the project of the path, 403 to who may do no more than that."""
+        path, caller = self.scope["path_params"], self.caller
+        place = (caller.user_id or 0, path["namespace"], path["project"])
+        facts = self.state.admissions.known(place)
+        role = None if facts is None else role_for(caller, facts)
+        if not gives(role, right):
+            facts = await self.state.admissions.read(place)
+            role = None if facts is None else role_for(caller, facts)
+        if role is None:
+            raise HTTPException(404)
+        if not gives(role, right):
+            raise HTTPException(403, f"You have the role {role} in this project, and that takes {TAKES[right]}.")
+        self._facts, self.role = facts, role
+
+    @property
+    def caller(self) -> Caller:
+        """Who asks."""
+        return cast(Caller, self.scope["state"]["caller"])
 
     @property
     def state(self) -> AppState:
@@ -134,11 +198,6 @@ class Endpoint(HTTPEndpoint):
     def user(self) -> UserRow:
         """The owner of the request's key, or of the one that its session was begun with."""
         return cast(UserRow, self.scope["state"]["user"])
-
-    @property
-    def is_page(self) -> bool:
-        """Whether somebody asks who may only read."""
-        return "user" not in self.scope["state"]
 
     @property
     def store(self) -> Store:
@@ -162,9 +221,7 @@ class Endpoint(HTTPEndpoint):
         path = self.scope["path_params"]
 
         def read() -> tuple[RunRow, str]:
-            run = self.store.run(path["namespace"], path["project"], path["run"])
-            if run is None:
-                raise HTTPException(404)
+            run = self._admitted(self.store.run(path["namespace"], path["project"], path["run"]))
             return run, self.store.points_version(run)
 
         run, version = await self.read(read)
@@ -199,20 +256,24 @@ class Endpoint(HTTPEndpoint):
         """The same, which blocks."""
         path = self.scope["path_params"]
         project = self.store.project(path["namespace"], path["project"])
-        if project is None:
-            raise HTTPException(404)
+        if project is None or (self._facts is not None and project.id != self._facts.project_id):
+            raise HTTPException(404)  # perhaps another one has been made of this name, which was not asked about
         return project
 
     async def written_run(self) -> RunRow | RunId:
         """The run of the path, or 404; a write finds out whether it is still there."""
         path = self.scope["path_params"]
-        return self.store.known_run(path["namespace"], path["project"], path["run"]) or await self.run()
+        known = self.store.known_run(path["namespace"], path["project"], path["run"])
+        return await self.run() if known is None else self._admitted(known)
 
     async def run(self) -> RunRow:
         """The run of the path, or 404."""
         path = self.scope["path_params"]
-        run = await self.read(self.store.run, path["namespace"], path["project"], path["run"])
-        if run is None:
+        return self._admitted(await self.read(self.store.run, path["namespace"], path["project"], path["run"]))
+
+    def _admitted(self, run: _Run | None) -> _Run:
+        """A run, if it is one of the project that the caller was admitted to, or 404."""
+        if run is None or self._facts is None or run.project_id != self._facts.project_id:
             raise HTTPException(404)
         return run
 

@@ -43,6 +43,7 @@ from steplog.server.log_format import configure_logging
 from steplog.server.open_store import open_store
 from steplog.server.packer import packer_process, packing_backlog
 from steplog.server.proxies import LOOPBACK, Networks, Proxies, contains
+from steplog.server.quotas import Quotas
 from steplog.server.reaping import reaping
 from steplog.server.repeating import repeating
 from steplog.server.request_log import AccessLog
@@ -77,6 +78,8 @@ class ServerOptions(NamedTuple):
     uds_mode: int = 0o600  # of that socket
     proxy_headers: str | None = None  # one of ``proxies.KINDS`` is believed, of ``trusted_proxies``
     trusted_proxies: Networks = LOOPBACK
+    quota_requests: int | None = None  # of each key a minute, unless it has one of its own
+    quota_bytes: int | None = None
     metrics_from: Networks = LOOPBACK  # who reads figures without a key
     drain_s: float = 0.0  # it serves on for so long after SIGTERM, and says that it is not ready
     log_format: str = "text"  # of standard error: one of ``log_format.FORMATS``
@@ -108,10 +111,7 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
     configure_logging(options.log_format)
     tls = _tls_options(options)
     state = instance.state_path()
-    database = options.database
-    if database is None or database == default_database():
-        make_private(state.parent)
-        database = default_database()
+    database = _database(options)
     with ExitStack() as stack:
         listener = stack.enter_context(_listener(options, state.parent))
         store = stack.enter_context(closing(open_store(database)))
@@ -120,7 +120,7 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
         _put_user(store, options, username, own)
         renew_page_token(store, PAGE_TOKEN_AGE_AT_START_MAX)
         keyring = stack.enter_context(closing(Keyring(store)))
-        port = _SCHEME_PORT if options.uds else listener.getsockname()[1]
+        address, port, *_ = ("", _SCHEME_PORT) if options.uds else listener.getsockname()
         base_url = _base_url(options, port)
         secret = secrets.token_hex(32)
         connections = connections_max()
@@ -130,8 +130,7 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
         app = create_app(
             store,
             keyring,
-            # The instance is the name that clients which found it through its state file call it by.
-            hosts=AllowedHosts(port, [*options.hosts, f"{_bracketed(options.host)}:{port}", store.instance]),
+            hosts=_allowed_hosts(options, port, store),
             secret=secret,
             open_namespaces=not options.namespaces,
             stock=options.stock,
@@ -150,7 +149,7 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
         def announce() -> None:
             written = write_state()
             page_url = None if options.stock else instance.page_url(present(), "/")
-            elsewhere = address_elsewhere(options, "" if options.uds else listener.getsockname()[0], base_url)
+            elsewhere = address_elsewhere(options, address, base_url)
             first = None if written is None else _found_first(state.parent, store.instance)
             places = written, page_url, store.instance, elsewhere, first, connections
             source = None if own is None else own.source
@@ -162,6 +161,19 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
             serve(app, listener, announcement.socket, announce, store, tls, connections, service)
 
 
+def _database(options: ServerOptions) -> Place:
+    own = default_database()
+    if options.database not in (None, own):
+        return options.database
+    make_private(own.parent)
+    return own
+
+
+def _allowed_hosts(options: ServerOptions, port: int, store: Store) -> AllowedHosts:
+    # The instance is the name that clients which found it through its state file call it by.
+    return AllowedHosts(port, [*options.hosts, f"{_bracketed(options.host)}:{port}", store.instance])
+
+
 def _service(options: ServerOptions, stack: ExitStack) -> Service:
     proxies = None
     if options.proxy_headers is not None:
@@ -170,6 +182,7 @@ def _service(options: ServerOptions, stack: ExitStack) -> Service:
         Draining(options.drain_s),
         metrics_from=options.metrics_from,
         proxies=proxies,
+        quotas=Quotas(options.quota_requests, options.quota_bytes),
         proxies_only=proxies is not None and _is_exposed(options),
     )
     if options.access_log:

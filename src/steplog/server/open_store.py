@@ -108,11 +108,13 @@ def schema_versions(place: Place) -> tuple[int, int]:
         return administration.schema_version(place), SCHEMA_VERSION
     from steplog.server.sqlite import schema
 
-    return schema.schema_version(place), schema.SCHEMA_VERSION
+    if not (version := schema.schema_version(place)):
+        schema.open_existing(place).close()  # says that it is missing
+    return version, schema.SCHEMA_VERSION
 
 
 def migrate(place: Place) -> None:
-    """Upgrade a database to the present version, or make its tables. Raises ConfigurationError, StoreError."""
+    """Upgrade a database to the present version; PostgreSQL: make its tables. Raises ConfigurationError, StoreError."""
     if isinstance(place, str):
         with _driver_needed():
             from steplog.server.postgresql import administration
@@ -120,7 +122,7 @@ def migrate(place: Place) -> None:
         return
     from steplog.server.sqlite import schema
 
-    schema.prepare(place, moved=True).release()
+    schema.open_existing(place).close()
 
 
 def move(database: Path, url: str, say: Callable[[str], None]) -> Moved:

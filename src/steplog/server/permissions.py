@@ -7,7 +7,8 @@
     WRITE    MEMBER              runs, their points, saved views
     OWN      OWNER               change the project, delete it, its members
     CREATE   MEMBER              of the namespace: make a project in it
-    KEY      a key               shows only what may be read
+    LIST     a key, the page     shows what may be read, and nothing else
+    KEY      a key               tells of the key
     NONE     nothing             shows nothing of what is stored
 
 A role in a project is the highest of these:
@@ -30,8 +31,10 @@ import msgspec
 __all__ = [
     "MEMBER",
     "OWNER",
+    "PAGE",
     "READER",
     "ROLES",
+    "TAKES",
     "VISIBILITIES",
     "Caller",
     "Facts",
@@ -56,13 +59,14 @@ class Right(Enum):
 
     NONE = "none"
     KEY = "key"
+    LIST = "list"
     READ = "read"
     WRITE = "write"
     CREATE = "create"
     OWN = "own"
 
 
-_TAKES = {Right.READ: READER, Right.WRITE: MEMBER, Right.CREATE: MEMBER, Right.OWN: OWNER}
+TAKES = {Right.READ: READER, Right.WRITE: MEMBER, Right.CREATE: MEMBER, Right.OWN: OWNER}
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -73,9 +77,17 @@ class Caller(msgspec.Struct, frozen=True):
     project_id: int | None = None  # of a service key
 
     @property
+    def is_page(self) -> bool:
+        """Whether it is the page's token."""
+        return self.user_id is None
+
+    @property
     def reads_all(self) -> bool:
         """Whether nothing is hidden from it."""
-        return self.user_id is None or (self.is_admin and self.project_id is None)
+        return self.is_page or (self.is_admin and self.project_id is None)
+
+
+PAGE = Caller(None)
 
 
 class Facts(NamedTuple):
@@ -103,21 +115,21 @@ def role_for(caller: Caller, facts: Facts) -> str | None:
     """The role of a caller in a project; None: it is not there for them."""
     if caller.project_id is not None:
         return MEMBER if caller.project_id == facts.project_id else None
-    if caller.user_id is None:
+    if caller.is_page:
         return READER
     return OWNER if caller.is_admin else role_in(facts.visibility, facts.in_namespace, facts.in_project)
 
 
 def may_create(caller: Caller, in_namespace: str | None) -> bool:
     """Whether a caller with this role in a namespace may make a project in it."""
-    if caller.project_id is not None or caller.user_id is None:
+    if caller.project_id is not None or caller.is_page:
         return False
     return caller.is_admin or gives(in_namespace, Right.CREATE)
 
 
 def gives(role: str | None, right: Right) -> bool:
     """Whether a role gives a right."""
-    return _rank(role) >= _rank(_TAKES[right])
+    return _rank(role) >= _rank(TAKES[right])
 
 
 def _rank(role: str | None) -> int:

@@ -28,7 +28,9 @@ __all__ = ["FORWARDED", "KINDS", "LOCAL", "LOOPBACK", "X_FORWARDED", "Networks",
 
 Networks = tuple[IPv4Network | IPv6Network, ...]
 
-KINDS = X_FORWARDED, FORWARDED = "x-forwarded", "forwarded"
+X_FORWARDED = "x-forwarded"
+FORWARDED = "forwarded"
+KINDS = (X_FORWARDED, FORWARDED)
 LOCAL = "local"  # who connects by a Unix socket
 _UNKNOWN = "unknown"
 _SCHEMES = ("http", "https")

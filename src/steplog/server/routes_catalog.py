@@ -15,11 +15,13 @@ from starlette.responses import Response
 from steplog import instance
 from steplog.records.run_fields import DESCRIPTION_CHARACTERS_MAX
 from steplog.server.endpoint import Endpoint, JsonResponse
+from steplog.server.permissions import OWNER, VISIBILITIES, Facts, Right, gives, may_create, role_for
 from steplog.server.request_body import read_json
 from steplog.server.run_document import brief_document, run_document
 from steplog.server.store_types import (
     ID_PREFIX,
     RESUMES,
+    RETENTION_DAYS_MAX,
     Creation,
     MissingError,
     NamespaceRow,
@@ -47,7 +49,6 @@ _ADDITIONS = {
     "batch": 1,
     "features": ["report", "generations", "resume", "run", "trash", "table", "history", "curves", "views"],
 }  # what a client may use; not a stock server's
-_VISIBILITIES = ("RESTRICTED", "TEAM", "PUBLIC", "OPEN")
 _STATUSES = ("RUNNING", "COMPLETED", "CRASHED", "FAILED")
 _SLUG = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _IDEMPOTENCY_KEY = re.compile(r'"?([\x20\x21\x23-\x7e]{1,255})"?')
@@ -59,7 +60,7 @@ _GENERATION_MAX = 2**31 - 1
 _NONCE_CHARACTERS_MAX = 256
 
 
-class KeyCheck(Endpoint):
+class KeyCheck(Endpoint, get=Right.KEY):
     """``/verify-api-key/``."""
 
     async def get(self, _request: Request) -> Response:
@@ -68,7 +69,7 @@ class KeyCheck(Endpoint):
         return JsonResponse({"email": user.email, "username": user.username, "message": "API key is valid."})
 
 
-class InstanceProof(Endpoint):
+class InstanceProof(Endpoint, get=Right.NONE):
     """``/instance/``, which needs no key."""
 
     async def get(self, request: Request) -> Response:
@@ -79,70 +80,132 @@ class InstanceProof(Endpoint):
         return JsonResponse({"instance": self.store.instance, "proof": instance.proof(self.state.secret, nonce)})
 
 
-class NamespaceList(Endpoint):
+class NamespaceList(Endpoint, get=Right.LIST):
     """``/namespaces/``."""
 
     async def get(self, _request: Request) -> Response:
-        """Every namespace."""
-        found = await self.read(self.store.namespaces)
+        """The namespaces that the caller has a role in, or in a project of."""
+        found = await self.read(self._readable)
         return JsonResponse([{"slug": namespace.slug, "display_name": namespace.display_name} for namespace in found])
 
+    def _readable(self) -> list[NamespaceRow]:
+        caller, found = self.caller, self.store.namespaces()
+        if caller.reads_all:
+            return found
+        readable = {facts.namespace_id for facts in self.store.facts(caller.user_id or 0) if role_for(caller, facts)}
+        if caller.project_id is None:
+            readable |= self.store.namespace_roles(caller.user_id or 0).keys()
+        return [namespace for namespace in found if namespace.id in readable]
 
-class ProjectList(Endpoint):
+
+class ProjectList(Endpoint, get=Right.LIST, post=Right.CREATE):
     """``/{namespace}/projects/``."""
 
     async def get(self, _request: Request) -> Response:
-        """The projects of a namespace."""
-        namespace = await self._namespace(create=False)
-        projects = await self.read(self.store.projects, namespace)
+        """The projects of a namespace that the caller may read."""
+        namespace, roles = await self.read(self._readable)
+        if namespace is None:
+            raise HTTPException(404)
+        projects = [each for each in await self.read(self.store.projects, namespace) if each.id in roles]
         if self.state.stock:
             return JsonResponse([_project(project) for project in projects])
         activity = await self.read(self.store.activity, namespace)
-        return JsonResponse([_project(each) | _activity(activity.get(each.id)) for each in projects])
+        return JsonResponse([_project(each, roles[each.id]) | _activity(activity.get(each.id)) for each in projects])
 
     async def post(self, request: Request) -> Response:
         """Create a project."""
+        namespace = await self._own_namespace()
         fields = Fields(await read_json(request))
-        namespace = await self._namespace(create=self.state.open_namespaces)
         display_name = fields.text("display_name", required=True) or ""
-        visibility = fields.choice("visibility", _VISIBILITIES, required=True) or ""
+        visibility = fields.choice("visibility", VISIBILITIES, required=True) or ""
         slug = slugify(display_name)
         if display_name and not slug:
             fields.add_error("display_name", "A name needs a letter or a digit.")
         fields.check()
+        if namespace is None:
+            namespace = await self.written(self.store.put_namespace(self._slug, self.user))
         try:
-            project = await self.written(self.store.add_project(namespace, slug, display_name, visibility))
+            added = self.store.add_project(namespace, slug, display_name, visibility, self.user)
+            project = await self.written(added)
         except TakenError:
             raise ValidationError({"display_name": ["A project with this name already exists."]}) from None
-        owner = {"role": "OWNER", "org_uuid": namespace.uuid}
+        owner = {"role": OWNER, "org_uuid": namespace.uuid}
         names = {"org_display_name": namespace.display_name, "org_slug": namespace.slug}
         return JsonResponse(_project(project) | owner | names, 201)
 
-    async def _namespace(self, create: bool) -> NamespaceRow:
-        slug: str = self.scope["path_params"]["namespace"]
-        namespace = await self.read(self.store.namespace, slug)
-        if namespace is None and create and _SLUG.fullmatch(slug):
-            namespace = await self.written(self.store.put_namespace(slug))
+    @property
+    def _slug(self) -> str:
+        return str(self.scope["path_params"]["namespace"])
+
+    def _readable(self) -> tuple[NamespaceRow | None, dict[int, str]]:
+        """The namespace of the path, where the caller may know of it, and its role in each project that it may read."""
+        caller, namespace = self.caller, self.store.namespace(self._slug)
         if namespace is None:
-            raise HTTPException(404)
+            return None, {}
+        of_each = ((facts.project_id, role_for(caller, facts)) for facts in self._facts_of(namespace))
+        roles = {project_id: role for project_id, role in of_each if role is not None}
+        is_known = caller.reads_all or roles or self._role_in(namespace) is not None
+        return (namespace if is_known else None), roles
+
+    async def _own_namespace(self) -> NamespaceRow | None:
+        """The namespace of the path, for a project to be made in it; None: it is to be made, too. Else 404 or 403."""
+        namespace = await self.read(self.store.namespace, self._slug)
+        if namespace is None:
+            makes = self.state.open_namespaces and self.caller.reads_all and _SLUG.fullmatch(self._slug)
+            if not makes:
+                raise HTTPException(404)
+        elif not may_create(self.caller, await self.read(self._role_in, namespace)):
+            known, _ = await self.read(self._readable)
+            if known is None:
+                raise HTTPException(404)
+            raise HTTPException(403, "To make a project in this namespace takes the role MEMBER in it.")
         return namespace
 
+    def _facts_of(self, namespace: NamespaceRow) -> list[Facts]:
+        return self.store.facts(self.caller.user_id or 0, namespace)
 
-class ProjectDetail(Endpoint):
+    def _role_in(self, namespace: NamespaceRow) -> str | None:
+        """The caller's role in a whole namespace."""
+        if self.caller.project_id is not None:
+            return None
+        return self.store.namespace_roles(self.caller.user_id or 0).get(namespace.id)
+
+
+class ProjectDetail(Endpoint, get=Right.READ, patch=Right.OWN, delete=Right.OWN):
     """``/{namespace}/projects/{project}/``."""
 
     async def get(self, _request: Request) -> Response:
         """One project."""
-        return JsonResponse(_project(await self.project()))
+        project = await self.project()
+        return JsonResponse(_project(project) if self.state.stock else _project(project, self.role))
+
+    async def patch(self, request: Request) -> Response:
+        """Set its display name, its visibility, and for how many days runs that have ended are kept."""
+        if self.state.stock:
+            raise HTTPException(405, headers={"Allow": "GET, DELETE"})
+        fields = Fields(raw := await read_json(request))
+        values: dict[str, str | int | None] = {}
+        if "display_name" in raw:
+            values["display_name"] = fields.text("display_name", required=True)
+        if "visibility" in raw:
+            values["visibility"] = fields.choice("visibility", VISIBILITIES, required=True)
+        if "retention_days" in raw:
+            values["retention_days"] = fields.integer("retention_days", 1, RETENTION_DAYS_MAX)
+        fields.check()
+        project = await self.project()
+        changed = await self.written(self.store.edit_project(self.scope["path_params"]["namespace"], project, values))
+        self.state.admissions.forget()
+        return JsonResponse(_project(changed, self.role))
 
     async def delete(self, _request: Request) -> Response:
         """Delete it, its runs and their metrics."""
         project = await self.project()
         await self.written(self.store.delete_project(project))
+        self.state.admissions.forget()
         return Response(status_code=204)
 
 
-class RunList(Endpoint):
+class RunList(Endpoint, get=Right.READ, post=Right.WRITE):
     """``/{namespace}/projects/{project}/runs/``."""
 
     async def get(self, request: Request) -> Response:
@@ -189,7 +252,7 @@ class RunList(Endpoint):
         return JsonResponse(document | ({} if self.state.stock else _ADDITIONS), 201 if made else 200)
 
 
-class RunDetail(Endpoint):
+class RunDetail(Endpoint, get=Right.READ, patch=Right.WRITE, delete=Right.WRITE):
     """``/{namespace}/projects/{project}/runs/{run}/``."""
 
     async def get(self, request: Request) -> Response:
@@ -197,7 +260,7 @@ class RunDetail(Endpoint):
         if self.state.stock:
             raise HTTPException(405, headers={"Allow": "PATCH"})
         run = await self.run()
-        if _maker(request) is not None and not self.is_page:
+        if _maker(request) is not None and gives(self.role, Right.WRITE):
             with suppress(StoreError):  # a full disk, say, does not keep a run from being read
                 run = await self.written(self.store.hear(run))
         document = (await _described(self, [run], brief=_flag(request.query_params, "brief")))(run)
@@ -225,7 +288,7 @@ class RunDetail(Endpoint):
         return Response(status_code=204)
 
 
-class RunRestored(Endpoint):
+class RunRestored(Endpoint, post=Right.WRITE):
     """``/{namespace}/projects/{project}/runs/{run}/restore/``."""
 
     async def post(self, request: Request) -> Response:
@@ -237,7 +300,7 @@ class RunRestored(Endpoint):
         return JsonResponse(document)
 
 
-class GenerationList(Endpoint):
+class GenerationList(Endpoint, post=Right.WRITE):
     """``/{namespace}/projects/{project}/runs/{run}/generations/``."""
 
     async def post(self, request: Request) -> Response:
@@ -298,6 +361,8 @@ def _activity(activity: ProjectActivity | None) -> dict[str, Any]:
     return {"runs": activity.runs, "running": activity.running, "seen": activity.seen}
 
 
-def _project(project: ProjectRow) -> dict[str, Any]:
+def _project(project: ProjectRow, role: str | None = None) -> dict[str, Any]:
+    """Its document; a stock server's without a role."""
     fields = ("uuid", "display_name", "slug", "date_created", "last_run_date", "visibility")
-    return {field: getattr(project, field) for field in fields}
+    document = {field: getattr(project, field) for field in fields}
+    return document if role is None else document | {"retention_days": project.retention_days, "role": role}

@@ -15,6 +15,7 @@ from steplog.journal import slot
 from steplog.records.dates import utc_text
 from steplog.server.endpoint import Endpoint, JsonResponse
 from steplog.server.negotiation import chosen_type
+from steplog.server.permissions import Right
 from steplog.server.records.curve_formats import MEDIA_TYPES, as_columns, as_json
 from steplog.server.records.curve_query import (
     BUCKETS_MAX,
@@ -40,7 +41,7 @@ _BUCKETS_DEFAULT = 1000
 _TOKEN_CHARACTERS_MAX = 1 << 20
 
 
-class Curves(Endpoint):
+class Curves(Endpoint, post=Right.READ):
     """``…/projects/{project}/curves/``: a question too long for an address; nothing is written."""
 
     async def post(self, request: Request) -> Response:

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from steplog.journal import slot
 from steplog.server.endpoint import Endpoint, JsonResponse
 from steplog.server.negotiation import chosen_type
+from steplog.server.permissions import Right
 from steplog.server.records.history_formats import CUT_FORMATS, FORMATS, Parts, gathered
 from steplog.server.store_types import HistoryQuery
 from steplog.server.streaming import streamed
@@ -24,7 +25,7 @@ _TEXT_CHARACTERS_MAX = 1024
 _NAMED = dict(zip(("json", "columns", "csv", "ndjson"), FORMATS, strict=True))
 
 
-class History(Endpoint):
+class History(Endpoint, get=Right.READ):
     """``…/runs/{run}/history/``."""
 
     async def get(self, request: Request) -> Response:

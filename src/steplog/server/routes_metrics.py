@@ -21,6 +21,7 @@ from steplog.journal.range import VERSION, VersionError, decode
 from steplog.records.finite import finite
 from steplog.records.run_fields import NOT_STORED, RESERVED, changes_of
 from steplog.server.endpoint import Endpoint, JsonResponse
+from steplog.server.permissions import Right
 from steplog.server.records.batch import VALUE_BYTES_MAX, SinglePoint, from_range
 from steplog.server.request_body import media_type, read_body, read_json
 from steplog.server.store_types import MetricPoint, SeriesBucket, SeriesSummary
@@ -36,7 +37,7 @@ _SMALL_BYTES_MAX = 8 * 1024  # 0.1 ms
 _JSON_NAMES = {"low": "min", "high": "max"}
 
 
-class MetricList(Endpoint):
+class MetricList(Endpoint, get=Right.READ, post=Right.WRITE):
     """``…/runs/{run}/metrics/``."""
 
     async def get(self, request: Request) -> Response:
@@ -73,7 +74,7 @@ class MetricList(Endpoint):
         return JsonResponse(given | {"step": (step or 0) if assigned is None else assigned}, 201)
 
 
-class BatchUpload(Endpoint):
+class BatchUpload(Endpoint, post=Right.WRITE):
     """``…/runs/{run}/metrics/batch/``."""
 
     async def post(self, request: Request) -> Response:
@@ -102,7 +103,7 @@ class BatchUpload(Endpoint):
         return JsonResponse(msgspec.structs.asdict(answer) | {"run": named})
 
 
-class SeriesList(Endpoint):
+class SeriesList(Endpoint, get=Right.READ):
     """``…/runs/{run}/series/``."""
 
     async def get(self, request: Request) -> Response:

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from steplog.server.endpoint import Endpoint, JsonResponse
+from steplog.server.permissions import Right
 from steplog.server.request_body import read_json
 from steplog.server.store_types import SessionRow
 from steplog.server.validation import Fields
@@ -21,7 +22,7 @@ __all__ = ["SessionDetail"]
 _BODY_BYTES_MAX = 4096
 
 
-class SessionDetail(Endpoint):
+class SessionDetail(Endpoint, get=Right.NONE, post=Right.NONE, delete=Right.NONE):
     """``/session/``."""
 
     async def get(self, _request: Request) -> Response:

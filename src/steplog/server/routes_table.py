@@ -28,6 +28,7 @@ from steplog.filters import (
 from steplog.records.dates import utc_text
 from steplog.server.endpoint import Endpoint, JsonResponse, VersionTag
 from steplog.server.negotiation import chosen_type
+from steplog.server.permissions import Right
 from steplog.server.records.table_formats import FORMATS
 from steplog.server.store_types import TableCursor, TableQuery
 from steplog.server.validation import Fields, ValidationError
@@ -58,7 +59,7 @@ class _Token(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     now: Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$")]
 
 
-class RunTable(Endpoint):
+class RunTable(Endpoint, get=Right.READ):
     """``/{namespace}/projects/{project}/table/``."""
 
     async def get(self, request: Request) -> Response:
@@ -92,7 +93,7 @@ class RunTable(Endpoint):
         return body, headers
 
 
-class ColumnList(Endpoint):
+class ColumnList(Endpoint, get=Right.READ):
     """``/{namespace}/projects/{project}/table/columns/``."""
 
     async def get(self, request: Request) -> Response:

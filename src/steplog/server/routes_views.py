@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from steplog.server.endpoint import Endpoint, JsonResponse
+from steplog.server.permissions import Right
 from steplog.server.request_body import read_json
 from steplog.server.store_types import TakenError, TooManyViewsError, ViewRow
 from steplog.server.validation import Fields, ValidationError
@@ -19,7 +20,7 @@ __all__ = ["ViewDetail", "ViewList"]
 _ADDRESS_BYTES_MAX = 64 * 1024
 
 
-class ViewList(Endpoint):
+class ViewList(Endpoint, get=Right.READ, post=Right.WRITE):
     """``/{namespace}/projects/{project}/views/``."""
 
     async def get(self, _request: Request) -> Response:
@@ -37,7 +38,7 @@ class ViewList(Endpoint):
         return JsonResponse(_document(await _saved(written)), 201)
 
 
-class ViewDetail(Endpoint):
+class ViewDetail(Endpoint, patch=Right.WRITE, delete=Right.WRITE):
     """``/{namespace}/projects/{project}/views/{view}/``."""
 
     async def patch(self, request: Request) -> Response:

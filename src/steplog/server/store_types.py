@@ -38,6 +38,7 @@ __all__ = [
     "ID_PREFIX",
     "ISSUED",
     "RESUMES",
+    "RETENTION_DAYS_MAX",
     "UNBOUND",
     "BatchResult",
     "ColumnNames",
@@ -87,6 +88,7 @@ __all__ = [
 ID_PREFIX = "id:"  # of an idempotency key that the caller chose
 MetricKind = Literal["numbers", "others", "both"]
 RESUMES = ("allow", "must", "never")
+RETENTION_DAYS_MAX = 36_500
 
 # Where a key is from.
 CONFIGURED = "configured"
@@ -463,9 +465,14 @@ class TableQuery(msgspec.Struct, frozen=True):
     among: Sequence[str] | None = None
 
     @property
+    def compared(self) -> list[Field]:
+        """What decides which runs come, and in which order."""
+        return [*(each.field for each in self.conditions), *([] if self.sort is None else [self.sort])]
+
+    @property
     def fields(self) -> list[Field]:
         """All that the answer is made of."""
-        return [*self.columns, *(each.field for each in self.conditions), *([] if self.sort is None else [self.sort])]
+        return [*self.columns, *self.compared]
 
 
 class TableRow(msgspec.Struct):

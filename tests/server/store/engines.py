@@ -112,7 +112,7 @@ def _postgresql_packed(directory: Path) -> Opener:
 
 
 def _postgresql(directory: Path) -> Opener:
-    url = postgresql.new_database()
+    url = postgresql.new_store()
     return lambda: open_store(url)
 
 

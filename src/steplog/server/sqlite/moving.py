@@ -17,6 +17,7 @@ from typing import Any
 
 from steplog.errors import ConfigurationError
 from steplog.server.sql import summaries, table
+from steplog.server.sql.chunk_ids import SERIES_SHIFT
 from steplog.server.sql.connection import transaction
 from steplog.server.sql.moving import RunTable
 from steplog.server.sqlite import filling
@@ -29,6 +30,12 @@ SELECT r.*, p.*, m.* FROM runs r LEFT JOIN progress p ON p.run = r.id LEFT JOIN 
     SELECT run, count(*), sum(mark & 4294967295), sum(mark >> 32), max(generation), max(said) FROM marks GROUP BY run
 ) m ON m.run = r.id ORDER BY r.id
 """
+_MISSING_SUMMARY = f"""
+SELECT 1 FROM series s WHERE
+    (SELECT max(id) FROM chunks WHERE id >= s.id << {SERIES_SHIFT} AND id < s.id + 1 << {SERIES_SHIFT})
+    >= (s.id << {SERIES_SHIFT}) + coalesce((SELECT number + chunks FROM summaries
+        WHERE series = s.id AND level = 1 ORDER BY number DESC LIMIT 1), 0) LIMIT 1
+"""  # noqa: S608 - a constant
 _SEQUENCES = "SELECT name, seq FROM sqlite_sequence"
 
 
@@ -50,6 +57,7 @@ class Source:
             )
         self._connection = open_existing(path, upgrade=False)
         self.instance = self._about()["instance"]
+        self._unfinished = True  # until it is known
 
     def close(self) -> None:
         """Close it."""
@@ -62,9 +70,11 @@ class Source:
 
     def is_unfinished(self) -> bool:
         """Whether its server is still adding what an older version did not write."""
-        with self.snapshot():
-            missing = summaries.find_missing(self._connection)
-            return missing is not None or table.unfilled(self._connection) is not None
+        if self._unfinished:
+            with self.snapshot():
+                missing = self._connection.execute(_MISSING_SUMMARY).fetchone()
+                self._unfinished = missing is not None or table.unfilled(self._connection) is not None
+        return self._unfinished
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
@@ -91,7 +101,8 @@ class Source:
                 with closing(connect(self.path, existing=True)) as self._connection:
                     if self._about()["instance"] != self.instance:
                         raise ConfigurationError(f"{self.path} was replaced by another database; type the same again")
-                    self._finish()
+                    if self.is_unfinished():
+                        self._finish()
                     with transaction(self._connection, writes=True):
                         yield
             finally:
@@ -165,7 +176,7 @@ class Source:
             raise store_error(error) from error
 
     def _finish(self) -> None:
-        """Add what an older version did not write, as its packer would."""
+        """Add what an older version did not write, as its packer would; runs that were copied before would lack it."""
         connection = self._connection
         while (missing := summaries.find_missing(connection)) is not None:
             with transaction(connection, writes=True):

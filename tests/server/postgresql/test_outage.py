@@ -1,0 +1,195 @@
+"""While the database is away, each request is refused within seconds; once it is back, so is the server."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+import postgresql
+from polling import wait_until
+from postgresql import Cluster
+from server.batches import range_of
+from server.stores import listed, new_run
+from steplog.journal.range import encode
+from steplog.server.postgresql.appender import Appender
+from steplog.server.postgresql.links import Readers, Watch, conninfo_of
+from steplog.server.postgresql.store import PostgresqlStore
+from steplog.server.records.batch import from_range
+from steplog.server.store_types import BatchResult, StoreBusyError
+
+REFUSED_S = 7.5  # connect_timeout, and some
+SETTINGS = """
+listen_addresses = '127.0.0.1'
+max_connections = 60
+shared_buffers = 16MB
+"""
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    """One of this test alone, which waits for the disk."""
+    programs = postgresql.cluster().programs
+    directory = Path(tempfile.mkdtemp(prefix="steplog-pg-"))
+    made = Cluster(programs, directory, SETTINGS)
+    made.start()
+    try:
+        yield made
+    finally:
+        if (made.data / "postmaster.pid").exists():
+            made.stop("immediate")
+        shutil.rmtree(directory)
+
+
+@pytest.fixture
+def store(cluster: Cluster) -> Iterator[PostgresqlStore]:
+    with closing(PostgresqlStore(cluster.url())) as store:
+        yield store
+
+
+def submit(store: PostgresqlStore, run: Any, number: int) -> Future[BatchResult]:
+    sent = range_of([("a", float(number))], number)
+    return store.add_batch(run, from_range(sent, encode(sent)))
+
+
+@pytest.mark.slow
+def test_a_crash_of_the_database_loses_and_doubles_nothing(cluster, store):
+    run, sent = new_run(store), 0
+    for _ in range(3):
+        flying = [submit(store, run, number) for number in range(sent, sent + 60)]
+        flying[5].result()
+        cluster.stop("immediate")
+        errors = [each.exception(REFUSED_S) for each in flying]
+        assert all(error is None or isinstance(error, StoreBusyError) for error in errors)
+        acknowledged = sent + errors.count(None)
+        cluster.start()
+        sent = store.point_count(run)
+        assert sent >= acknowledged
+        assert submit(store, run, sent - 1).result() == BatchResult(0, 1)
+    assert [point["value"] for point in listed(store, run)] == [float(number) for number in range(sent)]
+
+
+@pytest.mark.slow
+def test_all_are_refused_while_the_database_is_away_and_served_once_it_is_back(cluster, store):
+    run = new_run(store)
+    assert store.probe() is None
+    cluster.stop("immediate")
+    for _ in range(2):
+        began = time.monotonic()
+        refused = [submit(store, run, 0), store.hear(run), store.reap(), store.add_metric(run, None, None, None)]
+        for each in refused:
+            assert isinstance(each.exception(REFUSED_S), StoreBusyError)
+        for read in (store.probe, lambda: store.point_count(run), lambda: listed(store, run)):
+            with pytest.raises(StoreBusyError):
+                read()
+        assert time.monotonic() - began < REFUSED_S
+    cluster.start()
+    store.probe()
+    assert submit(store, run, 0).result() == BatchResult(1, 0)
+    assert store.hear(run).result().seen is not None
+    assert store.reap().result() is False
+    assert len(listed(store, run)) == 1
+
+
+@pytest.mark.slow
+def test_a_store_closes_while_the_database_is_away(cluster):
+    store = PostgresqlStore(cluster.url())
+    run = new_run(store)
+    cluster.stop("immediate")
+    waiting = [submit(store, run, number) for number in range(50)] + [store.hear(run) for _ in range(50)]
+    began = time.monotonic()
+    store.close()
+    assert time.monotonic() - began < REFUSED_S
+    assert all(isinstance(each.exception(0), StoreBusyError) for each in waiting)
+    assert isinstance(submit(store, run, 0).exception(0), StoreBusyError)
+
+
+def test_what_a_hanging_connection_has_is_appended_once_by_another(url, opened):
+    store, now = opened(), [0.0]
+    run = new_run(store)
+    sent = range_of([("a", 1.0)])
+    with closing(Watch(lambda: now[0])) as watch:
+        appender = Appender(conninfo_of(url + "?application_name=hanging"), watch)
+        appender.submit(run.id, from_range(sent, encode(sent)), 1).result()
+        (hanging,) = backends(url, "hanging")
+        os.kill(hanging, signal.SIGSTOP)
+        try:
+            more = range_of([("a", 2.0)], 1)
+            answer = appender.submit(run.id, from_range(more, encode(more)), 1)
+            wait_until(lambda: watch.watched)
+            now[0] += 1000
+            assert answer.result(REFUSED_S) == BatchResult(1, 0)
+        finally:
+            os.kill(hanging, signal.SIGCONT)
+        appender.close()
+    wait_until(lambda: not backends(url, "hanging"))  # it has read by now what it was sent
+    assert [point["value"] for point in listed(store, run)] == [1.0, 2.0]
+
+
+def test_a_read_that_hangs_is_refused(url):
+    now = [0.0]
+    with closing(Watch(lambda: now[0])) as watch:
+        readers = Readers(conninfo_of(url + "?application_name=hanging"), watch)
+
+        def read() -> None:
+            with readers.snapshot() as connection:
+                (hanging,) = backends(url, "hanging")
+                os.kill(hanging, signal.SIGSTOP)
+                now[0] += 1000
+                try:
+                    connection.execute("SELECT 1").fetchone()
+                finally:
+                    os.kill(hanging, signal.SIGCONT)
+
+        with pytest.raises(StoreBusyError):
+            read()
+        with readers.snapshot() as connection:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+        readers.close()
+
+
+def test_readers_beyond_the_places_wait_for_one_and_are_refused_after_that(url):
+    with closing(Watch()) as watch:
+        readers = Readers(conninfo_of(url), watch, places=1, wait_s=0.2)
+        with readers.snapshot():
+            assert readers.used == 1
+            with pytest.raises(StoreBusyError, match="in use"), readers.snapshot():
+                pass
+        with readers.snapshot() as connection:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+        assert (readers.used, readers.waiting) == (0, 0)
+        readers.close()
+        with pytest.raises(StoreBusyError, match="stopping"), readers.snapshot():
+            pass
+
+
+def test_connections_that_the_database_has_ended_are_replaced_unseen(url, opened):
+    store = opened()
+    run = new_run(store)
+    for _ in range(2):
+        with psycopg.connect(url, autocommit=True) as other:
+            other.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        wait_until(lambda: not backends(url, "steplog"))
+        assert store.point_count(run) == len(listed(store, run))
+        assert submit(store, run, store.point_count(run)).result() == BatchResult(1, 0)
+        store.hear(run).result()
+
+
+def backends(url: str, name: str) -> list[int]:
+    """The processes that serve the connections of this name."""
+    query = "SELECT pid FROM pg_stat_activity WHERE application_name = %s AND datname = current_database()"
+    with psycopg.connect(url) as connection:
+        return [pid for (pid,) in connection.execute(query, (name,))]
