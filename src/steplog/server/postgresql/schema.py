@@ -78,7 +78,7 @@ CREATE INDEX runs_in_trash ON runs (deleted) WHERE deleted IS NOT NULL;
 CREATE INDEX runs_alive_in_order ON runs (project, id) WHERE deleted IS NULL;
 CREATE INDEX runs_in_trash_in_order ON runs (project, id) WHERE deleted IS NOT NULL;
 CREATE INDEX runs_running ON runs (project, id) WHERE status = 'RUNNING' AND deleted IS NULL;
-CREATE INDEX runs_by_start ON runs (project, (coalesce(started, date_created))) WHERE deleted IS NULL;
+CREATE INDEX runs_by_start ON runs (project, (coalesce(started, date_created)), id) WHERE deleted IS NULL;
 CREATE TABLE suffixes (project bigint NOT NULL, name TEXT NOT NULL, next bigint NOT NULL, PRIMARY KEY (project, name));
 CREATE TABLE views (
     id ID(views), uuid TEXT NOT NULL UNIQUE, project bigint NOT NULL REFERENCES projects,
@@ -104,10 +104,12 @@ CREATE TABLE lasts (
     project bigint NOT NULL, name TEXT NOT NULL, run bigint NOT NULL, count bigint NOT NULL, last cell NOT NULL,
     low cell, high cell, PRIMARY KEY (project, name, run)
 );
+CREATE INDEX lasts_by_last ON lasts (project, name, last, run);
 CREATE TABLE configs (
     project bigint NOT NULL, key TEXT NOT NULL, run bigint NOT NULL, value cell NOT NULL,
     PRIMARY KEY (project, key, run)
 );
+CREATE INDEX configs_by_value ON configs (project, key, value, run);
 CREATE TABLE changes (project bigint NOT NULL, part TEXT NOT NULL, number bigint NOT NULL);
 CREATE INDEX changes_by_project ON changes (project);
 CREATE TABLE filling (first bigint NOT NULL, "end" bigint NOT NULL, name TEXT NOT NULL, key TEXT);
