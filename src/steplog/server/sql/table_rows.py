@@ -65,27 +65,20 @@ def _put_cells(scope: Scope, runs: Sequence[int], columns: Sequence[Field], rows
     if scope.unfilled is not None:
         _put_cells_by_column(scope, runs, columns, rows)
         return
+    # A statement each for what is in one column of a table.
+    asked: dict[tuple[str, str, str], dict[str, Field]] = {}
+    for column in columns:
+        if column.kind == "metric":
+            asked.setdefault(("lasts", "name", TOTALS[column.path[1]]), {})[column.path[0]] = column
+        elif column.kind == "config":
+            asked.setdefault(("configs", "key", "value"), {})[entry_name(column.path)] = column
     are_these, numbers = scope.connection.among(runs)
-    metrics = [column for column in columns if column.kind == "metric"]
-    if metrics:
-        totals = sorted({TOTALS[column.path[1]] for column in metrics})
-        places: dict[str, list[tuple[int, Field]]] = {column.path[0]: [] for column in metrics}
-        for column in metrics:
-            places[column.path[0]].append((totals.index(TOTALS[column.path[1]]), column))
-        are_named, names = scope.connection.among(list(places))
-        where = f"project = ? AND name {are_named} AND run {are_these}"
-        query = f"SELECT run, name, {', '.join(totals)} FROM lasts WHERE {where}"
-        for number, name, *cells in scope.connection.execute(query, (scope.project, *names, *numbers)):
-            of_run = rows[number].cells
-            for place, column in places[name]:
-                if (cell := cells[place]) is not None:
-                    of_run[column] = json_value(cell)
-    entries = {entry_name(column.path): column for column in columns if column.kind == "config"}
-    if entries:
-        are_named, names = scope.connection.among(list(entries))
-        query = f"SELECT run, key, value FROM configs WHERE project = ? AND key {are_named} AND run {are_these}"
-        for number, name, cell in scope.connection.execute(query, (scope.project, *names, *numbers)):
-            rows[number].cells[entries[name]] = json_value(cell)
+    for (table, name, value), fields in asked.items():
+        are_named, names = scope.connection.among(list(fields))
+        where = f"project = ? AND {name} {are_named} AND run {are_these} AND NOT {value} IS NULL"
+        query = f"SELECT run, {name}, {value} FROM {table} WHERE {where}"
+        for number, found, cell in scope.connection.execute(query, (scope.project, *names, *numbers)):
+            rows[number].cells[fields[found]] = json_value(cell)
 
 
 def _put_cells_by_column(
