@@ -103,6 +103,7 @@ def _progress(
         return
     are_these, numbers = scope.connection.among(runs)
     query = f"SELECT run, log_bytes, packed < arrivals, seen, last_point FROM progress WHERE run {are_these}"
+    query += "" if heard else " AND packed < arrivals"
     for number, size_bytes, is_unpacked, *dates in scope.connection.execute(query, numbers).fetchall():
         told = dict(zip(_HEARD, dates, strict=True))
         yield number, size_bytes if is_unpacked else None, {column: told[column.path] for column in heard}
