@@ -22,6 +22,7 @@ _REPORT = r"replace(replace({0}, '\\', ''), '\u0000', '')::json AS report"
 _REPORTED = "(report ->> '{0}')::numeric".format
 
 POSTGRESQL = Dialect(
+    kind=None,
     contains="strpos({0}, ?) > 0",
     cell_contains="({0}).kind = 1 AND position((?).words IN ({0}).words) > 0",
     texts=_TAGS,
