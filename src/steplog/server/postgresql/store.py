@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from datetime import datetime
@@ -33,13 +34,17 @@ class PostgresqlStore(SqlStore):
         """Open a database, and make its tables where missing. Raises ConfigurationError."""
         self.database = Database(url)
         self.instance = self.database.instance
-        self._appender = Appender(self.database.conninfo, self.database.watch)
+        self._appender = Appender(self.database.conninfo, self.database.watch, times=self.database.times)
         self._next_steps = log.NextSteps()
         self.versions = SharedVersions(self.database.conninfo)
         super().__init__(self.database, self.versions)
 
     def check(self) -> None:
         pass
+
+    def figures(self) -> Mapping[str, float]:
+        found = dict(super().figures())
+        return found | {"writes_waiting": found["writes_waiting"] + self._appender.waiting}
 
     def close(self) -> None:
         self._appender.close()
