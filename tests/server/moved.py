@@ -16,7 +16,7 @@ __all__ = ["file_contents", "store_contents"]
 
 Contents = dict[str, list[str]]
 
-_OF_FILE = ("filling",)  # what only an older database of SQLite has
+_OF_ONE = ("filling", "changes")  # what belongs to one database alone
 _ABOUT = ("schema", "moved_to", "summaries_below", "summaries_slices")
 # In SQLite these have no column for the run.
 _WITH_RUN = {
@@ -31,7 +31,7 @@ def file_contents(database: Path) -> Contents:
     """The rows of each table of SQLite."""
     with closing(connect(database, existing=True)) as connection:
         listed = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'"
-        names = [name for (name,) in connection.execute(listed) if name not in _OF_FILE]
+        names = [name for (name,) in connection.execute(listed) if name not in _OF_ONE]
         return {name: _rows(name, connection.execute(_WITH_RUN.get(name, f"SELECT * FROM {name}"))) for name in names}
 
 
@@ -40,7 +40,7 @@ def store_contents(url: str) -> Contents:
     with psycopg.connect(url, autocommit=True) as connection:
         adapt(connection)
         listed = "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
-        names = [name for (name,) in connection.execute(listed).fetchall() if name not in _OF_FILE]
+        names = [name for (name,) in connection.execute(listed).fetchall() if name not in _OF_ONE]
         return {name: _rows(name, connection.execute(f"SELECT * FROM {name}".encode(), binary=True)) for name in names}
 
 
