@@ -19,6 +19,7 @@ from steplog.server.postgresql.links import Readers, Watch, conninfo_of, open_co
 from steplog.server.postgresql.schema import prepare
 from steplog.server.sql.connection import Connection
 from steplog.server.store_place import shown_place
+from steplog.server.store_types import RunId, RunRow
 
 __all__ = ["Database"]
 
@@ -76,10 +77,15 @@ class Database:
         """Run a write; the future is done once it is durable."""
         return self._catalogue.submit(lambda connection: job(connection, *args, **kwargs))
 
-    def write_run(self, run_id: int, job: _Statements[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
-        """The same, for what comes with a run's points: those of a run are in order."""
-        lane = self._of_runs[run_id % _RUN_LANES]
-        return lane.submit(lambda connection: job(connection, *args, **kwargs))
+    def write_project(
+        self, project_id: int, job: _Statements[_P, _T], *args: _P.args, **kwargs: _P.kwargs
+    ) -> Future[_T]:
+        """The same, for what changes a project's runs: by whichever server, one after the other."""
+        return self._catalogue.submit(lambda connection: job(connection, *args, **kwargs), project=project_id)
+
+    def write_run(self, run: RunRow | RunId, job: Callable[[Connection], _T], *, changes_run: bool) -> Future[_T]:
+        """The same, for what comes with a run's points: those of a run are in order. ``changes_run``: the rest, too."""
+        return self._of_runs[run.id % _RUN_LANES].submit(job, project=run.project_id if changes_run else None)
 
     def write_lazily(self, job: _Statements[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
         """The same, for what nobody waits for: a crash of the database may undo it."""

@@ -13,7 +13,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
@@ -53,7 +53,9 @@ _SETTINGS = (
     ("work_mem", "32MB"),  # what NOT IN of 200,000 runs takes
     ("jit", "off"),  # which compiles what takes a millisecond
 )
-_SET = "SELECT " + ", ".join(f"set_config('{name}', '{value}', false)" for name, value in _SETTINGS)
+# A query of tables or points is planned for the values that it has: any plan for all of them is bad for some. What is
+# not in a list is looked for by its hash, which must fit twice in the memory for it.
+_SETTINGS_OF_READERS = (("plan_cache_mode", "force_custom_plan"), ("work_mem", "32MB"))
 
 _Connection = psycopg.Connection[Any]
 
@@ -69,11 +71,12 @@ def conninfo_of(url: str) -> str:
     return make_conninfo("", **(_DEFAULTS | known))
 
 
-def open_connection(conninfo: str) -> _Connection:
-    """A new connection in autocommit mode. Raises psycopg.Error."""
+def open_connection(conninfo: str, settings: Sequence[tuple[str, str]] = ()) -> _Connection:
+    """A new connection in autocommit mode, with settings beside those of all. Raises psycopg.Error."""
     connection = psycopg.connect(conninfo, autocommit=True)
+    made = ", ".join(f"set_config('{name}', '{value}', false)" for name, value in (*_SETTINGS, *settings))
     try:
-        connection.execute(_SET.encode())
+        connection.execute(f"SELECT {made}".encode())
         adapt(connection)
     except BaseException:
         connection.close()
@@ -244,7 +247,7 @@ class Readers:
                 if self._closed:
                     raise StoreBusyError("the server is stopping")
                 idle = self._idle.pop() if self._idle else None
-            connection = open_connection(self._conninfo) if idle is None else idle.connection
+            connection = idle.connection if idle else open_connection(self._conninfo, _SETTINGS_OF_READERS)
             try:
                 if begins:
                     with self._watch.over(connection, HUNG_S):

@@ -70,8 +70,12 @@ class PostgresqlStore(SqlStore):
         if batch.changes is None:
             added = self._appender.submit(run.id, batch, generation)
         else:
-            job = self._versions.counted(run.project_id, ingest.add_batch)
-            added = self.database.write_run(run.id, job, run.id, batch, generation)
+            counted = self._versions.counted(run.project_id, ingest.add_batch)
+
+            def add(connection: Connection) -> BatchResult:
+                return counted(connection, run.id, batch, generation)
+
+            added = self.database.write_run(run, add, changes_run=True)
             self._versions.changes_runs(run.project_id, added)
         return self._versions.changes_points(run.project_id, added)
 
@@ -96,7 +100,7 @@ class PostgresqlStore(SqlStore):
                 raise
 
         job = add if changes is None else self._versions.counted(run.project_id, add)
-        added = self.database.write_run(run.id, job)
+        added = self.database.write_run(run, job, changes_run=changes is not None)
         if changes is not None:
             self._versions.changes_runs(run.project_id, added)
         return self._versions.changes_points(run.project_id, added)
