@@ -34,7 +34,7 @@ def file_contents(database: Path) -> Contents:
     """The rows of each table of SQLite."""
     with closing(connect(database, existing=True)) as connection:
         listed = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'"
-        names = [name for (name,) in connection.execute(listed) if name not in _OF_ONE]
+        names = [name for (name,) in connection.execute(listed) if name not in _OF_FILE]
         return {name: _rows(name, connection.execute(_WITH_RUN.get(name, f"SELECT * FROM {name}"))) for name in names}
 
 
