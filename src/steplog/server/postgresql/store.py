@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
-from contextlib import suppress
 from datetime import datetime
 
 from steplog.records.run_fields import Changes
-from steplog.server.postgresql import ingest
+from steplog.server.postgresql import ingest, packer
 from steplog.server.postgresql.database import Database
 from steplog.server.postgresql.versions import SharedVersions
 from steplog.server.records.batch import Batch, NumberedPoint, SinglePoint
-from steplog.server.sql import log, packing, removal, trash
+from steplog.server.sql import log, removal, trash
 from steplog.server.sql.connection import Connection
 from steplog.server.sql.store import SqlStore
 from steplog.server.store_types import BatchResult, ProjectRow, RunId, RunRow
@@ -103,8 +102,5 @@ class PostgresqlStore(SqlStore):
         return self._versions.changes_points(run.project_id, added)
 
     def pack_backlog(self) -> None:
-        query = "SELECT run FROM progress WHERE log_bytes > ? AND packed < arrivals"
-        with self.database.borrow() as connection, suppress(StopIteration):
-            while long := connection.execute(query, (64 << 20,)).fetchall():
-                for (run_id,) in long:
-                    packing.pack_run(connection, run_id)
+        with self.database.borrow() as connection:
+            packer.pack_backlog(connection)
