@@ -7,7 +7,6 @@ from datetime import datetime
 
 from steplog.records.run_fields import Changes
 from steplog.server.postgresql import ingest, packer, removal
-from steplog.server.postgresql.appender import Appender
 from steplog.server.postgresql.database import Database
 from steplog.server.postgresql.versions import SharedVersions
 from steplog.server.records.batch import Batch, NumberedPoint, SinglePoint
@@ -32,7 +31,6 @@ class PostgresqlStore(SqlStore):
         """Open a database, and make its tables where missing. Raises ConfigurationError."""
         self.database = Database(url)
         self.instance = self.database.instance
-        self._appender = Appender(self.database.conninfo, self.database.watch)
         self._next_steps = log.NextSteps()
         self.versions = SharedVersions(self.database.conninfo)
         super().__init__(self.database, self.versions)
@@ -41,7 +39,6 @@ class PostgresqlStore(SqlStore):
         pass
 
     def close(self) -> None:
-        self._appender.close()
         super().close()
         self.versions.close()
 
@@ -70,7 +67,7 @@ class PostgresqlStore(SqlStore):
 
     def add_batch(self, run: RunRow | RunId, batch: Batch, generation: int = 1) -> Future[BatchResult]:
         if batch.changes is None:
-            added = self._appender.submit(run.id, batch, generation)
+            added = self.database.appender.submit(run.id, batch, generation)
         else:
             counted = self._versions.counted(run.project_id, ingest.add_batch)
 
