@@ -48,7 +48,7 @@ def users(keyring: Keyring, *shown: str) -> list[str | None]:
     """Whom these keys let in."""
 
     async def found() -> list[str | None]:
-        return [None if (user := await keyring.user_of(key)) is None else user.username for key in shown]
+        return [None if (found := await keyring.find(key)) is None else found.user.username for key in shown]
 
     return asyncio.run(found())
 

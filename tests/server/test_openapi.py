@@ -29,6 +29,7 @@ NO_RUN = "00000000-0000-0000-0000-000000000000"
 TOO_LONG = b" " * (2 * 1024 * 1024 + 1)
 COLUMNS = {"Accept": "application/vnd.steplog.columns"}
 UNSEEN = {
+    429: "takes a quota: test_quotas.py",
     408: "takes 30 seconds: test_request_body.py",
     507: "takes a full disk: tests/crash/test_full_disk.py",
 }

@@ -26,6 +26,9 @@ class ScriptedStore:
     def give_back(self) -> Future[bool]:
         return self._answer("give_back")
 
+    def expire_runs(self) -> int:
+        return 0
+
     def _answer(self, what: str) -> Future[bool]:
         self.asked.append(what)
         made: Future[bool] = Future()
@@ -64,8 +67,8 @@ def test_a_busy_machine_gets_longer_pauses(monkeypatch):
     pauses: list[float] = []
 
     @contextmanager
-    def repeating(work: Callable[[], float], name: str) -> Iterator[None]:
-        pauses.extend(work() for _ in range(3))
+    def repeating(work: Callable[[], float], name: str, first_s: float = 0.0) -> Iterator[None]:
+        pauses.extend(work() for _ in range(3) if name == "steplog-trash")
         yield
 
     monkeypatch.setattr("steplog.server.reaping.repeating", repeating)
@@ -79,3 +82,22 @@ def test_a_full_disk_does_not_end_it(monkeypatch):
     monkeypatch.setattr("steplog.server.reaping._INTERVAL_S", 0.01)
     script = [("give_back", False), ("reap", StoreFullError("disk full")), ("reap", True), ("give_back", False)]
     assert asked(*script, count=4) == [what for what, _ in script]
+
+
+def test_runs_are_expired_until_none_is_left_and_again_later_whatever_happens(monkeypatch):
+    monkeypatch.setattr("steplog.server.reaping._EXPIRY_FIRST_S", 0.0)
+    monkeypatch.setattr("steplog.server.reaping._EXPIRY_INTERVAL_S", 0.01)
+    store = ScriptedStore()
+    counts = [2, StoreFullError("full"), 1, 0, 0]
+    expired: list[int | Exception] = []
+
+    def expire_runs() -> int:
+        expired.append(counts.pop(0) if counts else 0)
+        if isinstance(expired[-1], Exception):
+            raise expired[-1]
+        return expired[-1]
+
+    monkeypatch.setattr(store, "expire_runs", expire_runs)
+    with reaping(cast(Store, cast(Any, store))):
+        wait_until(lambda: len(expired) > 5)
+    assert [each for each in expired[:5] if isinstance(each, int)] == [2, 1, 0, 0]

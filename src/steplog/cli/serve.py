@@ -94,6 +94,18 @@ ADOPT_INTERVAL_S = 5.0
     help="Whose headers are believed; again for each.  [default: this machine's]",
 )
 @click.option(
+    "--quota-requests",
+    metavar="N",
+    type=click.IntRange(1),
+    help="How many requests each key may make a minute, unless it has a quota of its own.  [default: any number]",
+)
+@click.option(
+    "--quota-bytes",
+    metavar="N",
+    type=click.IntRange(1),
+    help="How many bytes each key may send a minute, likewise.  [default: any number]",
+)
+@click.option(
     "--metrics-from",
     metavar="CIDR",
     multiple=True,

@@ -8,6 +8,7 @@
 - What a browser sends by itself counts from this server's own page alone: with a session or the page's token, a
   request of another site is refused (``Sec-Fetch-Site``, https://www.w3.org/TR/fetch-metadata/), and with a session so
   is what is neither GET nor HEAD without an ``Origin`` of this server.
+- A key that has asked for more than its quota (``quotas``) is answered 429.
 - No CORS.
 
 The head decides: a refused request's body is not read, and its connection is closed after the answer. One that has
@@ -18,7 +19,8 @@ places run short, it goes first (``places``).
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+import time
+from collections.abc import Callable, Collection
 from ipaddress import ip_address
 
 from starlette.requests import Request
@@ -32,6 +34,7 @@ from steplog.server.keys import Keyring
 from steplog.server.permissions import PAGE, Caller
 from steplog.server.protocol import CLOSE_HEADER, CONNECTION
 from steplog.server.proxies import LOOPBACK, contains
+from steplog.server.quotas import Quotas
 from steplog.server.routes_figures import METRICS_PATH
 from steplog.server.sessions import Sessions, is_own_origin
 from steplog.server.store_types import KeyRow, StoreError
@@ -41,6 +44,7 @@ __all__ = ["BY_PROXY", "AccessMiddleware", "AllowedHosts"]
 BY_PROXY = "by_proxy"  # in a scope's state: whether a trusted proxy has sent the request
 _NOT_ENCRYPTED = "Nothing is encrypted here: ask by way of the proxy (steplog serve --trusted-proxies)."
 
+_TOO_MUCH = "This key has asked for more than its quota allows. Nothing was stored; ask again in {} s."
 _PROOF_PATH = f"{API}/instance/"
 _SESSION_PATH = f"{API}/session/"
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
@@ -101,13 +105,17 @@ class AccessMiddleware:
         keyring: Keyring,
         sessions: Sessions | None,
         proxies_only: bool = False,
+        quotas: Quotas | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``sessions``: None of a server without a page; ``proxies_only``: see ``Service``."""
+        """``sessions``: None of a server without a page; ``proxies_only``, ``quotas``: see ``Service``."""
         self._app = app
         self._hosts = hosts
         self._keyring = keyring
         self._sessions = sessions
         self._proxies_only = proxies_only
+        self._quotas = quotas or Quotas()
+        self._clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -135,7 +143,10 @@ class AccessMiddleware:
                 message["headers"] = [*own, *(pair for pair in _HEADERS if pair[0] not in said), *close]
             await send(message)
 
-        await (self._app if refusal is None else refusal)(scope, receive, send_with_headers)
+        if refusal is None:
+            await self._app(scope, self._counted(scope, receive), send_with_headers)
+        else:
+            await refusal(scope, receive, send_with_headers)
 
     async def _refusal(self, request: Request) -> Response | None:
         path: str = request.scope["path"]  # as routed; request.url.path stops at an escaped "?" or "#"
@@ -158,8 +169,7 @@ class AccessMiddleware:
             key = await self._keyring.find(credential)
             if key is None:
                 return _unauthorized("Invalid API key.")
-            _let_in(request, key)
-            return None
+            return self._let_in(request, key)
         if scheme.lower() == "page-token" and credential and self._sessions is not None:
             if not self._keyring.admits_page(credential):
                 return _unauthorized("Invalid page token.")
@@ -170,16 +180,32 @@ class AccessMiddleware:
             return _unauthorized("Authentication credentials were not provided.")
         if session.key is None:
             request.state.caller = PAGE
-        else:
-            _let_in(request, session.key)
-        return _foreign(request)
+            return _foreign(request)
+        return _foreign(request) or self._let_in(request, session.key)
 
+    def _let_in(self, request: Request, key: KeyRow) -> Response | None:
+        """Note whose request it is, unless that has asked for too much."""
+        state = request.state
+        state.user, state.key_id = key.user, key.id
+        length = request.headers.get("content-length", "0")
+        wait_s = self._quotas.take(key.id, key.terms, int(length) if length.isdecimal() else 0, self._clock())
+        if wait_s is not None:
+            return JSONResponse({"detail": _TOO_MUCH.format(wait_s)}, 429, {"Retry-After": str(wait_s)})
+        state.caller = Caller(key.user.id, key.user.is_admin, key.terms.project_id)
+        return None
 
-def _let_in(request: Request, key: KeyRow) -> None:
-    """Note whose request it is."""
-    state = request.state
-    state.user, state.key_id = key.user, key.id
-    state.caller = Caller(key.user.id, key.user.is_admin, key.terms.project_id)
+    def _counted(self, scope: Scope, receive: Receive) -> Receive:
+        """The body of a request whose head did not say how long it is, taken from the quota as it comes."""
+        key_id = scope["state"].get("key_id")
+        if key_id is None or not any(name == b"transfer-encoding" for name, _ in scope["headers"]):
+            return receive
+
+        async def counted() -> Message:
+            message = await receive()
+            self._quotas.add_bytes(key_id, len(message.get("body", b"")))
+            return message
+
+        return counted
 
 
 def _is_encrypted(request: Request) -> bool:

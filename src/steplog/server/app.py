@@ -94,6 +94,7 @@ def create_app(
                 keyring=keyring,
                 sessions=None if stock else sessions,
                 proxies_only=service.proxies_only,
+                quotas=service.quotas,
             ),
             Middleware(AnswerMiddleware, compressor=compressor),
         ],

@@ -20,7 +20,7 @@ from steplog.errors import FormatError
 from steplog.server.admissions import Admissions
 from steplog.server.answers import digest_of
 from steplog.server.negotiation import is_listed, listed, weak_tag
-from steplog.server.permissions import Caller, Facts, Right, gives, needs, role_for
+from steplog.server.permissions import PAGE, TAKES, Caller, Facts, Right, gives, role_for
 from steplog.server.prometheus import Counts
 from steplog.server.sessions import Sessions
 from steplog.server.store import Store
@@ -157,11 +157,16 @@ class Endpoint(HTTPEndpoint):
         """Answer, if that is the caller's right. A body that nobody may send is not read."""
         method = "GET" if self.scope["method"] == "HEAD" else self.scope["method"]
         right = self.rights.get(method)  # None: answered 405
-        if right is not Right.NONE and "caller" in self.scope["state"]:  # not of a public path
-            if self.caller.is_page and right not in _OF_THE_PAGE and (right, method) != (None, "GET"):
-                raise HTTPException(403, "To change anything takes a key.")
-            if right is not None and "project" in self.scope["path_params"]:
-                await self._admit(right)
+        if right is None:
+            may = method == "GET" or self.scope["state"].get("caller") != PAGE
+        elif right is Right.NONE:
+            may = True
+        else:
+            may = not self.caller.is_page or right in _OF_THE_PAGE
+        if not may:
+            raise HTTPException(403, "To change anything takes a key.")
+        if right in TAKES and "project" in self.scope["path_params"]:
+            await self._admit(right)
         await super().dispatch()
 
     async def _admit(self, right: Right) -> None:
@@ -176,7 +181,7 @@ class Endpoint(HTTPEndpoint):
         if role is None:
             raise HTTPException(404)
         if not gives(role, right):
-            raise HTTPException(403, f"You have the role {role} in this project, and that takes {needs(right)}.")
+            raise HTTPException(403, f"You have the role {role} in this project, and that takes {TAKES[right]}.")
         self._facts, self.role = facts, role
 
     @property

@@ -5,8 +5,8 @@ second where it was shown before, and what it has revoked is refused within five
 shown (``key_cache``), the page's token and the key that the server was started with every ``REFRESH_INTERVAL_S``.
 
 1. The database holds the SHA-256 of a key, never the key.
-2. A key opens the server while its row is there without a date of revocation. A revoked key stays revoked, also if a
-   server is started with it.
+2. A key opens the server while its row is there without a date of revocation, until it expires. A revoked key stays
+   revoked, also if a server is started with it.
 3. Of the keys that servers were started with (``configured``, or ``generated`` beside the database), the last counts.
    Those of ``steplog key issue`` (``issued``) stay until they are revoked.
 4. The page token is plain text: it grants no more than reading this file does. It is replaced once it is older than
@@ -26,7 +26,7 @@ from pathlib import Path
 
 from steplog.server.key_cache import KeyCache
 from steplog.server.store import Store
-from steplog.server.store_types import KeyRow, PageToken, StoreError, UserRow
+from steplog.server.store_types import KeyRow, PageToken, StoreError
 
 __all__ = [
     "PAGE_TOKEN_AGE_AT_START_MAX",
@@ -77,7 +77,7 @@ def renew_page_token(store: Store, age_max: timedelta | None = None) -> PageToke
 class Keyring:
     """What opens the server.
 
-    ``user_of`` and ``admits_page`` are for the event loop, ``refresh`` is for any one thread.
+    ``find`` and ``admits_page`` are for the event loop, ``refresh`` is for any one thread.
     """
 
     def __init__(self, store: Store) -> None:
@@ -105,18 +105,14 @@ class Keyring:
         """When the page's token is replaced."""
         return self._page_token_end
 
-    async def user_of(self, key: str) -> UserRow | None:
-        """The user of a valid key. Raises StoreError."""
-        found = await self.find(key)
-        return None if found is None else found.user
-
     async def find(self, key: str) -> KeyRow | None:
         """A valid key. Raises StoreError."""
         # A digest as the dictionary's key: how long the search takes says nothing about the key.
         key_hash = hash_key(key)
         found = self._started.get(key_hash) or await self._cache.find(key_hash)
-        if found is not None:
-            self.note_use(found)
+        if found is None or (found.terms.expires is not None and found.terms.expires <= now().isoformat()):
+            return None
+        self.note_use(found)
         return found
 
     def note_use(self, key: KeyRow) -> None:
@@ -133,7 +129,8 @@ class Keyring:
         return any(hmac.compare_digest(known, offered) for known in self._page_hashes)
 
     def _valid(self, hashes: Sequence[bytes]) -> list[KeyRow]:
-        return [key for key in self._store.keys_of_hashes(hashes) if key.revoked is None]
+        present = now().isoformat()
+        return [key for key in self._store.keys_of_hashes(hashes) if key.is_valid(present)]
 
     def refresh(self, on_change: Callable[[], object] = lambda: None) -> None:
         """Read the database. During ``on_change``, which is called if anything changed, old and new both count.

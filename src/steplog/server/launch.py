@@ -43,6 +43,7 @@ from steplog.server.log_format import configure_logging
 from steplog.server.open_store import open_store
 from steplog.server.packer import packer_process, packing_backlog
 from steplog.server.proxies import LOOPBACK, Networks, Proxies, contains
+from steplog.server.quotas import Quotas
 from steplog.server.reaping import reaping
 from steplog.server.repeating import repeating
 from steplog.server.request_log import AccessLog
@@ -77,6 +78,8 @@ class ServerOptions(NamedTuple):
     uds_mode: int = 0o600  # of that socket
     proxy_headers: str | None = None  # one of ``proxies.KINDS`` is believed, of ``trusted_proxies``
     trusted_proxies: Networks = LOOPBACK
+    quota_requests: int | None = None  # of each key a minute, unless it has one of its own
+    quota_bytes: int | None = None
     metrics_from: Networks = LOOPBACK  # who reads figures without a key
     drain_s: float = 0.0  # it serves on for so long after SIGTERM, and says that it is not ready
     log_format: str = "text"  # of standard error: one of ``log_format.FORMATS``
@@ -179,6 +182,7 @@ def _service(options: ServerOptions, stack: ExitStack) -> Service:
         Draining(options.drain_s),
         metrics_from=options.metrics_from,
         proxies=proxies,
+        quotas=Quotas(options.quota_requests, options.quota_bytes),
         proxies_only=proxies is not None and _is_exposed(options),
     )
     if options.access_log:

@@ -34,6 +34,7 @@ __all__ = [
     "PAGE",
     "READER",
     "ROLES",
+    "TAKES",
     "VISIBILITIES",
     "Caller",
     "Facts",
@@ -41,7 +42,6 @@ __all__ = [
     "allowed",
     "gives",
     "may_create",
-    "needs",
     "role_for",
     "role_in",
 ]
@@ -66,7 +66,7 @@ class Right(Enum):
     OWN = "own"
 
 
-_TAKES = {Right.READ: READER, Right.WRITE: MEMBER, Right.CREATE: MEMBER, Right.OWN: OWNER}
+TAKES = {Right.READ: READER, Right.WRITE: MEMBER, Right.CREATE: MEMBER, Right.OWN: OWNER}
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -129,12 +129,7 @@ def may_create(caller: Caller, in_namespace: str | None) -> bool:
 
 def gives(role: str | None, right: Right) -> bool:
     """Whether a role gives a right."""
-    return _rank(role) >= _rank(_TAKES[right])
-
-
-def needs(right: Right) -> str:
-    """The lowest role that gives a right."""
-    return _TAKES[right]
+    return _rank(role) >= _rank(TAKES[right])
 
 
 def _rank(role: str | None) -> int:

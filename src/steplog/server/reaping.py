@@ -1,4 +1,8 @@
-"""Removing what is deleted, and giving its room back, slice by slice while the server serves."""
+"""Removing what is deleted, and giving its room back, slice by slice while the server serves.
+
+Runs that their project keeps no longer go to the trash first (``Store.expire_runs``), in a thread of their own, since
+that waits for the disk.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,9 @@ __all__ = ["reaping"]
 _PAUSE_S = 0.007  # between two slices, for the batches of others; at least
 _PAUSE_SHARE = 2.0  # of what a slice took, which is more while the machine is busy
 _INTERVAL_S = 5.0
+_EXPIRY_INTERVAL_S = 600.0
+_EXPIRY_FIRST_S = 60.0  # after a start, which has enough to do
+_EXPIRY_PAUSE_S = 0.1  # between some hundred runs and the next
 
 
 class _Reaper:
@@ -45,5 +52,12 @@ class _Reaper:
 def reaping(store: Store, clock: Callable[[], float] = time.monotonic) -> Iterator[Callable[[], Mapping[str, float]]]:
     """Reap again and again, in a thread; gives its figures, as ``Store.figures`` has them."""
     reaper = _Reaper(store, clock)
-    with repeating(reaper.work, "steplog-trash"):
+
+    def expire() -> float:
+        with suppress(StoreError):
+            if store.expire_runs():
+                return _EXPIRY_PAUSE_S
+        return _EXPIRY_INTERVAL_S
+
+    with repeating(reaper.work, "steplog-trash"), repeating(expire, "steplog-retention", _EXPIRY_FIRST_S):
         yield reaper.figures

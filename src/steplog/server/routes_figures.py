@@ -61,7 +61,7 @@ class FiguresPage:
         scheme, _, credential = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "api-key" and credential:
             key = await self._keyring.find(credential)
-            if key is not None and key.user.is_admin:
+            if key is not None and key.user.is_admin and key.terms.project_id is None:
                 return None
         return JsonResponse({"detail": _REFUSAL}, 403)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from steplog.server.draining import Draining
 from steplog.server.prometheus import Counts, Figures
 from steplog.server.proxies import LOOPBACK, Networks, Proxies
+from steplog.server.quotas import Quotas
 from steplog.server.seen_request import SeenRequest
 
 __all__ = ["Service"]
@@ -22,6 +23,7 @@ class Service:
         figures: those of all parts but the store; more may come after the start.
         metrics_from: who may read figures without a key.
         proxies: None: no proxy is believed.
+        quotas: what each key has left.
         proxies_only: refuse who comes by no trusted proxy: it would not be encrypted.
     """
 
@@ -32,3 +34,4 @@ class Service:
     metrics_from: Networks = LOOPBACK
     proxies: Proxies | None = None
     proxies_only: bool = False
+    quotas: Quotas = field(default_factory=Quotas)

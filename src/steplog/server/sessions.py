@@ -5,9 +5,9 @@
    port of a host, so also to another user's server on this machine; what a page keeps, only pages of its own origin
    can read (https://www.rfc-editor.org/rfc/rfc6265#section-8.5).
 2. The database holds the SHA-256 of the two together, never them.
-3. A session that was begun with a key is an OWNER's, and ends with the key. One that was begun with the page's token
-   is a READER's, and ends when that token is 30 days old, or somebody rotates it; that a start replaces it ends none.
-   Each ends after ``SESSION_AGE_MAX``, and when it is signed out.
+3. A session that was begun with a key may do what the key may, and ends with it. One that was begun with the page's
+   token is a READER's, and ends when that token is 30 days old, or somebody rotates it; that a start replaces it ends
+   none. Each ends after ``SESSION_AGE_MAX``, and when it is signed out.
 4. It is read as keys are (``key_cache``): one that ends opens nothing five seconds later.
 5. Signing in makes new secrets and ends the session before, within five seconds: one that somebody has planted gains
    nothing.
@@ -65,7 +65,8 @@ class Sessions:
             return None
         for cookie in islice(_cookies(request, self._name), _COOKIES_MAX):
             found = await self._cache.find(_hash(cookie, binding))
-            if found is not None and found.expires > now().isoformat():
+            present = now().isoformat()
+            if found is not None and found.expires > present and (found.key is None or found.key.is_valid(present)):
                 if found.key is not None:
                     self._keyring.note_use(found.key)
                 return found
@@ -81,8 +82,8 @@ class Sessions:
             return None
         cookie, binding = new_key(), new_key()
         expires = (now() + SESSION_AGE_MAX).isoformat()
-        if found is None:
-            expires = min(expires, self._keyring.page_token_end or expires)
+        end = self._keyring.page_token_end if found is None else found.terms.expires
+        expires = min(expires, end or expires)
         row = SessionRow(_hash(cookie, binding), found, expires)
         try:
             token_hash = None if token is None else hash_key(token)

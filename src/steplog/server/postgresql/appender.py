@@ -29,15 +29,13 @@ from steplog.server.postgresql.connection import PostgresqlConnection
 from steplog.server.postgresql.lanes import AGAIN, submitted
 from steplog.server.postgresql.links import Link, Watch, is_lost, store_error
 from steplog.server.records.batch import Batch
+from steplog.server.sql.commit_times import CommitTimes
 from steplog.server.sql.runs import IS_THERE
 from steplog.server.store_types import BatchResult, GapError, MissingError, StoreBusyError, StoreError
 
-__all__ = ["APPEND", "THERE", "Appender", "append_values", "contents"]
+__all__ = ["APPEND", "THERE", "Appender", "Moment", "append_values"]
 
-APPEND = (
-    "SELECT append(CAST(:run AS bigint), :writer, :first, :end, :records, :bytes, :names, :body, :logged, :seen,"
-    " :point, :generation)"
-)
+APPEND = "SELECT append(CAST(? AS bigint), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 THERE = f"SELECT id FROM runs WHERE id = ANY(?) AND {IS_THERE}"  # noqa: S608 - a constant
 _LOCKED = -1  # as ``append`` has it
 _GROUP_MAX = 256
@@ -46,6 +44,24 @@ _GROUP_S = 20.0  # a transaction
 _TRIES = 10
 _BUSY_S = 10.0
 _PAUSE_S, _PAUSE_MAX_S = 0.002, 0.05  # before a batch of a run that is locked comes again
+
+
+class Moment(NamedTuple):
+    """When a server takes batches."""
+
+    ns: int
+    seconds: int
+    text: str
+
+    @classmethod
+    def of(cls, ns: int) -> Moment:
+        """Of nanoseconds since 1970."""
+        return cls(ns, ns // 10**9, date_of(ns))
+
+    def last_point(self, batch: Batch) -> str | None:
+        """When the batch's last point was logged, but not later than now: a clock that is ahead does not count."""
+        point_ns = batch.last_time_ns
+        return None if point_ns is None else self.text if point_ns >= self.ns else date_of(point_ns)
 
 
 class _Waiting(NamedTuple):
@@ -64,9 +80,17 @@ class _Waiting(NamedTuple):
 class Appender:
     """Appends batches, in one thread."""
 
-    def __init__(self, conninfo: str, watch: Watch, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        conninfo: str,
+        watch: Watch,
+        clock: Callable[[], float] = time.monotonic,
+        times: CommitTimes | None = None,
+    ) -> None:
+        """``times``: where commits are counted."""
         self._link = Link(conninfo)
         self._watch = watch
+        self._times = times or CommitTimes()
         self._clock = clock
         self._waiting: SimpleQueue[_Waiting | None] = SimpleQueue()
         self._locked: list[_Waiting] = []  # those whose run was locked
@@ -195,7 +219,7 @@ class Appender:
             connection = None
             try:
                 connection = self._link.get()
-                with self._watch.over(connection, _GROUP_S):
+                with self._watch.over(connection, _GROUP_S), self._times.timed():
                     return _commit(connection, group)
             except Exception as error:
                 if connection is None:
@@ -204,6 +228,7 @@ class Appender:
                     with suppress(psycopg.Error):
                         connection.rollback()
                     if tried < _TRIES and isinstance(error, AGAIN):
+                        self._times.note_retry()
                         continue
                     raise
                 self._link.close()
@@ -228,39 +253,21 @@ def _commit(connection: psycopg.Connection[Any], group: Sequence[_Waiting]) -> l
     marks: list[int | None] = [None] * len(group)
     if not order:
         return marks
-    now_ns = time.time_ns()
+    now = Moment.of(time.time_ns())
     with connection.pipeline():
         connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
-        answers = [(at, link.execute(APPEND, _values(group[at], now_ns))) for at in order]
+        answers = [(at, link.execute(APPEND, append_values(*group[at][1:4], now))) for at in order]
         connection.execute("COMMIT")
     for at, answer in answers:
         (marks[at],) = answer.fetchone()
     return marks
 
 
-def _values(item: _Waiting, now_ns: int) -> dict[str, Any]:
-    return append_values(item.run, item.batch, item.generation, now_ns)
-
-
-def append_values(run_id: int, batch: Batch, generation: int, now_ns: int) -> dict[str, Any]:
+def append_values(run_id: int, batch: Batch, generation: int, now: Moment) -> tuple[Any, ...]:
     """The values of ``APPEND``."""
-    source = batch.source
-    named = {"run": run_id, "writer": source.writer, "first": source.first, "end": source.end}
-    return named | {"generation": generation} | contents(batch, now_ns)
-
-
-def contents(batch: Batch, now_ns: int) -> dict[str, Any]:
-    """What a batch adds to its run."""
-    point_ns = batch.last_time_ns
-    return {
-        "records": batch.records,
-        "bytes": batch.size_bytes if batch.records else 0,
-        "names": len(batch.source.names),
-        "body": batch.body,
-        "logged": now_ns // 10**9,
-        "seen": date_of(now_ns),
-        "point": None if point_ns is None else date_of(min(point_ns, now_ns)),  # a clock that is ahead does not count
-    }
+    source, size_bytes = batch.source, batch.size_bytes if batch.records else 0
+    of_writer = run_id, source.writer, source.first, source.end, batch.records, size_bytes
+    return *of_writer, len(source.names), batch.body, now.seconds, now.text, now.last_point(batch), generation
 
 
 def _reason(error: Exception) -> StoreError:

@@ -34,4 +34,5 @@ POSTGRESQL = Dialect(
         f" + coalesce({_REPORTED('lost')}, 'Infinity') FROM (SELECT {_REPORT}) AS of_run WHERE {{0}} IS NOT NULL)"
     ),
     unfilled=None,
+    count_pack="INSERT INTO changes (project, part, number) VALUES (?, 'packs', 1)",
 )

@@ -21,6 +21,7 @@ class Dialect(NamedTuple):
         lost: at most how many values are lost, by the report of a run, as ``filters`` has it.
         unfilled: the first and the end of the runs of an older database that are not in ``lasts`` and ``configs``;
             None: there are none.
+        count_pack: a statement: of the project ``?`` something was packed (``versions``).
     """
 
     kind: str | None
@@ -31,3 +32,4 @@ class Dialect(NamedTuple):
     seconds: str
     lost: str
     unfilled: str | None
+    count_pack: str

@@ -24,4 +24,5 @@ SQLITE = Dialect(
         f" + coalesce({_REPORTED('lost')}, 9e999) END"
     ),
     unfilled='SELECT first, "end" FROM filling',
+    count_pack="UPDATE projects SET packs = packs + 1 WHERE id = ?",
 )
