@@ -44,6 +44,7 @@ GROUPS = (
     "writers",
     "floods",
     "deleting",
+    "team_deleting",
     "backup",
     "importing",
     "page_load",

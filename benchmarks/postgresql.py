@@ -117,7 +117,8 @@ class StoreServer(Server):
         import psycopg
 
         with psycopg.connect(self.store, autocommit=True) as connection:
-            return connection.execute(statement.encode()).fetchall()
+            found = connection.execute(statement.encode())
+            return found.fetchall() if found.description else []
 
 
 @contextlib.contextmanager

@@ -87,7 +87,7 @@ class Cluster:
 
     def new_database(self, template: str = "template1") -> str:
         """The URL of a database that is as this one, which is empty."""
-        name = f"test{next(_numbers)}"
+        name = f"test{os.getpid()}_{next(_numbers)}"  # a fork counts on
         with psycopg.connect(self.url(), autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
         return self.url(name)

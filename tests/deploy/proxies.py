@@ -20,7 +20,7 @@ from server.process import DEADLINE_S, lasting_port
 __all__ = ["DEPLOY", "PROXIES", "Proxy"]
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
-PROXIES = ("nginx",)
+PROXIES = ("nginx", "haproxy")
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 # What Debian's nginx.conf and the official image's have around a file of conf.d.
 _AROUND = """

@@ -16,6 +16,7 @@ import yaml
 
 from deploy.proxies import DEPLOY
 from server.process import DEADLINE_S
+from steplog.cli.serve import command as serve
 
 SCHEMA = Path(__file__).parent / "compose-spec" / "compose-spec.json"
 CONTAINERFILE = (DEPLOY / "Containerfile").read_text("utf-8")
@@ -61,6 +62,18 @@ def test_the_variables_of_each_proxy_are_explained_at_its_top():
         top = "".join(line for line in text.splitlines(True) if line.startswith("#   "))
         asked = set(re.findall(r"\$\{(\w+)\}", "".join(_directives(text))))
         assert asked == set(re.findall(r"STEPLOG_\w+", top)), name
+
+
+@pytest.mark.parametrize("called", ["unit", "compose", "container"])
+def test_what_is_shipped_calls_serve_with_options_that_it_has(called):
+    arguments = {
+        "unit": UNIT.partition("STEPLOG_SERVE_OPTIONS=")[2].partition("\n")[0].split(),
+        "compose": services()["server-1"]["command"][1:],
+        "container": json.loads(CONTAINERFILE.rpartition("\nCMD ")[2])[1:],
+    }[called]
+    assert arguments
+    given = [re.sub(r"\$\{.*\}", "steplog.example.org", each) for each in arguments]
+    serve.make_context("serve", given, resilient_parsing=False)
 
 
 def test_the_container_runs_as_nobody_in_particular_and_copies_what_the_build_needs():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sqlite3
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from typing import Any
@@ -12,12 +11,15 @@ from typing import Any
 import pytest
 
 from docs.examples import ROOT
+from server.store.engines import ENGINES
 from server.stores import new_project
 from steplog.filters import matches, parse_filter
 from steplog.records.run_fields import changes_of
+from steplog.server.postgresql.store import PostgresqlStore
 from steplog.server.records.totals import Totals
 from steplog.server.sql.table import put_lasts
 from steplog.server.sqlite.store import SqliteStore
+from steplog.server.store import Store
 from steplog.server.store_types import Creation, TableQuery
 
 PAGE = (ROOT / "docs" / "api.md").read_text("utf-8")
@@ -29,10 +31,11 @@ ROWS = re.findall(r"^\| `(.+)` \| .+ \| (yes|no) \|$", FILTERS, re.MULTILINE)
 NOON = datetime(2026, 11, 2, 12, tzinfo=timezone.utc)
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqliteStore]:
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     """With the run of the page."""
-    opened = SqliteStore(tmp_path_factory.mktemp("filters") / "a.db")
+    opened = ENGINES[request.param](tmp_path_factory.mktemp("filters"))()
+    assert isinstance(opened, (SqliteStore, PostgresqlStore))
     run, metrics = EXAMPLE["run"], EXAMPLE["metrics"]
     user = opened.add_user(run["user"]["username"]).result()
     made, _ = opened.create_run(new_project(opened), user, Creation(name=run["name"])).result()
@@ -51,10 +54,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqliteStore]:
         for name, metric in metrics.items()
     }
 
-    def put(connection: sqlite3.Connection) -> None:
-        put_lasts(connection, made.id, totals.items())
-
-    opened.database.write(put).result()
+    opened.database.write(put_lasts, made.id, totals.items()).result()
     yield opened
     opened.close()
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import postgresql
 from server.batches import range_of
 from server.process import KEY, ServerProcess
 from steplog import TellurioClient
@@ -132,12 +133,16 @@ def a_query(source: random.Random) -> TableQuery:
 
 
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 9))])
-def test_a_server_and_its_reader_give_the_same_answers(tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
+def test_a_server_and_its_reader_give_the_same_answers(
+    tmp_path: Path, seed: int, engine: str, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setenv("STEPLOG_DIR", str(tmp_path / "client"))
     source = random.Random(seed)
     directory = tmp_path / "server"
     directory.mkdir()
-    with ServerProcess(directory, "--user", "me") as server:
+    store = postgresql.new_database() if engine == "postgresql" else None
+    with ServerProcess(directory, "--user", "me", store=store) as server:
         fill(server, source)
         both = Both(server.url)
         found = [both.check(a_query(source)) for _ in range(150 if seed else 40)]

@@ -98,7 +98,8 @@ def test_the_runs_of_an_older_database_are_in_tables_before_they_are_filled_in(o
     )
     for _ in range(2):
         page = store.table(project, asked)
-        assert [list(row.cells.values()) for row in page.rows] == [["first", 0.1, 0.02, 1.0, 50]]
+        cells = dict(zip(columns, ["first", 0.1, 0.02, 1.0, 50], strict=True))
+        assert [row.cells for row in page.rows] == [cells]
         assert [run.name for run in store.runs_by_slug(project, "first")] == ["first"]
         while store.database.write(filling.fill, 0.0).result():
             pass

@@ -87,10 +87,10 @@ def test_an_error_is_one_line_of_json_with_its_traceback_and_the_id(configured, 
     assert {name: second[name] for name in second if name != "time"} == {"level": "warning", "message": "said"}
 
 
-def test_as_text_a_warning_is_said_as_the_command(configured, capsys):
+def test_as_text_a_warning_is_a_line_of_the_command(configured, capsys):
     configured("text")
-    logging.getLogger("steplog.server").warning("said")
-    assert capsys.readouterr().err == "steplog serve: said\n"
+    logging.getLogger("steplog.server").warning("said\n\tin two lines")
+    assert capsys.readouterr().err == "steplog serve: said in two lines\n"
 
 
 SEEN = SeenRequest("id", "GET", "/x", 200, 0.001, 1, 2, {"client": ("10.0.0.7", 1), "state": {"key_id": 3}})
@@ -127,3 +127,13 @@ def test_a_reader_that_has_stopped_holds_up_no_end():
     closing.join(DEADLINE_S / 2)
     assert not closing.is_alive()
     reads.set()
+
+
+def test_what_was_noted_before_the_end_is_written():
+    for _ in range(20):
+        written: list[str] = []
+        log = AccessLog("text", written.append, lambda: 0.0)
+        for _ in range(3):
+            log(SEEN)
+        log.close()
+        assert "".join(written).count("\n") == 3

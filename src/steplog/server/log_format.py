@@ -24,8 +24,16 @@ def configure_logging(form: str) -> None:
     """Write what the process logs, from warnings on, in one of ``FORMATS``."""
     output = logging.StreamHandler(sys.stderr)
     output.setLevel(logging.WARNING)
-    output.setFormatter(_JsonLines() if form == "json" else logging.Formatter("steplog serve: %(message)s"))
+    output.setFormatter(_JsonLines() if form == "json" else _TextLines())
     logging.getLogger().addHandler(output)
+
+
+class _TextLines(logging.Formatter):
+    """A record as one line, and its traceback as it is."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = f"steplog serve: {' '.join(record.getMessage().split())}"
+        return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
 
 
 class _JsonLines(logging.Formatter):

@@ -59,8 +59,8 @@ class ObservingMiddleware:
         began = time.perf_counter()
         if self._proxies is not None:
             scope["state"][BY_PROXY] = self._proxies.believe(scope)
-        request_id = _id_of(scope)
-        scope["state"][REQUEST_ID] = request_id.decode()
+        header = _id_of(scope)
+        request_id = scope["state"][REQUEST_ID] = header.decode()
         status = bytes_in = bytes_out = 0
 
         async def receive_counted() -> Message:
@@ -73,7 +73,7 @@ class ObservingMiddleware:
             nonlocal status, bytes_out
             if message["type"] == "http.response.start":
                 status = message["status"]
-                own = [*message.get("headers", ()), (ID_HEADER, request_id)]
+                own = [*message.get("headers", ()), (ID_HEADER, header)]
                 if self._draining.is_on and CLOSE_HEADER not in own:
                     own.append(CLOSE_HEADER)
                 message["headers"] = own
@@ -85,7 +85,7 @@ class ObservingMiddleware:
         try:
             await self._app(scope, receive_counted, send_counted)
         except Exception as error:  # noqa: BLE001 - the last place where it can be answered; it is logged
-            _log.error("%s failed", self._route(scope), exc_info=error, extra={REQUEST_ID: request_id.decode()})
+            _log.error("%s failed", self._route(scope), exc_info=error, extra={REQUEST_ID: request_id})
             if status == 0:
                 await failure(scope, 500, "Internal server error.")(scope, receive, send_counted)
             else:
@@ -94,7 +94,7 @@ class ObservingMiddleware:
             seconds = time.perf_counter() - began
             route = self._route(scope)
             method = scope["method"] if scope["method"] in _METHODS else _OTHER_METHOD
-            told = request_id.decode(), method, route, status or CLIENT_LEFT, seconds, bytes_in, bytes_out, scope
+            told = request_id, method, route, status or CLIENT_LEFT, seconds, bytes_in, bytes_out, scope
             seen = SeenRequest(*told)
             self._counts.in_flight -= 1
             self._counts.note(seen)

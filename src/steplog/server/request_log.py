@@ -7,8 +7,9 @@
              "status":200,"ms":1.9,"bytes_in":2113,"bytes_out":71}
 
 1. A line has no name of a user, a project or a run, no query and no key: a key is its number in ``steplog key list``.
-2. Requests wait for nobody who reads the log: a thread formats and writes their lines. Of those that it does not keep
-   up with, ``_LINES_MAX`` are kept and later ones counted.
+2. Requests wait for nobody who reads the log: a thread formats and writes their lines, those of ``_TOGETHER_S`` at
+   once, since waking it for each would cost more than the lines do. Of those that it does not keep up with,
+   ``_LINES_MAX`` are kept and later ones counted.
 3. Probes that were answered 200 have no line.
 """
 
@@ -29,6 +30,7 @@ from steplog.server.seen_request import SeenRequest
 __all__ = ["AccessLog"]
 
 _LINES_MAX = 10_000
+_TOGETHER_S = 0.1
 _log = logging.getLogger("steplog.server")
 _UNLOGGED = ("/healthz", "/readyz", "/metrics")
 
@@ -50,8 +52,8 @@ class AccessLog:
         self._clock = clock
         self._lines: deque[_Line] = deque()
         self._dropped = 0
-        self._changed = threading.Condition()
-        self._closed = False
+        self._lock = threading.Lock()
+        self._some, self._closed = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._work, name="steplog-access-log", daemon=True)
         self._thread.start()
 
@@ -61,37 +63,37 @@ class AccessLog:
             return
         scope = seen.scope
         client = scope.get("client")
-        line = _Line(self._clock(), client[0] if client else "local", scope["state"].get("key_id"), seen)
-        with self._changed:
+        line = _Line(
+            self._clock(), client[0] if client else "local", scope["state"].get("key_id"), seen._replace(scope={})
+        )
+        with self._lock:
             if len(self._lines) >= _LINES_MAX:
                 self._dropped += 1
-            else:
-                self._lines.append(line._replace(seen=seen._replace(scope={})))  # which holds the request's body
-                self._changed.notify()
+                return
+            self._lines.append(line)
+        if not self._some.is_set():
+            self._some.set()
 
     def close(self) -> None:
         """Write what waits, for a bounded time: who reads may have stopped."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify()
+        self._closed.set()
+        self._some.set()
         self._thread.join(1.0)
 
     def _work(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._lines or self._closed)
+        closed = False
+        while not closed:
+            self._some.wait()
+            self._closed.wait(_TOGETHER_S)
+            self._some.clear()
+            closed = self._closed.is_set()
+            with self._lock:
                 lines, self._lines = self._lines, deque()
                 dropped, self._dropped = self._dropped, 0
-                closed = self._closed
-            text = "".join(map(self._form, lines))
-            if text:
-                self._write(text)
+            if lines:
+                self._write("".join(map(self._form, lines)))
             if dropped:
-                logging.getLogger("steplog.server").warning(
-                    "%d requests are not in the access log: it is slow", dropped
-                )
-            if closed:
-                return
+                _log.warning("%d requests are not in the access log: it is slow", dropped)
 
 
 def _json(line: _Line) -> str:

@@ -465,9 +465,14 @@ class TableQuery(msgspec.Struct, frozen=True):
     among: Sequence[str] | None = None
 
     @property
+    def compared(self) -> list[Field]:
+        """What decides which runs come, and in which order."""
+        return [*(each.field for each in self.conditions), *([] if self.sort is None else [self.sort])]
+
+    @property
     def fields(self) -> list[Field]:
         """All that the answer is made of."""
-        return [*self.columns, *(each.field for each in self.conditions), *([] if self.sort is None else [self.sort])]
+        return [*self.columns, *self.compared]
 
 
 class TableRow(msgspec.Struct):

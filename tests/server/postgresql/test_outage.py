@@ -140,14 +140,19 @@ def test_a_read_that_hangs_is_refused(url):
     now = [0.0]
     with closing(Watch(lambda: now[0])) as watch:
         readers = Readers(conninfo_of(url + "?application_name=hanging"), watch)
-        with pytest.raises(StoreBusyError), readers.snapshot() as connection:
-            (hanging,) = backends(url, "hanging")
-            os.kill(hanging, signal.SIGSTOP)
-            now[0] += 1000
-            try:
-                connection.execute("SELECT 1").fetchone()
-            finally:
-                os.kill(hanging, signal.SIGCONT)
+
+        def read() -> None:
+            with readers.snapshot() as connection:
+                (hanging,) = backends(url, "hanging")
+                os.kill(hanging, signal.SIGSTOP)
+                now[0] += 1000
+                try:
+                    connection.execute("SELECT 1").fetchone()
+                finally:
+                    os.kill(hanging, signal.SIGCONT)
+
+        with pytest.raises(StoreBusyError):
+            read()
         with readers.snapshot() as connection:
             assert connection.execute("SELECT 1").fetchone() == (1,)
         readers.close()

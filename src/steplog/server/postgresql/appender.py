@@ -26,18 +26,15 @@ import psycopg
 
 from steplog.records.dates import date_of
 from steplog.server.postgresql.connection import PostgresqlConnection
-from steplog.server.postgresql.lanes import AGAIN, submitted
+from steplog.server.postgresql.lanes import AGAIN, Taken, submitted
 from steplog.server.postgresql.links import Link, Watch, is_lost, store_error
 from steplog.server.records.batch import Batch
 from steplog.server.sql.runs import IS_THERE
 from steplog.server.store_types import BatchResult, GapError, MissingError, StoreBusyError, StoreError
 
-__all__ = ["APPEND", "THERE", "Appender", "append_values", "contents"]
+__all__ = ["APPEND", "THERE", "Appender", "Moment", "append_values"]
 
-APPEND = (
-    "SELECT append(CAST(:run AS bigint), :writer, :first, :end, :records, :bytes, :names, :body, :logged, :seen,"
-    " :point, :generation)"
-)
+APPEND = "SELECT append(CAST(? AS bigint), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 THERE = f"SELECT id FROM runs WHERE id = ANY(?) AND {IS_THERE}"  # noqa: S608 - a constant
 _LOCKED = -1  # as ``append`` has it
 _GROUP_MAX = 256
@@ -46,6 +43,24 @@ _GROUP_S = 20.0  # a transaction
 _TRIES = 10
 _BUSY_S = 10.0
 _PAUSE_S, _PAUSE_MAX_S = 0.002, 0.05  # before a batch of a run that is locked comes again
+
+
+class Moment(NamedTuple):
+    """When a server takes batches."""
+
+    ns: int
+    seconds: int
+    text: str
+
+    @classmethod
+    def of(cls, ns: int) -> Moment:
+        """Of nanoseconds since 1970."""
+        return cls(ns, ns // 10**9, date_of(ns))
+
+    def last_point(self, batch: Batch) -> str | None:
+        """When the batch's last point was logged, but not later than now: a clock that is ahead does not count."""
+        point_ns = batch.last_time_ns
+        return None if point_ns is None else self.text if point_ns >= self.ns else date_of(point_ns)
 
 
 class _Waiting(NamedTuple):
@@ -62,7 +77,11 @@ class _Waiting(NamedTuple):
 
 
 class Appender:
-    """Appends batches, in one thread."""
+    """Appends batches, in one thread.
+
+    Attributes:
+        taken: what its commits have taken.
+    """
 
     def __init__(self, conninfo: str, watch: Watch, clock: Callable[[], float] = time.monotonic) -> None:
         self._link = Link(conninfo)
@@ -72,6 +91,7 @@ class Appender:
         self._locked: list[_Waiting] = []  # those whose run was locked
         self._closed = False
         self._lock = threading.Lock()
+        self.taken = Taken()
         self._thread = threading.Thread(target=self._work, name="steplog-append", daemon=True)
         self._thread.start()
 
@@ -195,8 +215,11 @@ class Appender:
             connection = None
             try:
                 connection = self._link.get()
+                began = time.monotonic()
                 with self._watch.over(connection, _GROUP_S):
-                    return _commit(connection, group)
+                    marks = _commit(connection, group)
+                self.taken = self.taken.and_since(began)
+                return marks
             except Exception as error:
                 if connection is None:
                     raise _LostError(error) from error
@@ -228,39 +251,21 @@ def _commit(connection: psycopg.Connection[Any], group: Sequence[_Waiting]) -> l
     marks: list[int | None] = [None] * len(group)
     if not order:
         return marks
-    now_ns = time.time_ns()
+    now = Moment.of(time.time_ns())
     with connection.pipeline():
         connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
-        answers = [(at, link.execute(APPEND, _values(group[at], now_ns))) for at in order]
+        answers = [(at, link.execute(APPEND, append_values(*group[at][1:4], now))) for at in order]
         connection.execute("COMMIT")
     for at, answer in answers:
         (marks[at],) = answer.fetchone()
     return marks
 
 
-def _values(item: _Waiting, now_ns: int) -> dict[str, Any]:
-    return append_values(item.run, item.batch, item.generation, now_ns)
-
-
-def append_values(run_id: int, batch: Batch, generation: int, now_ns: int) -> dict[str, Any]:
+def append_values(run_id: int, batch: Batch, generation: int, now: Moment) -> tuple[Any, ...]:
     """The values of ``APPEND``."""
-    source = batch.source
-    named = {"run": run_id, "writer": source.writer, "first": source.first, "end": source.end}
-    return named | {"generation": generation} | contents(batch, now_ns)
-
-
-def contents(batch: Batch, now_ns: int) -> dict[str, Any]:
-    """What a batch adds to its run."""
-    point_ns = batch.last_time_ns
-    return {
-        "records": batch.records,
-        "bytes": batch.size_bytes if batch.records else 0,
-        "names": len(batch.source.names),
-        "body": batch.body,
-        "logged": now_ns // 10**9,
-        "seen": date_of(now_ns),
-        "point": None if point_ns is None else date_of(min(point_ns, now_ns)),  # a clock that is ahead does not count
-    }
+    source, size_bytes = batch.source, batch.size_bytes if batch.records else 0
+    of_writer = run_id, source.writer, source.first, source.end, batch.records, size_bytes
+    return *of_writer, len(source.names), batch.body, now.seconds, now.text, now.last_point(batch), generation
 
 
 def _reason(error: Exception) -> StoreError:

@@ -21,7 +21,7 @@ import psycopg
 from psycopg.abc import Buffer
 from psycopg.adapt import Dumper, Loader
 from psycopg.pq import Format, TransactionStatus
-from psycopg.types.numeric import DecimalBinaryDumper, Int8Dumper, NumericBinaryLoader
+from psycopg.types.numeric import DecimalBinaryDumper, Int8BinaryDumper, NumericBinaryLoader
 
 from steplog.records.cells import Cell
 from steplog.server.postgresql import texts
@@ -102,7 +102,7 @@ def translated(statement: str) -> bytes:
 def adapt(connection: psycopg.Connection[Any]) -> None:
     """Register how values travel, once its tables are there."""
     adapters = connection.adapters
-    adapters.register_dumper(int, Int8Dumper)
+    adapters.register_dumper(int, Int8BinaryDumper)
     adapters.register_loader("numeric", _NumberLoader)
     texts.register(adapters)
     found = connection.execute("SELECT to_regtype('cell')::oid::bigint").fetchone()

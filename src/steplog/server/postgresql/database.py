@@ -14,11 +14,13 @@ from typing import Concatenate, ParamSpec, TypeVar
 import psycopg
 
 from steplog.errors import ConfigurationError
+from steplog.server.postgresql.appender import Appender
 from steplog.server.postgresql.lanes import Lane
 from steplog.server.postgresql.links import Readers, Watch, conninfo_of, open_connection
 from steplog.server.postgresql.schema import prepare
 from steplog.server.sql.connection import Connection
 from steplog.server.store_place import shown_place
+from steplog.server.store_types import RunId, RunRow
 
 __all__ = ["Database"]
 
@@ -36,6 +38,7 @@ class Database:
         instance: its id.
         conninfo: how to connect to it, for libpq.
         watch: breaks connections that hang.
+        appender: appends batches.
     """
 
     def __init__(self, url: str) -> None:
@@ -48,23 +51,31 @@ class Database:
             raise ConfigurationError(f"{shown_place(url)} cannot be used: {' '.join(str(error).split())}") from None
         self.watch = Watch()
         self._readers = Readers(self.conninfo, self.watch)
+        self.appender = Appender(self.conninfo, self.watch)
         self._catalogue, self._unhurried, *self._of_runs = (
             Lane(name, self.conninfo, self.watch) for name in ("store", "unhurried", *["runs"] * _RUN_LANES)
         )
 
     def close(self) -> None:
         """Finish pending writes and close it, once."""
-        for lane in (self._catalogue, self._unhurried, *self._of_runs):
+        for lane in self._lanes:
             lane.close()
         self._readers.close()
         self.watch.close()
 
+    @property
+    def _lanes(self) -> tuple[Appender | Lane, ...]:
+        return self.appender, self._catalogue, self._unhurried, *self._of_runs
+
     def figures(self) -> Mapping[str, float]:
-        """Of the connections that read, and of what waits to be written."""
+        """Of the connections that read, of what waits to be written, and of commits."""
         return {
+            "pool_size": self._readers.places,
             "pool_used": self._readers.used,
             "pool_waiting": self._readers.waiting,
-            "writes_waiting": sum(lane.waiting for lane in (self._catalogue, self._unhurried, *self._of_runs)),
+            "writes_waiting": sum(lane.waiting for lane in self._lanes),
+            "commits_total": sum(lane.taken.commits for lane in self._lanes),
+            "commit_seconds_total": sum(lane.taken.seconds for lane in self._lanes),
         }
 
     def read(self, query: _Statements[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
@@ -76,10 +87,15 @@ class Database:
         """Run a write; the future is done once it is durable."""
         return self._catalogue.submit(lambda connection: job(connection, *args, **kwargs))
 
-    def write_run(self, run_id: int, job: _Statements[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
-        """The same, for what comes with a run's points: those of a run are in order."""
-        lane = self._of_runs[run_id % _RUN_LANES]
-        return lane.submit(lambda connection: job(connection, *args, **kwargs))
+    def write_project(
+        self, project_id: int, job: _Statements[_P, _T], *args: _P.args, **kwargs: _P.kwargs
+    ) -> Future[_T]:
+        """The same, for what changes a project's runs: by whichever server, one after the other."""
+        return self._catalogue.submit(lambda connection: job(connection, *args, **kwargs), project=project_id)
+
+    def write_run(self, run: RunRow | RunId, job: Callable[[Connection], _T], *, changes_run: bool) -> Future[_T]:
+        """The same, for what comes with a run's points: those of a run are in order. ``changes_run``: the rest, too."""
+        return self._of_runs[run.id % _RUN_LANES].submit(job, project=run.project_id if changes_run else None)
 
     def write_lazily(self, job: _Statements[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
         """The same, for what nobody waits for: a crash of the database may undo it."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 
 from steplog.records.run_fields import TIME_MIN_NS, Changes
-from steplog.server.postgresql.appender import APPEND, THERE, append_values, contents
+from steplog.server.postgresql.appender import APPEND, THERE, Moment, append_values
 from steplog.server.records.batch import Batch, NumberedPoint, SinglePoint
 from steplog.server.sql import log
 from steplog.server.sql.connection import Connection
@@ -19,8 +19,8 @@ from steplog.server.store_types import BatchResult, GapError, MissingError
 __all__ = ["add_batch", "add_metric"]
 
 _ADVANCE = (
-    "UPDATE progress SET arrivals = arrivals + :records, log_bytes = log_bytes + :bytes, logged = :logged,"
-    " seen = :seen, last_point = greatest(last_point, :point) WHERE run = :run"
+    "UPDATE progress SET arrivals = arrivals + 1, log_bytes = log_bytes + ?, logged = ?, seen = ?,"
+    " last_point = greatest(last_point, ?) WHERE run = ?"
 )
 _WRITER = "SELECT mark, generation, said FROM marks WHERE run = ? AND writer = ?"
 _SET_SAID = "UPDATE marks SET said = ? WHERE run = ? AND writer = ?"
@@ -37,7 +37,7 @@ def add_batch(connection: Connection, run_id: int, batch: Batch, generation: int
         raise GapError(mark)
     if source.end > mark:
         new = batch if source.first == mark else batch.above(mark)
-        connection.execute(APPEND, append_values(run_id, new, generation, time.time_ns())).fetchone()
+        connection.execute(APPEND, append_values(run_id, new, generation, Moment.of(time.time_ns()))).fetchone()
         if new.changes is not None:
             _apply(connection, run_id, new.changes, source.writer, generation, said_ns)
             said_ns = max(said_ns, new.changes.latest_ns)
@@ -71,7 +71,9 @@ def add_metric(
             numbered = point.numbered(step)
         arrived = connection.execute("SELECT arrivals FROM progress WHERE run = ?", (run_id,)).fetchone()[0]
         log.append(connection, run_id, arrived, numbered.batch)
-        connection.execute(_ADVANCE, {"run": run_id} | contents(numbered.batch, time.time_ns()))
+        now = Moment.of(time.time_ns())
+        values = numbered.batch.size_bytes, now.seconds, now.text, now.last_point(numbered.batch), run_id
+        connection.execute(_ADVANCE, values)
     else:
         note_seen(connection, run_id, now_text())
     if changes is not None:

@@ -2,9 +2,11 @@
 
 1. What a write reads and changes may be another lane's, or another server's, too: where the two would not be as one
    after the other, it is run again, as where it finds out by a unique key that another was first.
-2. A connection that is lost before COMMIT has changed nothing: the write is run again, once. Lost during COMMIT, nobody
+2. Writes of one project's runs take their turns over all servers, by a lock on an empty table, which begins with the
+   transaction and ends with it: else they would mostly be run again, since their rows and names lie together.
+3. A connection that is lost before COMMIT has changed nothing: the write is run again, once. Lost during COMMIT, nobody
    knows what became of it, and its future raises StoreBusyError: who asks again finds out by a key or a mark.
-3. While no connection can be made, all that wait are refused at once.
+4. While no connection can be made, all that wait are refused at once.
 """
 
 from __future__ import annotations
@@ -23,10 +25,11 @@ from psycopg import errors
 
 from steplog.server.postgresql.connection import PostgresqlConnection
 from steplog.server.postgresql.links import HUNG_S, Link, Watch, is_lost, store_error
+from steplog.server.postgresql.schema import TURNS
 from steplog.server.sql.connection import Connection
 from steplog.server.store_types import RefusedError, StoreBusyError, StoreError
 
-__all__ = ["AGAIN", "Lane", "submitted"]
+__all__ = ["AGAIN", "Lane", "Taken", "submitted"]
 
 AGAIN = (errors.SerializationFailure, errors.DeadlockDetected, errors.UniqueViolation)
 _TRIES = 30
@@ -40,6 +43,18 @@ class _Job(NamedTuple):
     future: Future[Any]
     work: Callable[[Connection], Any]
     durable: bool
+    project: int | None
+
+
+class Taken(NamedTuple):
+    """How many commits there were, and what they have taken, statements and waiting for the disk."""
+
+    commits: int = 0
+    seconds: float = 0.0
+
+    def and_since(self, began: float) -> Taken:
+        """With one more, which began then."""
+        return Taken(self.commits + 1, self.seconds + time.monotonic() - began)
 
 
 class _NoConnectionError(Exception):
@@ -51,7 +66,11 @@ class _UnknownOutcomeError(Exception):
 
 
 class Lane:
-    """Runs writes on one connection."""
+    """Runs writes on one connection.
+
+    Attributes:
+        taken: what its commits have taken.
+    """
 
     def __init__(self, name: str, conninfo: str, watch: Watch, sleep: Callable[[float], object] = time.sleep) -> None:
         self._link = Link(conninfo)
@@ -60,6 +79,7 @@ class Lane:
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._closed = False
         self._lock = threading.Lock()
+        self.taken = Taken()
         self._thread = threading.Thread(target=self._work, name=f"steplog-{name}", daemon=True)
         self._thread.start()
 
@@ -68,14 +88,16 @@ class Lane:
         """How many writes wait."""
         return self._jobs.qsize()
 
-    def submit(self, work: Callable[[Connection], Any], *, durable: bool = True) -> Future[Any]:
-        """Queue a write; the future is done once it is durable, or only committed."""
+    def submit(
+        self, work: Callable[[Connection], Any], *, durable: bool = True, project: int | None = None
+    ) -> Future[Any]:
+        """Queue a write; the future is done once it is durable, or only committed; in turn if it is of a project."""
         future: Future[Any] = Future()
         with self._lock:
             if self._closed:
                 future.set_exception(StoreBusyError("the server is stopping"))
             else:
-                self._jobs.put(_Job(future, work, durable))
+                self._jobs.put(_Job(future, work, durable, project))
         return future
 
     def close(self) -> None:
@@ -112,8 +134,11 @@ class Lane:
             except psycopg.Error as error:
                 raise _NoConnectionError from error
             try:
+                began = time.monotonic()
                 with self._watch.over(connection, HUNG_S):
-                    return _transact(connection, job)
+                    result = _transact(connection, job)
+                self.taken = self.taken.and_since(began)
+                return result
             except AGAIN as error:
                 last = error
                 self._sleep(random.uniform(0, 2 * pause_s))
@@ -141,7 +166,11 @@ def submitted(queue: SimpleQueue[_Item | None]) -> list[_Item]:
 def _transact(connection: psycopg.Connection[Any], job: _Job) -> Any:
     link = PostgresqlConnection(connection)
     try:
-        link.begin(writes=True)
+        if job.project is None:
+            link.begin(writes=True)
+        else:  # before the transaction's snapshot, which what is not a query takes none of
+            lock = f"LOCK TABLE turns_{job.project % TURNS} IN EXCLUSIVE MODE"
+            connection.execute(f"BEGIN ISOLATION LEVEL SERIALIZABLE; {lock}".encode(), prepare=False)
         if not job.durable:
             connection.execute("SET LOCAL synchronous_commit = off")
         result = job.work(link)

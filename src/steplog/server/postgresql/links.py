@@ -13,7 +13,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
@@ -53,7 +53,9 @@ _SETTINGS = (
     ("work_mem", "32MB"),  # what NOT IN of 200,000 runs takes
     ("jit", "off"),  # which compiles what takes a millisecond
 )
-_SET = "SELECT " + ", ".join(f"set_config('{name}', '{value}', false)" for name, value in _SETTINGS)
+# A query of tables or points is planned for the values that it has: any plan for all of them is bad for some. What is
+# not in a list is looked for by its hash, which must fit twice in the memory for it.
+_SETTINGS_OF_READERS = (("plan_cache_mode", "force_custom_plan"), ("work_mem", "32MB"))
 
 _Connection = psycopg.Connection[Any]
 
@@ -69,11 +71,12 @@ def conninfo_of(url: str) -> str:
     return make_conninfo("", **(_DEFAULTS | known))
 
 
-def open_connection(conninfo: str) -> _Connection:
-    """A new connection in autocommit mode. Raises psycopg.Error."""
+def open_connection(conninfo: str, settings: Sequence[tuple[str, str]] = ()) -> _Connection:
+    """A new connection in autocommit mode, with settings beside those of all. Raises psycopg.Error."""
     connection = psycopg.connect(conninfo, autocommit=True)
+    made = ", ".join(f"set_config('{name}', '{value}', false)" for name, value in (*_SETTINGS, *settings))
     try:
-        connection.execute(_SET.encode())
+        connection.execute(f"SELECT {made}".encode())
         adapt(connection)
     except BaseException:
         connection.close()
@@ -171,18 +174,25 @@ class _Idle(NamedTuple):
 
 
 class Readers:
-    """The connections that read: one a reader, kept for the next one."""
+    """The connections that read: one a reader, kept for the next one.
+
+    Attributes:
+        places: how many there may be.
+        used: how many are used.
+        waiting: how many readers wait for one.
+    """
 
     def __init__(self, conninfo: str, watch: Watch, places: int = _READERS_MAX, wait_s: float = _WAIT_S) -> None:
         self._conninfo = conninfo
         self._watch = watch
-        self._places = threading.BoundedSemaphore(places)
+        self._free = threading.BoundedSemaphore(places)
         self._wait_s = wait_s
+        self.places = places
         self._lock = threading.Lock()
         self._idle: deque[_Idle] = deque()  # the one that was used last is at the right
         self._closed = False
-        self.used = 0  # connections
-        self.waiting = 0  # readers
+        self.used = 0
+        self.waiting = 0
 
     @contextmanager
     def snapshot(self) -> Iterator[PostgresqlConnection]:
@@ -209,7 +219,7 @@ class Readers:
     def _place(self) -> Iterator[None]:
         with self._lock:
             self.waiting += 1
-        found = self._places.acquire(timeout=self._wait_s)
+        found = self._free.acquire(timeout=self._wait_s)
         with self._lock:
             self.waiting -= 1
             self.used += found
@@ -220,7 +230,7 @@ class Readers:
         finally:
             with self._lock:
                 self.used -= 1
-            self._places.release()
+            self._free.release()
 
     @contextmanager
     def _connection(self, *, begins: bool) -> Iterator[_Connection]:
@@ -244,7 +254,7 @@ class Readers:
                 if self._closed:
                     raise StoreBusyError("the server is stopping")
                 idle = self._idle.pop() if self._idle else None
-            connection = open_connection(self._conninfo) if idle is None else idle.connection
+            connection = idle.connection if idle else open_connection(self._conninfo, _SETTINGS_OF_READERS)
             try:
                 if begins:
                     with self._watch.over(connection, HUNG_S):

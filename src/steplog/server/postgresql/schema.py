@@ -5,7 +5,9 @@
 2. Ids of the others come from sequences of our own.
 3. Text is compared by its bytes, whatever the database's collation. Numbers, texts and bytes in one column are the type
    ``cell`` (``connection``).
-4. ``append`` adds a batch to a run (``appender``): the mark of its writer before that, NULL without the run, -1 while
+4. ``changes`` has how often each project has changed (``versions``). The tables ``turns_0`` and so on have no rows:
+   they are locked (``lanes``).
+5. ``append`` adds a batch to a run (``appender``): the mark of its writer before that, NULL without the run, -1 while
    somebody else has the run locked.
 
 Servers that start at once make the tables one after the other, under an advisory lock. The search path decides the
@@ -23,11 +25,12 @@ from steplog.errors import ConfigurationError
 from steplog.server.postgresql.connection import adapt
 from steplog.server.postgresql.folding import FOLDED
 
-__all__ = ["POINTS", "SCHEMA_VERSION", "STATEMENTS", "prepare"]
+__all__ = ["POINTS", "SCHEMA_VERSION", "STATEMENTS", "TURNS", "prepare"]
 
 SCHEMA_VERSION = 1
 POINTS = ("progress", "marks", "log", "blocks", "sealed", "series", "chunks", "points", "summaries")
 _LOCK = 0x7374_706C_0000  # of pg_advisory_lock
+TURNS = 16
 _LOWEST = 15  # of PostgreSQL
 _IDS = ("users", "namespaces", "projects", "runs", "keys", "sessions", "views")
 
@@ -72,8 +75,10 @@ CREATE INDEX runs_by_slug ON runs (project, slug);
 CREATE UNIQUE INDEX runs_by_name ON runs (project, name) WHERE deleted IS NULL;
 CREATE UNIQUE INDEX runs_by_key ON runs (project, idempotency_key) WHERE deleted IS NULL;
 CREATE INDEX runs_in_trash ON runs (deleted) WHERE deleted IS NOT NULL;
+CREATE INDEX runs_alive_in_order ON runs (project, id) WHERE deleted IS NULL;
+CREATE INDEX runs_in_trash_in_order ON runs (project, id) WHERE deleted IS NOT NULL;
 CREATE INDEX runs_running ON runs (project, id) WHERE status = 'RUNNING' AND deleted IS NULL;
-CREATE INDEX runs_by_start ON runs (project, (coalesce(started, date_created))) WHERE deleted IS NULL;
+CREATE INDEX runs_by_start ON runs (project, (coalesce(started, date_created)), id) WHERE deleted IS NULL;
 CREATE TABLE suffixes (project bigint NOT NULL, name TEXT NOT NULL, next bigint NOT NULL, PRIMARY KEY (project, name));
 CREATE TABLE views (
     id ID(views), uuid TEXT NOT NULL UNIQUE, project bigint NOT NULL REFERENCES projects,
@@ -99,10 +104,12 @@ CREATE TABLE lasts (
     project bigint NOT NULL, name TEXT NOT NULL, run bigint NOT NULL, count bigint NOT NULL, last cell NOT NULL,
     low cell, high cell, PRIMARY KEY (project, name, run)
 );
+CREATE INDEX lasts_by_last ON lasts (project, name, last, run);
 CREATE TABLE configs (
     project bigint NOT NULL, key TEXT NOT NULL, run bigint NOT NULL, value cell NOT NULL,
     PRIMARY KEY (project, key, run)
 );
+CREATE INDEX configs_by_value ON configs (project, key, value, run);
 CREATE TABLE changes (project bigint NOT NULL, part TEXT NOT NULL, number bigint NOT NULL);
 CREATE INDEX changes_by_project ON changes (project);
 CREATE TABLE filling (first bigint NOT NULL, "end" bigint NOT NULL, name TEXT NOT NULL, key TEXT);
@@ -200,7 +207,7 @@ def _made(statements: str) -> list[str]:
     ]
 
 
-STATEMENTS = (*_made(_TABLES), _APPEND, FOLDED)
+STATEMENTS = (*_made(_TABLES), *(f"CREATE TABLE turns_{number} ()" for number in range(TURNS)), _APPEND, FOLDED)
 
 
 def prepare(connection: psycopg.Connection[Any], *, is_moving: bool = False) -> str:

@@ -26,7 +26,7 @@ from steplog.server.postgresql.links import Link
 from steplog.server.sql.connection import Connection
 from steplog.server.sql.versions import Numbers, Versions
 
-__all__ = ["INTERVAL_S", "SharedVersions"]
+__all__ = ["FOLD", "INTERVAL_S", "SharedVersions"]
 
 INTERVAL_S = 0.5
 _FOLD_INTERVAL_S = 10.0
@@ -46,7 +46,7 @@ _POINTS_OF_RUN = f"SELECT {_OPENED} || '-' || arrivals || '-' || sealed FROM pro
 _ADD_RUNS = "INSERT INTO changes (project, part, number) VALUES (?, 'runs', 1)"
 _ADD_POINTS = "INSERT INTO changes (project, part, number) SELECT unnest(?), 'points', unnest(?)"
 _TELL_ALL = "INSERT INTO changes (project, part, number) SELECT DISTINCT project, 'points', 1 FROM changes"
-_FOLD = f"""
+FOLD = f"""
 WITH long AS (SELECT project FROM changes GROUP BY project HAVING count(*) > 16),
     gone AS (DELETE FROM changes WHERE project IN (SELECT project FROM long)
         AND pg_try_advisory_xact_lock({_FOLD_LOCK}) RETURNING project, part, number)
@@ -138,7 +138,7 @@ class SharedVersions(Versions):
             except psycopg.Error:
                 self._changed.set()  # the database is away: again, later
             if due is None and time.monotonic() - folded_at > _FOLD_INTERVAL_S:
-                due, folded_at = _FOLD, time.monotonic()
+                due, folded_at = FOLD, time.monotonic()
             self._closing.wait(INTERVAL_S)
 
     def _execute(self, statement: str, *values: Any) -> None:

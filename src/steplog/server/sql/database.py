@@ -24,6 +24,11 @@ class Database(Protocol):
     def write(self, job: Callable[Concatenate[Connection, _P], _T], *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
         """Run a write in a transaction, perhaps several times; the future is done once it is durable."""
 
+    def write_project(
+        self, project_id: int, job: Callable[Concatenate[Connection, _P], _T], *args: _P.args, **kwargs: _P.kwargs
+    ) -> Future[_T]:
+        """The same, of what changes a project's runs."""
+
     def snapshot(self) -> AbstractContextManager[Connection]:
         """A connection whose reads all see the same state."""
 

@@ -89,7 +89,7 @@ class SqlStore(Store):
         self, project_id: int, job: Callable[Concatenate[Connection, _P], _T], *args: _P.args, **kwargs: _P.kwargs
     ) -> Future[_T]:
         """Run a write that changes the project's runs; the future is done once it is durable."""
-        written = self._database.write(self._versions.counted(project_id, job), *args, **kwargs)
+        written = self._database.write_project(project_id, self._versions.counted(project_id, job), *args, **kwargs)
         return self._versions.changes_runs(project_id, written)
 
     # Users and keys

@@ -118,6 +118,12 @@ class Database:
         """Run a write in the next commit; the future is done once it is durable."""
         return self._committer.submit(lambda connection: job(connection, *args, **kwargs))
 
+    def write_project(
+        self, project_id: int, job: _Statements[_P, _T], *args: _P.args, **kwargs: _P.kwargs
+    ) -> Future[_T]:
+        """The same: writes are one after the other anyway."""
+        return self.write(job, *args, **kwargs)
+
     def write_lazily(self, job: _Statements[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
         """The same, but the future is done once it is committed: a power cut may undo it."""
         return self._committer.submit(lambda connection: job(connection, *args, **kwargs), durable=False)
