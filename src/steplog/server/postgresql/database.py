@@ -18,6 +18,7 @@ from steplog.server.postgresql.appender import Appender
 from steplog.server.postgresql.lanes import Lane
 from steplog.server.postgresql.links import Readers, Watch, conninfo_of, open_connection
 from steplog.server.postgresql.schema import prepare
+from steplog.server.sql.commit_times import CommitTimes
 from steplog.server.sql.connection import Connection
 from steplog.server.store_place import shown_place
 from steplog.server.store_types import RunId, RunRow
@@ -39,6 +40,7 @@ class Database:
         conninfo: how to connect to it, for libpq.
         watch: breaks connections that hang.
         appender: appends batches.
+        times: counts commits.
     """
 
     def __init__(self, url: str) -> None:
@@ -49,11 +51,11 @@ class Database:
                 self.instance = prepare(connection)
         except psycopg.Error as error:
             raise ConfigurationError(f"{shown_place(url)} cannot be used: {' '.join(str(error).split())}") from None
-        self.watch = Watch()
+        self.watch, self.times = Watch(), CommitTimes()
         self._readers = Readers(self.conninfo, self.watch)
-        self.appender = Appender(self.conninfo, self.watch)
+        self.appender = Appender(self.conninfo, self.watch, times=self.times)
         self._catalogue, self._unhurried, *self._of_runs = (
-            Lane(name, self.conninfo, self.watch) for name in ("store", "unhurried", *["runs"] * _RUN_LANES)
+            Lane(name, self.conninfo, self.watch, self.times) for name in ("store", "unhurried", *["runs"] * _RUN_LANES)
         )
 
     def close(self) -> None:
@@ -74,8 +76,7 @@ class Database:
             "pool_used": self._readers.used,
             "pool_waiting": self._readers.waiting,
             "writes_waiting": sum(lane.waiting for lane in self._lanes),
-            "commits_total": sum(lane.taken.commits for lane in self._lanes),
-            "commit_seconds_total": sum(lane.taken.seconds for lane in self._lanes),
+            **self.times.figures(),
         }
 
     def read(self, query: _Statements[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:

@@ -26,10 +26,11 @@ from psycopg import errors
 from steplog.server.postgresql.connection import PostgresqlConnection
 from steplog.server.postgresql.links import HUNG_S, Link, Watch, is_lost, store_error
 from steplog.server.postgresql.schema import TURNS
+from steplog.server.sql.commit_times import CommitTimes
 from steplog.server.sql.connection import Connection
 from steplog.server.store_types import RefusedError, StoreBusyError, StoreError
 
-__all__ = ["AGAIN", "Lane", "Taken", "submitted"]
+__all__ = ["AGAIN", "Lane", "submitted"]
 
 AGAIN = (errors.SerializationFailure, errors.DeadlockDetected, errors.UniqueViolation)
 _TRIES = 30
@@ -46,17 +47,6 @@ class _Job(NamedTuple):
     project: int | None
 
 
-class Taken(NamedTuple):
-    """How many commits there were, and what they have taken, statements and waiting for the disk."""
-
-    commits: int = 0
-    seconds: float = 0.0
-
-    def and_since(self, began: float) -> Taken:
-        """With one more, which began then."""
-        return Taken(self.commits + 1, self.seconds + time.monotonic() - began)
-
-
 class _NoConnectionError(Exception):
     """The database does not take one now."""
 
@@ -66,20 +56,23 @@ class _UnknownOutcomeError(Exception):
 
 
 class Lane:
-    """Runs writes on one connection.
+    """Runs writes on one connection."""
 
-    Attributes:
-        taken: what its commits have taken.
-    """
-
-    def __init__(self, name: str, conninfo: str, watch: Watch, sleep: Callable[[float], object] = time.sleep) -> None:
+    def __init__(
+        self,
+        name: str,
+        conninfo: str,
+        watch: Watch,
+        times: CommitTimes,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
         self._link = Link(conninfo)
         self._watch = watch
+        self._times = times
         self._sleep = sleep
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._closed = False
         self._lock = threading.Lock()
-        self.taken = Taken()
         self._thread = threading.Thread(target=self._work, name=f"steplog-{name}", daemon=True)
         self._thread.start()
 
@@ -134,13 +127,11 @@ class Lane:
             except psycopg.Error as error:
                 raise _NoConnectionError from error
             try:
-                began = time.monotonic()
-                with self._watch.over(connection, HUNG_S):
-                    result = _transact(connection, job)
-                self.taken = self.taken.and_since(began)
-                return result
+                with self._watch.over(connection, HUNG_S), self._times.timed():
+                    return _transact(connection, job)
             except AGAIN as error:
                 last = error
+                self._times.note_retry()
                 self._sleep(random.uniform(0, 2 * pause_s))
                 pause_s = min(2 * pause_s, _PAUSE_MAX_S)
             except psycopg.Error as error:

@@ -79,7 +79,6 @@ _ADD_CHUNK = f"INSERT INTO chunks ([run, ]id, {', '.join(_SUMMARY)}) VALUES ([:r
 _ADD_POINTS = "INSERT INTO points ([run, ]id, data) VALUES ([:run, ]:id, :data)"
 _ADD_BLOCK = "INSERT INTO blocks (run, level, first_arrival, records, directory, data) VALUES (?, ?, ?, ?, ?, ?)"
 _ADD_SEALED = "INSERT INTO sealed (run, first_arrival, records, error, body) VALUES (?, ?, ?, ?, ?)"
-_COUNT_PACK = "UPDATE projects SET packs = packs + 1 WHERE id = ?"
 _SET_PROGRESS = (
     "UPDATE progress SET packed = :end, sealed = sealed + :sealed,"
     " log_bytes = CASE WHEN arrivals > :end AND log_bytes > :bytes THEN log_bytes - :bytes ELSE 0 END"
@@ -321,7 +320,7 @@ class _Plan:
         }
         if connection.execute(_SET_PROGRESS, done).rowcount != 1:
             raise _ConflictError
-        connection.execute(_COUNT_PACK, (self.project_id,))
+        connection.execute(connection.dialect.count_pack, (self.project_id,))
 
     def _store_points(self, connection: Connection) -> None:
         self._store_series(connection)
