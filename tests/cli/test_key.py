@@ -223,7 +223,7 @@ def test_a_run_on_this_machine_goes_on_with_the_servers_rotated_key(steplog, ser
         training.stdin.flush()
         assert training.stdout.readline() == "True\n"
         training.communicate("\n", timeout=DEADLINE_S)
-    held = Oracle(server.database, "lasting")
+    held = Oracle(server.place, "lasting")
     assert (held.values("r", "loss"), held.run("r").status) == ([0.0, 1.0], "COMPLETED")
 
 
@@ -375,7 +375,7 @@ def test_a_run_whose_key_is_revoked_keeps_its_records_until_it_gets_the_next_one
         wait_until(lambda: status(server, first) == 401, PROMISED_S)
         training.communicate("\n", timeout=DEADLINE_S)
     assert training.returncode == 0
-    held = Oracle(server.database, "shared")
+    held = Oracle(server.place, "shared")
     assert (held.values("r", "loss"), held.run("r").status) == ([0.0], "RUNNING")
     assert there("sync")[0] == 1
     log_in()

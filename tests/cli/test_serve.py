@@ -250,7 +250,7 @@ def test_it_takes_in_what_waits_here_for_no_server_in_particular_and_nothing_els
     for name in ("ended", "killed", "on purpose"):
         subprocess.run([sys.executable, "-c", WAITS, name], env=environment, timeout=DEADLINE_S, check=False)
     with ServerProcess(tmp_path, "--user", "me", key=None) as server:
-        held = Oracle(server.database, "mnist")
+        held = Oracle(server.place, "mnist")
         for name, status in (("ended", "COMPLETED"), ("killed", "CRASHED")):
             held.wait_for(name, status)
             assert held.values(name, "loss") == [step / 2 for step in range(1000)]

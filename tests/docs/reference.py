@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # as a program of its own
 from crash.published import published
 from docs import names
 from end_to_end import resuming
+from once import published as once
 from steplog.cli import main
 from steplog.settings import documented
 
@@ -30,6 +31,7 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = [DOCS / name for name in ("guarantees.md", "settings.md", "commands.md", "processes.md", "python.md")]
 RESULTS = ROOT / "tests" / "crash" / "results.jsonl"
+ONCE = ROOT / "tests" / "once" / "results.jsonl"
 _PART = re.compile(r"(<!-- begin: ([\w ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _BOUNDS = re.compile(r"; [\d<=]*x[<>]=\d+")  # the range of a number, which its error says
 
@@ -41,6 +43,7 @@ def tables() -> dict[str, str]:
         "commands": _commands(),
         "names": names.page(),
         "crashes": published(RESULTS.read_text("utf-8")),
+        "once": once.published(ONCE.read_text("utf-8")),
         "resuming": _table(*_head_and_rows(resuming.rows())),
     }
     for name, command in _each_command():

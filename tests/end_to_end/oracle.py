@@ -1,15 +1,21 @@
-"""What the server holds, read from its own database file beside it, not by asking it."""
+"""What the server holds, read from its own database beside it, not by asking it."""
 
 from __future__ import annotations
 
 import sqlite3
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import Any, NamedTuple
 
 import msgspec
 
 from polling import wait_until
+from steplog.server.postgresql.connection import PostgresqlConnection
+from steplog.server.postgresql.links import conninfo_of, open_connection
 from steplog.server.sql import reading, slices
+from steplog.server.sql.connection import Connection
+from steplog.server.sqlite.connection import SqliteConnection
+from steplog.server.store_place import Place
 
 DEADLINE_S = 20.0
 _RUNS = "FROM runs r JOIN projects p ON r.project = p.id JOIN progress g ON g.run = r.id"
@@ -29,18 +35,23 @@ class Row(NamedTuple):
 class Oracle:
     """Reads a server's database; of the runs in it, those of one project."""
 
-    def __init__(self, database: Path, project: str) -> None:
-        self._database = database
+    def __init__(self, place: Place, project: str) -> None:
+        self._place = place
         self._project = project
 
     def _rows(self, statement: str, *arguments: Any) -> list[Any]:
         with self._connected() as connection:
-            found = connection.execute(statement, arguments).fetchall()
-        connection.close()
-        return found
+            return connection.execute(statement, arguments).fetchall()
 
-    def _connected(self) -> sqlite3.Connection:
-        return sqlite3.connect(f"file:{self._database}?mode=ro", uri=True, timeout=10)
+    @contextmanager
+    def _connected(self) -> Iterator[Connection]:
+        if isinstance(self._place, str):
+            with open_connection(conninfo_of(self._place)) as connection:
+                yield PostgresqlConnection(connection)
+        else:
+            uri = f"file:{self._place}?mode=ro"
+            with closing(sqlite3.connect(uri, uri=True, timeout=10, factory=SqliteConnection)) as connection:
+                yield connection
 
     def runs(self, name: str | None = None) -> list[Row]:
         """The runs, by their number; those with this name, if one is given."""
@@ -58,14 +69,11 @@ class Oracle:
 
     def metrics(self, name: str) -> list[tuple[str, Any, int]]:
         """Everything that a run holds, in the order of arrival: name, value, step."""
-        connection = self._connected()
-        try:
+        with self._connected() as connection:
             rows = connection.execute(f"SELECT r.id, g.arrivals, r.name {_RUNS}", (self._project,)).fetchall()
             ((run_id, points),) = [row[:2] for row in rows if row[2] == name]
             parts = slices.metrics(lambda: reading.snapshot_of(connection), run_id, 0, points)
             found = [point for part in parts for point in part]
-        finally:
-            connection.close()
         assert len(found) == points
         return [(metric.name, _plain(metric.value), metric.step) for metric in found]
 

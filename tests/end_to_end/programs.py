@@ -54,7 +54,7 @@ class Host:
         self.directory = directory
         self.state = directory / "state"
         self.project = f"p{next(_projects)}"
-        self.oracle = Oracle(server.database, self.project) if server is not None else None
+        self.oracle = Oracle(server.place, self.project) if server is not None else None
         self.environment = os.environ | {
             "PYTHONPATH": f"{SOURCES}{os.pathsep}{TESTS}",
             "STEPLOG_DIR": str(self.state),

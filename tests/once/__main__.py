@@ -7,6 +7,7 @@ Each of the chosen disturbances has a database of its own, two servers, and all 
 --failover       the database fails over to a synchronous standby
 --points N       in all runs together (1,000,000)
 --seed N         how ranges are cut
+--no-results     do not append the outcome to tests/once/results.jsonl
 
 Without one of the first three: all of them, with 50 kills of each server and 5 crashes.
 """
@@ -25,10 +26,12 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "src")]
 
-from once.scenario import Progress, Size, deliver_once  # noqa: E402 - where to find it is known only now
+from crash.series import circumstances  # noqa: E402 - where to find it is known only now
+from once.scenario import Progress, Size, deliver_once  # noqa: E402
 from once.servers import killed_servers  # noqa: E402
 from once.standby import Pair, durable_cluster  # noqa: E402
 
+RESULTS = Path(__file__).with_name("results.jsonl")
 RUNS, WRITERS, RANGE_MAX = 10, 2, 400
 
 
@@ -78,7 +81,7 @@ def deliver(
         killed_servers(Path(directory), store, kill_every, kills_max) as servers,
     ):
         told = deliver_once([server.url for server in servers], size, seed, disturb)
-        return told | {"kills": [server.kills for server in servers]}
+        return told | {"kills": sum(server.kills for server in servers)}
 
 
 def main() -> int:
@@ -88,6 +91,7 @@ def main() -> int:
     parser.add_argument("--failover", action="store_true")
     parser.add_argument("--points", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--no-results", action="store_true")
     chosen = parser.parse_args()
     if not (chosen.kills or chosen.crashes or chosen.failover):
         chosen.kills, chosen.crashes, chosen.failover = 50, 5, True
@@ -99,14 +103,26 @@ def main() -> int:
     }
     amiss = False
     for what, disturbance in disturbances.items():
-        if disturbance:
-            try:
-                with disturbance as how:
-                    print(json.dumps({"disturbed by": what} | deliver(size, chosen.seed, **how)), flush=True)
-            except AssertionError as error:
-                amiss = True
-                print(f"AMISS: {what}: {error}", flush=True)
+        if not disturbance:
+            continue
+        told = {"disturbed by": what, "seed": chosen.seed, "amiss": False}
+        try:
+            with disturbance as how:
+                told |= deliver(size, chosen.seed, **how)
+        except AssertionError as error:
+            amiss = True
+            told |= {"amiss": True, "points": size.total, "ranges": 0, "kills": 0, "what": str(error)[:500]}
+        print(json.dumps(told), flush=True)
+        if not chosen.no_results:
+            write_down(told)
     return int(amiss)
+
+
+def write_down(told: dict[str, Any]) -> None:
+    """Append a line to the results that are kept."""
+    kept = {name: value for name, value in circumstances(ROOT).items() if name not in ("append", "file_system")}
+    with RESULTS.open("a") as file:
+        file.write(json.dumps(kept | told) + "\n")
 
 
 if __name__ == "__main__":

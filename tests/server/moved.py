@@ -10,13 +10,16 @@ from typing import Any
 import psycopg
 
 from steplog.server.postgresql.connection import adapt
+from steplog.server.postgresql.schema import TURNS
 from steplog.server.sqlite.schema import connect
 
 __all__ = ["file_contents", "store_contents"]
 
 Contents = dict[str, list[str]]
 
-_OF_ONE = ("filling", "changes")  # what belongs to one database alone
+_OF_FILE = ("filling",)  # what only an older database of SQLite has
+_OF_SERVERS = {"changes", *(f"turns_{number}" for number in range(TURNS))}  # what several servers of PostgreSQL have
+_VERSIONS = ("packs",)  # columns
 _ABOUT = ("schema", "moved_to", "summaries_below", "summaries_slices")
 # In SQLite these have no column for the run.
 _WITH_RUN = {
@@ -31,7 +34,7 @@ def file_contents(database: Path) -> Contents:
     """The rows of each table of SQLite."""
     with closing(connect(database, existing=True)) as connection:
         listed = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'"
-        names = [name for (name,) in connection.execute(listed) if name not in _OF_ONE]
+        names = [name for (name,) in connection.execute(listed) if name not in _OF_FILE]
         return {name: _rows(name, connection.execute(_WITH_RUN.get(name, f"SELECT * FROM {name}"))) for name in names}
 
 
@@ -40,14 +43,14 @@ def store_contents(url: str) -> Contents:
     with psycopg.connect(url, autocommit=True) as connection:
         adapt(connection)
         listed = "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
-        found = [name for (name,) in connection.execute(listed).fetchall() if name not in _OF_ONE]
-        names = [name for name in found if not name.startswith("turns_")]  # which are locked, and have nothing
+        names = [name for (name,) in connection.execute(listed).fetchall() if name not in {*_OF_FILE, *_OF_SERVERS}]
         return {name: _rows(name, connection.execute(f"SELECT * FROM {name}".encode(), binary=True)) for name in names}
 
 
 def _rows(name: str, cursor: Any) -> list[str]:
     columns = [column[0] for column in cursor.description]
     rows: Iterable[tuple[Any, ...]] = cursor.fetchall()
-    made = (dict(zip(columns, row, strict=True)) for row in rows)
+    pairs = (zip(columns, row, strict=True) for row in rows)
+    made = ({column: value for column, value in pair if column not in _VERSIONS} for pair in pairs)
     kept = (row for row in made if name != "about" or row["name"] not in _ABOUT)
     return sorted(repr(sorted(row.items())) for row in kept)

@@ -24,6 +24,7 @@ import requests
 import postgresql
 from steplog.delivery.wire import API, CONTENT_TYPE_RANGE
 from steplog.journal.range import Range, encode
+from steplog.server.store_place import Place
 
 KEY = "a-key-of-the-tests"
 DEADLINE_S = 30.0
@@ -80,6 +81,11 @@ class ServerProcess:
         self.session.trust_env = False
         self.session.headers["Authorization"] = f"Api-Key {key}"
         self.start()
+
+    @property
+    def place(self) -> Place:
+        """Where its store is."""
+        return self.database if self._store is None else self._store
 
     @property
     def database(self) -> Path:

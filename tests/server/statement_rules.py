@@ -45,7 +45,8 @@ def problems(statement: Statement, points: Sequence[str]) -> Iterator[str]:
     scans = list(_scans(statement.plan))
     writes = list(_writes(statement.plan))
     tables = {scan.table for scan in scans} | {table for table, _ in writes}
-    if others := tables.difference(points) and tables.intersection(points) and tables.difference(points):
+    others = tables.difference(points)
+    if others and tables.intersection(points):
         yield f"asks {', '.join(sorted(others))} beside {', '.join(sorted(tables.intersection(points)))}"
     for scan in scans:
         if scan.table in points and not _BY_RUN.search(scan.key):
@@ -62,7 +63,7 @@ def _problems_of_write(table: str, node: Plan) -> Iterator[str]:
     if node["Operation"] == "Insert":
         if sources:
             yield f"fills {table} from {', '.join(sorted({scan.table for scan in sources}))}"
-    elif not any(scan.table == table and _BY_ONE_RUN.search(scan.key) for scan in sources):
+    elif sources and not any(scan.table == table and _BY_ONE_RUN.search(scan.key) for scan in sources):
         yield f"writes {table} of more than one run: {'; '.join(scan.key for scan in sources)}"
 
 

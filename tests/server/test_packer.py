@@ -6,23 +6,27 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from polling import wait_until
 from server.batches import range_of
-from server.logged import LoggedRun, expected
+from server.logged import ENGINES, LoggedRun, expected
 from server.process import SOURCES, ServerProcess
 from server.stores import new_run
 from server.test_packing import steps
 from steplog.server.packer import packer_process
+from steplog.server.postgresql import packer as postgresql_packer
 from steplog.server.records.batch import from_range
+from steplog.server.sql import packer as packers
+from steplog.server.sql.packer import ENDED_S, IDLE_S
 from steplog.server.sql.packing import POINTS_A_NAME, pack_run
-from steplog.server.sqlite import packer as packer_module
-from steplog.server.sqlite.packer import ENDED_S, IDLE_S, Packer, file_id
+from steplog.server.sqlite import packer as sqlite_packer
+from steplog.server.sqlite.packer import Packer, file_id
 from steplog.server.sqlite.schema import connect
 from steplog.server.sqlite.store import SqliteStore
 from steplog.server.store_types import StoreError
@@ -38,8 +42,15 @@ class Clock:
         return self.now
 
 
+@pytest.fixture(params=ENGINES)
+def run(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LoggedRun]:
+    made = LoggedRun.of_engine(request.param, tmp_path)
+    yield made
+    made.connection.close()
+
+
 @pytest.fixture
-def run(tmp_path: Path) -> Iterator[LoggedRun]:
+def file_run(tmp_path: Path) -> Iterator[LoggedRun]:
     made = LoggedRun(tmp_path / "server.db")
     yield made
     made.connection.close()
@@ -50,12 +61,24 @@ def clock() -> Clock:
     return Clock()
 
 
-def packer_of(run: LoggedRun, clock: Clock, said: list[str] | None = None) -> Packer:
-    return Packer(run.database, file_id(run.database), (said if said is not None else []).append, clock)
+@pytest.fixture
+def packer_of(clock: Clock) -> Iterator[Callable[..., Any]]:
+    """Makes a packer of a run's database that looks whenever it is asked to, and says what it says into a list."""
+    with ExitStack() as opened:
+
+        def made(run: LoggedRun, said: list[str] | None = None) -> Any:
+            say = (said if said is not None else []).append
+            if isinstance(run.place, Path):
+                return Packer(run.place, file_id(run.place), say, clock)
+            packer = postgresql_packer.Packer(run.place, say, clock, lambda: 0.0)
+            opened.callback(packer.close)
+            return packer
+
+        yield made
 
 
-def test_a_run_is_packed_once_its_names_have_enough_points(run, clock):
-    packer, batches = packer_of(run, clock), []
+def test_a_run_is_packed_once_its_names_have_enough_points(run, packer_of):
+    packer, batches = packer_of(run), []
     for first in range(0, POINTS_A_NAME, 8):
         batches.append(steps(5, first, 8))
         run.append(batches[-1], logged=NOW)
@@ -65,19 +88,20 @@ def test_a_run_is_packed_once_its_names_have_enough_points(run, clock):
 
 
 @pytest.mark.parametrize(("enough_bytes", "at_once"), [(2**20, 1), (1, 3)])
-def test_a_run_that_goes_on_is_packed_again_at_the_next_look(run, clock, monkeypatch, enough_bytes, at_once):
-    packer, passes = packer_of(run, clock), 0
+def test_a_run_that_goes_on_is_packed_again_at_the_next_look(run, monkeypatch, enough_bytes, at_once, packer_of):
+    packer, passes = packer_of(run), 0
 
-    def pack_while_more_arrives(*args):
+    def pack_while_more_arrives(*args, **kwargs):
         nonlocal passes
         passes += 1
-        is_partial = pack_run(*args)
+        is_partial = pack_run(*args, **kwargs)
         if passes < 3:
             run.append(steps(5, passes * POINTS_A_NAME, POINTS_A_NAME), logged=NOW)
         return is_partial
 
-    monkeypatch.setattr(packer_module, "ENOUGH_BYTES", enough_bytes)
-    monkeypatch.setattr(packer_module, "pack_run", pack_while_more_arrives)
+    monkeypatch.setattr(packers, "ENOUGH_BYTES", enough_bytes)
+    for module in (sqlite_packer, postgresql_packer):
+        monkeypatch.setattr(module, "pack_run", pack_while_more_arrives)
     run.append(steps(5, 0, POINTS_A_NAME), logged=NOW)
     packer.work()
     assert passes == at_once
@@ -86,8 +110,8 @@ def test_a_run_that_goes_on_is_packed_again_at_the_next_look(run, clock, monkeyp
     assert (passes, run.count("log")) == (3, 0)
 
 
-def test_a_run_is_packed_when_nothing_was_logged_for_a_while(run, clock):
-    packer = packer_of(run, clock)
+def test_a_run_is_packed_when_nothing_was_logged_for_a_while(run, clock, packer_of):
+    packer = packer_of(run)
     run.append(steps(5, 0, 8), logged=NOW)
     packer.work()
     assert run.count("log") == 1
@@ -99,8 +123,8 @@ def test_a_run_is_packed_when_nothing_was_logged_for_a_while(run, clock):
     assert run.count("log") == 0
 
 
-def test_a_run_is_packed_when_it_has_ended(run, clock):
-    packer = packer_of(run, clock)
+def test_a_run_is_packed_when_it_has_ended(run, clock, packer_of):
+    packer = packer_of(run)
     run.append(steps(5, 0, 8), logged=NOW)
     packer.work()
     run.connection.execute("UPDATE runs SET status = 'COMPLETED'")
@@ -111,8 +135,8 @@ def test_a_run_is_packed_when_it_has_ended(run, clock):
     assert run.count("log") == 0
 
 
-def test_a_run_is_packed_at_many_bytes_and_though_the_clock_was_set_back(run, clock):
-    packer = packer_of(run, clock)
+def test_a_run_is_packed_at_many_bytes_and_though_the_clock_was_set_back(run, packer_of):
+    packer = packer_of(run)
     run.append(steps(300, 0, 1), logged=NOW)
     run.connection.execute("UPDATE progress SET log_bytes = 8 * 1024 * 1024")
     packer.work()
@@ -122,17 +146,17 @@ def test_a_run_is_packed_at_many_bytes_and_though_the_clock_was_set_back(run, cl
     assert run.count("log") == 0
 
 
-def test_what_is_sealed_is_said_once_a_run(run, clock):
+def test_what_is_sealed_is_said_once_a_run(run, packer_of):
     said = []
-    packer = packer_of(run, clock, said)
+    packer = packer_of(run, said)
     run.append(steps(2, 0, 4), steps(2, 4, 4), body=b"nonsense")
     packer.work()
     assert run.count("sealed") == 2
     assert [line.partition(" (")[0] for line in said] == ["8 records of run run cannot be read"]
 
 
-def test_a_database_that_is_not_there_or_is_another_one_is_not_touched(run, clock, tmp_path):
-    opened = file_id(run.database)
+def test_a_database_that_is_not_there_or_is_another_one_is_not_touched(file_run, clock, tmp_path, packer_of):
+    opened = file_id(file_run.database)
     missing = tmp_path / "missing.db"
     with pytest.raises(StoreError):
         Packer(missing, opened, print, clock)
@@ -140,7 +164,7 @@ def test_a_database_that_is_not_there_or_is_another_one_is_not_touched(run, cloc
     other = LoggedRun(tmp_path / "other.db")
     with pytest.raises(StoreError, match="another file"):
         Packer(other.database, opened, print, clock)
-    packer = packer_of(other, clock)
+    packer = packer_of(other)
     other.append(steps(2, 0, 4))
     other.database.rename(tmp_path / "moved.db")
     with pytest.raises(StoreError):
@@ -177,23 +201,26 @@ def is_gone(pid: int) -> bool:
 def test_the_process_packs_and_ends_with_who_started_it(run):
     batches = [steps(3, first, POINTS_A_NAME) for first in range(0, 3 * POINTS_A_NAME, POINTS_A_NAME)]
     run.append(*batches)
-    with packer_process(run.database):
+    with packer_process(run.place):
         wait_until(lambda: run.count("log") == 0)
         (pid,) = packer_pids()
         assert os.getpriority(os.PRIO_PROCESS, pid) == os.getpriority(os.PRIO_PROCESS, 0) + 10
         assert os.getsid(pid) == pid
         opened = [os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir()]
-        assert not [name for name in opened if name.startswith("socket:") or name.endswith(".lock")]
+        sockets = [name for name in opened if name.startswith("socket:")]
+        assert len(sockets) == (not isinstance(run.place, Path)), "but for a connection of its own"
+        assert not [name for name in opened if name.endswith(".lock")]
         assert os.readlink(f"/proc/{pid}/fd/1") == os.devnull
         environment = Path(f"/proc/{pid}/environ").read_bytes()
-        assert b"STEPLOG_" not in environment
+        settings = [each.partition(b"=")[0] for each in environment.split(b"\0") if each.startswith(b"STEPLOG_")]
+        assert settings == ([] if isinstance(run.place, Path) else [b"STEPLOG_STORE"])
     assert is_gone(pid)
     assert run.points() == expected(batches)
 
 
 @pytest.mark.slow
 def test_a_process_that_is_killed_is_started_again(run):
-    with packer_process(run.database, restart_s=0.01):
+    with packer_process(run.place, restart_s=0.01):
         wait_until(lambda: len(packer_pids()) == 1)
         (first,) = packer_pids()
         os.kill(first, signal.SIGKILL)
@@ -209,7 +236,8 @@ import sys, time
 from pathlib import Path
 from steplog.server.packer import packer_process
 from steplog.server.records.batch import from_range
-with packer_process(Path(sys.argv[1])):
+place = sys.argv[1]
+with packer_process(place if "://" in place else Path(place)):
     print("started", flush=True)
     sys.stdin.read()
 """
@@ -220,7 +248,7 @@ with packer_process(Path(sys.argv[1])):
 def test_the_process_ends_when_its_server_is_killed(run, how):
     environment = os.environ | {"PYTHONPATH": str(SOURCES)}
     parent = subprocess.Popen(
-        [sys.executable, "-c", PARENT, str(run.database)],
+        [sys.executable, "-c", PARENT, str(run.place)],
         env=environment,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -243,13 +271,14 @@ def test_modules_in_the_working_directory_are_not_the_packer_s(run, tmp_path, mo
     (tmp_path / "msgspec.py").write_text("raise SystemExit(1)")
     monkeypatch.chdir(tmp_path)
     run.append(range_of([("a", at) for at in range(POINTS_A_NAME)]))
-    with packer_process(run.database, restart_s=30):
+    with packer_process(run.place, restart_s=30):
         wait_until(lambda: run.count("log") == 0)
 
 
-def test_what_an_older_version_did_not_write_is_added_when_nothing_is_due(run, clock):
+def test_what_an_older_version_did_not_write_is_added_when_nothing_is_due(file_run, packer_of):
+    run = file_run
     run.append(*[steps(3, first, 512) for first in (0, 512)], logged=NOW)
-    packer = packer_of(run, clock)
+    packer = packer_of(run)
     packer.work()
     written = {table: run.count(table) for table in ("chunks", "summaries", "lasts")}
     assert min(written.values()) == 3
@@ -257,7 +286,7 @@ def test_what_an_older_version_did_not_write_is_added_when_nothing_is_due(run, c
     run.connection.execute("DELETE FROM lasts")
     run.connection.execute("DELETE FROM about WHERE name LIKE 'summaries%'")
     run.connection.execute("INSERT INTO filling SELECT min(id), max(id) + 1, '', NULL FROM runs")
-    packer = packer_of(run, clock)
+    packer = packer_of(run)
     while packer.work():
         pass
     assert {table: run.count(table) for table in written} == written

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import json
 from typing import Any
 from urllib.parse import parse_qsl
 
+import msgspec
 import pytest
 import requests
 
@@ -231,6 +233,23 @@ def test_a_token_is_of_one_order(runs):
     token = runs.ask(sort="name", limit=1).json()["next"]
     answer = runs.ask(sort="-name", after=token)
     assert (answer.status_code, answer.json()) == (400, {"after": ["This is where a page in another order ends."]})
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "now"),
+    [
+        (1, 5, "2026-11-03T00:00:00.000000Z"),
+        (0, "run-1", "2026-11-03T00:00:00.000000Z"),
+        (0, True, "2026-11-03T00:00:00.000000Z"),
+        (2, None, "2026-11-03T00:00:00.000000Z"),
+        (1, "run-1", "2026-99-03T00:00:00.000000Z"),
+    ],
+)
+def test_a_token_that_was_made_up_is_refused(runs, kind, value, now):
+    """A database that has types would not compare these."""
+    token = base64.urlsafe_b64encode(msgspec.msgpack.encode(["name", kind, value, 1, now])).decode()
+    answer = runs.ask(sort="name", after=token)
+    assert (answer.status_code, answer.json()) == (400, {"after": ["Not where a page of this table ends."]})
 
 
 def test_the_columns_that_there_are_can_be_asked_for(runs):

@@ -52,7 +52,7 @@ def test_a_program_of_this_machine_needs_no_certificate_and_speaks_over_the_sock
     done = steplog(tmp_path, "-c", PROGRAM)
     assert done.returncode == 0
     assert done.stderr.endswith("run private: 100 delivered\n")
-    assert len(Oracle(server.database, "mnist").values("private", "loss")) == 100
+    assert len(Oracle(server.place, "mnist").values("private", "loss")) == 100
 
 
 def steplog(directory: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -122,7 +122,7 @@ def test_a_client_that_is_given_the_private_authority_delivers(server, authority
     away = {"STEPLOG_URL": server.url, "STEPLOG_API_KEY": KEY, variable: str(authority / "ca.pem")}
     done = steplog(tmp_path / "away", "-c", PROGRAM, **away)
     assert done.returncode == 0
-    held = Oracle(server.database, "mnist")
+    held = Oracle(server.place, "mnist")
     held.wait_for("private", "COMPLETED")
     assert held.values("private", "loss") == [step / 2 for step in range(100)]
     assert steplog(tmp_path / "away", "ls", "--here", **away).stdout == "nothing waits on this machine\n"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timezone
@@ -46,6 +45,7 @@ _NAME_CHARACTERS_MAX = 256
 _TAG = Field("run", ("tag",))
 _DURATION = Field("run", ("duration",))
 _ANY_TIME = "1970-01-01T00:00:00.000000Z"
+_KINDS = {int: 0, float: 0, str: 1, bytes: 2, type(None): 3}  # of values, as ``TableCursor`` has them
 _Number = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | float
 
 
@@ -190,6 +190,9 @@ def _decoded(text: str) -> _Token:
         token = msgspec.msgpack.decode(base64.b64decode(padded, b"-_", validate=True), type=_Token)
         if not isinstance(token.value, (str, bytes)):
             msgspec.convert(token.value, _Number | None)
+        datetime.fromisoformat(token.now[:-1])
+        if _KINDS[type(token.value)] != token.kind:
+            raise ValueError
         return token
-    except (binascii.Error, UnicodeError, msgspec.MsgspecError):
+    except (ValueError, KeyError, msgspec.MsgspecError):
         raise ValidationError({"after": ["Not where a page of this table ends."]}) from None

@@ -8,8 +8,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Barrier
 from typing import Any
 
+import psycopg
 import pytest
 
+from polling import wait_until
 from server.batches import BEGAN_NS, range_of
 from server.stores import add, ann, config, listed, new_project, new_run, now, says
 from steplog.journal.range import encode
@@ -162,3 +164,21 @@ def test_points_without_a_step_are_numbered_as_they_arrive_at_either_server(stor
             add(stores[1], run, range_of([("a", 0.5)], writer="x"))
         assert store.add_metric(run, point, numbered).result() == number + (number >= 6)
     assert [point["step"] for point in listed(stores[0], run)] == list(range(9))
+
+
+def test_figures_count_commits_and_what_waits_for_one(stores, url):
+    first, second = stores
+    run = new_run(first)
+    before = first.figures()
+    assert (before["pool_size"], before["pool_used"], before["pool_waiting"], before["writes_waiting"]) == (16, 0, 0, 0)
+    with psycopg.connect(url) as blocking:
+        blocking.execute("LOCK TABLE runs")
+        waiting = [first.hear(run) for _ in range(3)]
+        wait_until(lambda: first.figures()["writes_waiting"] == 2)
+    for each in waiting:
+        each.result()
+    add(first, run, range_of([("a", 1)]))
+    after = first.figures()
+    assert after["commits_total"] - before["commits_total"] == 4
+    assert after["commit_seconds_total"] > before["commit_seconds_total"]
+    assert after["unpacked_bytes"] == second.figures()["unpacked_bytes"] > 0

@@ -29,6 +29,7 @@ from steplog.server.postgresql.connection import PostgresqlConnection
 from steplog.server.postgresql.lanes import AGAIN, submitted
 from steplog.server.postgresql.links import Link, Watch, is_lost, store_error
 from steplog.server.records.batch import Batch
+from steplog.server.sql.commit_times import CommitTimes
 from steplog.server.sql.runs import IS_THERE
 from steplog.server.store_types import BatchResult, GapError, MissingError, StoreBusyError, StoreError
 
@@ -79,9 +80,17 @@ class _Waiting(NamedTuple):
 class Appender:
     """Appends batches, in one thread."""
 
-    def __init__(self, conninfo: str, watch: Watch, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        conninfo: str,
+        watch: Watch,
+        clock: Callable[[], float] = time.monotonic,
+        times: CommitTimes | None = None,
+    ) -> None:
+        """``times``: where commits are counted."""
         self._link = Link(conninfo)
         self._watch = watch
+        self._times = times or CommitTimes()
         self._clock = clock
         self._waiting: SimpleQueue[_Waiting | None] = SimpleQueue()
         self._locked: list[_Waiting] = []  # those whose run was locked
@@ -210,7 +219,7 @@ class Appender:
             connection = None
             try:
                 connection = self._link.get()
-                with self._watch.over(connection, _GROUP_S):
+                with self._watch.over(connection, _GROUP_S), self._times.timed():
                     return _commit(connection, group)
             except Exception as error:
                 if connection is None:
@@ -219,6 +228,7 @@ class Appender:
                     with suppress(psycopg.Error):
                         connection.rollback()
                     if tried < _TRIES and isinstance(error, AGAIN):
+                        self._times.note_retry()
                         continue
                     raise
                 self._link.close()

@@ -14,9 +14,11 @@ from typing import Concatenate, ParamSpec, TypeVar
 import psycopg
 
 from steplog.errors import ConfigurationError
+from steplog.server.postgresql.appender import Appender
 from steplog.server.postgresql.lanes import Lane
 from steplog.server.postgresql.links import Readers, Watch, conninfo_of, open_connection
 from steplog.server.postgresql.schema import prepare
+from steplog.server.sql.commit_times import CommitTimes
 from steplog.server.sql.connection import Connection
 from steplog.server.store_place import shown_place
 from steplog.server.store_types import RunId, RunRow
@@ -37,6 +39,8 @@ class Database:
         instance: its id.
         conninfo: how to connect to it, for libpq.
         watch: breaks connections that hang.
+        appender: appends batches.
+        times: counts commits.
     """
 
     def __init__(self, url: str) -> None:
@@ -47,25 +51,32 @@ class Database:
                 self.instance = prepare(connection)
         except psycopg.Error as error:
             raise ConfigurationError(f"{shown_place(url)} cannot be used: {' '.join(str(error).split())}") from None
-        self.watch = Watch()
+        self.watch, self.times = Watch(), CommitTimes()
         self._readers = Readers(self.conninfo, self.watch)
+        self.appender = Appender(self.conninfo, self.watch, times=self.times)
         self._catalogue, self._unhurried, *self._of_runs = (
-            Lane(name, self.conninfo, self.watch) for name in ("store", "unhurried", *["runs"] * _RUN_LANES)
+            Lane(name, self.conninfo, self.watch, self.times) for name in ("store", "unhurried", *["runs"] * _RUN_LANES)
         )
 
     def close(self) -> None:
         """Finish pending writes and close it, once."""
-        for lane in (self._catalogue, self._unhurried, *self._of_runs):
+        for lane in self._lanes:
             lane.close()
         self._readers.close()
         self.watch.close()
 
+    @property
+    def _lanes(self) -> tuple[Appender | Lane, ...]:
+        return self.appender, self._catalogue, self._unhurried, *self._of_runs
+
     def figures(self) -> Mapping[str, float]:
-        """Of the connections that read, and of what waits to be written."""
+        """Of the connections that read, of what waits to be written, and of commits."""
         return {
+            "pool_size": self._readers.places,
             "pool_used": self._readers.used,
             "pool_waiting": self._readers.waiting,
-            "writes_waiting": sum(lane.waiting for lane in (self._catalogue, self._unhurried, *self._of_runs)),
+            "writes_waiting": sum(lane.waiting for lane in self._lanes),
+            **self.times.figures(),
         }
 
     def read(self, query: _Statements[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:

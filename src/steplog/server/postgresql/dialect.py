@@ -22,6 +22,7 @@ _REPORT = r"replace(replace({0}, '\\', ''), '\u0000', '')::json AS report"
 _REPORTED = "(report ->> '{0}')::numeric".format
 
 POSTGRESQL = Dialect(
+    kind=None,
     contains="strpos({0}, ?) > 0",
     cell_contains="({0}).kind = 1 AND position((?).words IN ({0}).words) > 0",
     texts=_TAGS,
@@ -33,4 +34,5 @@ POSTGRESQL = Dialect(
         f" + coalesce({_REPORTED('lost')}, 'Infinity') FROM (SELECT {_REPORT}) AS of_run WHERE {{0}} IS NOT NULL)"
     ),
     unfilled=None,
+    count_pack="INSERT INTO changes (project, part, number) VALUES (?, 'packs', 1)",
 )

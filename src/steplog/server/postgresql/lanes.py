@@ -26,6 +26,7 @@ from psycopg import errors
 from steplog.server.postgresql.connection import PostgresqlConnection
 from steplog.server.postgresql.links import HUNG_S, Link, Watch, is_lost, store_error
 from steplog.server.postgresql.schema import TURNS
+from steplog.server.sql.commit_times import CommitTimes
 from steplog.server.sql.connection import Connection
 from steplog.server.store_types import RefusedError, StoreBusyError, StoreError
 
@@ -57,9 +58,17 @@ class _UnknownOutcomeError(Exception):
 class Lane:
     """Runs writes on one connection."""
 
-    def __init__(self, name: str, conninfo: str, watch: Watch, sleep: Callable[[float], object] = time.sleep) -> None:
+    def __init__(
+        self,
+        name: str,
+        conninfo: str,
+        watch: Watch,
+        times: CommitTimes,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
         self._link = Link(conninfo)
         self._watch = watch
+        self._times = times
         self._sleep = sleep
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._closed = False
@@ -118,10 +127,11 @@ class Lane:
             except psycopg.Error as error:
                 raise _NoConnectionError from error
             try:
-                with self._watch.over(connection, HUNG_S):
+                with self._watch.over(connection, HUNG_S), self._times.timed():
                     return _transact(connection, job)
             except AGAIN as error:
                 last = error
+                self._times.note_retry()
                 self._sleep(random.uniform(0, 2 * pause_s))
                 pause_s = min(2 * pause_s, _PAUSE_MAX_S)
             except psycopg.Error as error:

@@ -174,18 +174,25 @@ class _Idle(NamedTuple):
 
 
 class Readers:
-    """The connections that read: one a reader, kept for the next one."""
+    """The connections that read: one a reader, kept for the next one.
+
+    Attributes:
+        places: how many there may be.
+        used: how many are used.
+        waiting: how many readers wait for one.
+    """
 
     def __init__(self, conninfo: str, watch: Watch, places: int = _READERS_MAX, wait_s: float = _WAIT_S) -> None:
         self._conninfo = conninfo
         self._watch = watch
-        self._places = threading.BoundedSemaphore(places)
+        self._free = threading.BoundedSemaphore(places)
         self._wait_s = wait_s
+        self.places = places
         self._lock = threading.Lock()
         self._idle: deque[_Idle] = deque()  # the one that was used last is at the right
         self._closed = False
-        self.used = 0  # connections
-        self.waiting = 0  # readers
+        self.used = 0
+        self.waiting = 0
 
     @contextmanager
     def snapshot(self) -> Iterator[PostgresqlConnection]:
@@ -212,7 +219,7 @@ class Readers:
     def _place(self) -> Iterator[None]:
         with self._lock:
             self.waiting += 1
-        found = self._places.acquire(timeout=self._wait_s)
+        found = self._free.acquire(timeout=self._wait_s)
         with self._lock:
             self.waiting -= 1
             self.used += found
@@ -223,7 +230,7 @@ class Readers:
         finally:
             with self._lock:
                 self.used -= 1
-            self._places.release()
+            self._free.release()
 
     @contextmanager
     def _connection(self, *, begins: bool) -> Iterator[_Connection]:

@@ -48,7 +48,7 @@ CREATE TABLE namespaces (
 CREATE TABLE projects (
     id ID(projects), uuid TEXT NOT NULL, namespace bigint NOT NULL REFERENCES namespaces, slug TEXT NOT NULL,
     display_name TEXT NOT NULL, visibility TEXT NOT NULL, date_created TEXT NOT NULL, deleted TEXT,
-    packs bigint NOT NULL DEFAULT 0, retention_days bigint, UNIQUE (namespace, slug)
+    retention_days bigint, UNIQUE (namespace, slug)
 );
 CREATE TABLE members (
     namespace bigint NOT NULL, project bigint NOT NULL, "user" bigint NOT NULL, role TEXT NOT NULL,

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
-from contextlib import suppress
 from datetime import datetime
 
 from steplog.records.run_fields import Changes
-from steplog.server.postgresql import ingest
-from steplog.server.postgresql.appender import Appender
+from steplog.server.postgresql import ingest, packer
 from steplog.server.postgresql.database import Database
 from steplog.server.postgresql.versions import SharedVersions
 from steplog.server.records.batch import Batch, NumberedPoint, SinglePoint
-from steplog.server.sql import log, packing, removal, trash
+from steplog.server.sql import log, removal, trash
 from steplog.server.sql.connection import Connection
 from steplog.server.sql.store import SqlStore
 from steplog.server.store_types import BatchResult, ProjectRow, RunId, RunRow
@@ -33,7 +31,6 @@ class PostgresqlStore(SqlStore):
         """Open a database, and make its tables where missing. Raises ConfigurationError."""
         self.database = Database(url)
         self.instance = self.database.instance
-        self._appender = Appender(self.database.conninfo, self.database.watch)
         self._next_steps = log.NextSteps()
         self.versions = SharedVersions(self.database.conninfo)
         super().__init__(self.database, self.versions)
@@ -42,7 +39,6 @@ class PostgresqlStore(SqlStore):
         pass
 
     def close(self) -> None:
-        self._appender.close()
         super().close()
         self.versions.close()
 
@@ -68,7 +64,7 @@ class PostgresqlStore(SqlStore):
 
     def add_batch(self, run: RunRow | RunId, batch: Batch, generation: int = 1) -> Future[BatchResult]:
         if batch.changes is None:
-            added = self._appender.submit(run.id, batch, generation)
+            added = self.database.appender.submit(run.id, batch, generation)
         else:
             counted = self._versions.counted(run.project_id, ingest.add_batch)
 
@@ -106,8 +102,5 @@ class PostgresqlStore(SqlStore):
         return self._versions.changes_points(run.project_id, added)
 
     def pack_backlog(self) -> None:
-        query = "SELECT run FROM progress WHERE log_bytes > ? AND packed < arrivals"
-        with self.database.borrow() as connection, suppress(StopIteration):
-            while long := connection.execute(query, (64 << 20,)).fetchall():
-                for (run_id,) in long:
-                    packing.pack_run(connection, run_id)
+        with self.database.borrow() as connection:
+            packer.pack_backlog(connection)

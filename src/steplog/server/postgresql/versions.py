@@ -1,6 +1,7 @@
 """How far a project's runs, and their points, have changed, by any server: the sums of the rows of ``changes``.
 
-1. A change of runs adds a row in its own transaction: whoever reads after it sees another version, at any server.
+1. A change of runs adds a row in its own transaction, and so does packing: whoever reads after it sees another version,
+   at any server, and no two transactions wait for each other.
 2. Batches add none: their row would be one that all of a project wait for. A server counts them, and adds a row for all
    of them at once, and again no sooner than ``INTERVAL_S`` later: so far behind is what a reader may have.
 3. A row that was added twice, when nobody knew whether it was, does no harm: a version that differs is never wrong.
@@ -29,7 +30,7 @@ from steplog.server.sql.versions import Numbers, Versions
 __all__ = ["FOLD", "INTERVAL_S", "SharedVersions"]
 
 INTERVAL_S = 0.5
-_FOLD_INTERVAL_S = 10.0
+_FOLD_INTERVAL_S = 5.0
 _FOLD_LOCK = 0x7374_706C_0002  # of pg_try_advisory_xact_lock
 
 _P = ParamSpec("_P")
@@ -39,7 +40,7 @@ _OPENED = "extract(epoch FROM pg_postmaster_start_time())::text || '-' || CAST('
 _NUMBERS = f"""
 SELECT {_OPENED}, CAST(coalesce(sum(number) FILTER (WHERE part = 'runs'), 0) AS bigint),
     CAST(coalesce(sum(number) FILTER (WHERE part = 'points'), 0) AS bigint),
-    coalesce((SELECT packs FROM projects WHERE id = :project), 0)
+    CAST(coalesce(sum(number) FILTER (WHERE part = 'packs'), 0) AS bigint)
 FROM changes WHERE project = :project
 """  # noqa: S608 - constants, here and below
 _POINTS_OF_RUN = f"SELECT {_OPENED} || '-' || arrivals || '-' || sealed FROM progress WHERE run = ?"  # noqa: S608

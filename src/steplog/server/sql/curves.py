@@ -52,10 +52,8 @@ _POINTS_MORE = 8  # times that many are decoded where runs have been added since
 _SERIES_A_SNAPSHOT = 2000
 _AXIS_END = 2**64
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-_STATE = (
-    "SELECT r.id, p.arrivals, p.packed, p.sealed, coalesce(r.started, r.date_created)"
-    " FROM runs r JOIN progress p ON p.run = r.id WHERE r.project = ? AND r.uuid = ? AND r.deleted IS NULL"
-)
+_RUNS = "SELECT uuid, id, coalesce(started, date_created) FROM runs WHERE project = ? AND deleted IS NULL AND uuid"
+_PROGRESS = "SELECT run, arrivals, packed, sealed FROM progress WHERE run"
 _COLUMNS = ("series", *Bucket.__struct_fields__)
 _COUNTS_A_STEP = 64
 _WITH_STEPS = (
@@ -159,13 +157,14 @@ class _Answer:
         """The runs of which metrics have changed, with their series and where these are on the axis."""
         self._summarized = summarized(connection)
         found = []
+        there = self._there(connection, list(dict.fromkeys(uuids)))
         for uuid in dict.fromkeys(uuids):
-            row = connection.execute(_STATE, (self._project, uuid)).fetchone()
-            if row is None:
+            if uuid not in there:
                 self._missing.append(uuid)
                 continue
-            run_id, arrivals, packed, sealed, began = row
+            run_id, began, *progress = there[uuid]
             axis = Axis(self._query.x != "step", _nanoseconds(began) if self._query.x == "relative" else 0)
+            arrivals, packed, sealed = progress
             self._states[run_id] = state = RunState(arrivals, packed, sealed, axis.origin)
             names = [name for name in self._query.names if self._before(run_id, name) != state]
             if names:
@@ -173,6 +172,14 @@ class _Answer:
                 run.series = list(self._series_of(connection, run, names))
                 found.append(run)
         return found
+
+    def _there(self, connection: Connection, uuids: Sequence[str]) -> dict[str, tuple[Any, ...]]:
+        """Of each run that is there its number, when it began, and how far its points have come."""
+        condition, values = connection.among(uuids)
+        runs = connection.execute(f"{_RUNS} {condition}", (self._project, *values)).fetchall()
+        condition, values = connection.among([run_id for _, run_id, _ in runs])
+        progress = {run_id: row for run_id, *row in connection.execute(f"{_PROGRESS} {condition}", values)}
+        return {uuid: (run_id, began, *progress[run_id]) for uuid, run_id, began in runs if run_id in progress}
 
     def _before(self, run_id: int, name: str) -> RunState | None:
         """The state of a run as of an answer that had its curve of a metric."""

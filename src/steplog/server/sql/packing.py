@@ -54,7 +54,8 @@ _TEXT_BYTES = 256 * 1024
 
 _ROWS_MAX = 16 * 1024  # of the log, in a pass
 
-_STATE = f"SELECT packed, arrivals, status FROM progress JOIN runs ON id = run WHERE run = ? AND {IS_THERE}"  # noqa: S608
+_RUN = f"SELECT project, status FROM runs WHERE id = ? AND {IS_THERE}"  # noqa: S608 - a constant
+_PROGRESS = "SELECT packed, arrivals FROM progress WHERE run = ?"
 _SIZES = (  # an older version has stored rows without a record
     "SELECT first_arrival, records, bytes, names FROM log WHERE run = ? AND records > 0 ORDER BY first_arrival LIMIT ?"
 )
@@ -78,7 +79,6 @@ _ADD_CHUNK = f"INSERT INTO chunks ([run, ]id, {', '.join(_SUMMARY)}) VALUES ([:r
 _ADD_POINTS = "INSERT INTO points ([run, ]id, data) VALUES ([:run, ]:id, :data)"
 _ADD_BLOCK = "INSERT INTO blocks (run, level, first_arrival, records, directory, data) VALUES (?, ?, ?, ?, ?, ?)"
 _ADD_SEALED = "INSERT INTO sealed (run, first_arrival, records, error, body) VALUES (?, ?, ?, ?, ?)"
-_COUNT_PACK = "UPDATE projects SET packs = packs + 1 WHERE id = (SELECT project FROM runs WHERE id = ?)"
 _SET_PROGRESS = (
     "UPDATE progress SET packed = :end, sealed = sealed + :sealed,"
     " log_bytes = CASE WHEN arrivals > :end AND log_bytes > :bytes THEN log_bytes - :bytes ELSE 0 END"
@@ -188,6 +188,7 @@ class _Plan:
     """What a pass has read, and what it stores."""
 
     run_id: int
+    project_id: int
     packed: int  # as it was read
     is_last: bool  # of a run that has ended
     is_partial: bool
@@ -204,15 +205,17 @@ class _Plan:
     def read(cls, connection: Connection, run_id: int, rows_max: int) -> _Plan | None:
         """Read what is to be packed; None if there is nothing."""
         with transaction(connection, writes=False):
-            found = connection.execute(_STATE, (run_id,)).fetchone()
-            rows = _read_rows(connection, run_id, rows_max) if found else []
+            run = connection.execute(_RUN, (run_id,)).fetchone()
+            rows = _read_rows(connection, run_id, rows_max) if run else []
             if not rows:
                 return None
+            packed, arrivals = connection.execute(_PROGRESS, (run_id,)).fetchone()
             series = {name: _Series(*values) for name, *values in connection.execute(_SERIES, (run_id,))}
             before = _series_before(connection, run_id)
-        packed, arrivals, status = found
+        project_id, status = run
         is_partial = rows[-1].first_arrival + rows[-1].records < arrivals
-        return cls(run_id, packed, status != "RUNNING" and not is_partial, is_partial, rows, series, before)
+        is_last = status != "RUNNING" and not is_partial
+        return cls(run_id, project_id, packed, is_last, is_partial, rows, series, before)
 
     @property
     def end(self) -> int:
@@ -297,8 +300,9 @@ class _Plan:
 
     def store(self, connection: Connection) -> None:
         """Store it, in the caller's transaction. Raises _ConflictError."""
-        found = connection.execute(_STATE, (self.run_id,)).fetchone()
-        if found is None or found[0] != self.packed:
+        found = connection.execute(_PROGRESS, (self.run_id,)).fetchone()
+        is_there = connection.execute(_RUN, (self.run_id,)).fetchone() is not None
+        if not is_there or found is None or found[0] != self.packed:
             raise _ConflictError
         if connection.execute(_DELETE_ROWS, (self.run_id, self.packed, self.end)).rowcount < len(self.rows):
             raise _ConflictError
@@ -316,7 +320,7 @@ class _Plan:
         }
         if connection.execute(_SET_PROGRESS, done).rowcount != 1:
             raise _ConflictError
-        connection.execute(_COUNT_PACK, (self.run_id,))
+        connection.execute(connection.dialect.count_pack, (self.project_id,))
 
     def _store_points(self, connection: Connection) -> None:
         self._store_series(connection)

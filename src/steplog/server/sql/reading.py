@@ -305,9 +305,9 @@ def snapshot_of(connection: Connection) -> Iterator[Connection]:
 
 def progress(connection: Connection, run_id: int) -> tuple[int, int]:
     """How many points have arrived, and the first of them that is in the log. Raises MissingError without the run."""
-    query = f"SELECT arrivals, packed FROM progress JOIN runs ON id = run WHERE run = ? AND {IS_THERE}"  # noqa: S608
-    found = connection.execute(query, (run_id,)).fetchone()
-    if found is None:
+    is_there = connection.execute(f"SELECT 1 FROM runs WHERE id = ? AND {IS_THERE}", (run_id,)).fetchone()  # noqa: S608
+    found = connection.execute("SELECT arrivals, packed FROM progress WHERE run = ?", (run_id,)).fetchone()
+    if is_there is None or found is None:
         raise MissingError("the run does not exist")
     arrived, packed = found
     return arrived, packed

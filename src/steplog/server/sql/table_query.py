@@ -55,65 +55,70 @@ def page(connection: Connection, project_id: int, query: TableQuery) -> TablePag
 def _places(scope: Scope, query: TableQuery, limit: int) -> list[TableCursor]:
     """The runs that come next, up to ``limit``."""
     found: list[TableCursor] = []
-    for kind in _kinds(query.sort):
-        if len(found) < limit and (query.after is None or query.after.kind <= kind):
-            after = query.after if query.after is not None and query.after.kind == kind else None
-            statement = _of_kind(scope, query, kind, after, limit - len(found))
-            found += [TableCursor(kind, *row) for row in scope.connection.execute(*statement)]
+    for kinds in _steps(scope, query.sort):
+        if len(found) < limit and (query.after is None or query.after.kind <= kinds[-1]):
+            after = query.after if query.after is not None and query.after.kind in kinds else None
+            statement = _of_kinds(scope, query, kinds, after, limit - len(found))
+            found += [TableCursor(*row) for row in scope.connection.execute(*statement)]
     return found
 
 
-def _kinds(sort: Field | None) -> Sequence[int]:
-    """What a value to sort by may be."""
+def _steps(scope: Scope, sort: Field | None) -> Sequence[Sequence[int]]:
+    """The kinds that a value to sort by may be of, those together that one statement looks for."""
     if sort is None:
-        return (_NO_VALUE,)
+        return ((_NO_VALUE,),)
     if sort.kind == "run":
-        only = _NUMBER if sort.path[0] in NUMBER_FIELDS else _TEXT
-        return (only,) if sort in _INDEXED else (only, _NO_VALUE)
+        only = (_NUMBER if sort.path[0] in NUMBER_FIELDS else _TEXT,)
+        return (only,) if sort in _INDEXED else (only, (_NO_VALUE,))
     if sort.kind == "metric" and sort.path[1] != "last":
-        return (_NUMBER, _NO_VALUE)
-    return (_NUMBER, _TEXT, _OTHER, _NO_VALUE)
+        return ((_NUMBER,), (_NO_VALUE,))
+    apart = scope.connection.dialect.kind is None
+    return ((_NUMBER,), (_TEXT,), (_OTHER,), (_NO_VALUE,)) if apart else ((_NUMBER, _TEXT, _OTHER), (_NO_VALUE,))
 
 
-def _of_kind(scope: Scope, query: TableQuery, kind: int, after: TableCursor | None, limit: int) -> Sql:
-    """Value and number of the runs whose value to sort by is of a kind."""
+def _of_kinds(scope: Scope, query: TableQuery, kinds: Sequence[int], after: TableCursor | None, limit: int) -> Sql:
+    """Kind, value and number of the runs whose value to sort by is of these kinds."""
     sort = query.sort
-    if sort is None or kind == _NO_VALUE:
+    if sort is None or kinds == (_NO_VALUE,):
         return _without_value(scope, query, after, limit)
     direction, beyond = ("DESC", "<") if query.descending else ("ASC", ">")
     if sort in _INDEXED:
         return _in_order_of_an_index(scope, query, run_field(scope, sort).text, direction, beyond, after, limit)
+    kind, are = str(kinds[0]), Sql(" AND NOT v IS NULL")
     if sort.kind == "run":
         where, value = _conditions(scope, query.conditions, "r.id"), run_field(scope, sort)
         value = value._replace(text=_LONG.get(sort.path[0], value.text))
         # The value is computed once a run: a query with a limit is not taken apart.
         inner = f"SELECT r.id AS run, {value.text} AS v FROM runs r WHERE {_IS_THERE}{where.text} LIMIT {_ALL}"
-        rows, of_kind = Sql(inner, (*value.values, scope.project, *where.values)), Sql(" AND v IS NOT NULL")
+        rows = Sql(inner, (*value.values, scope.project, *where.values))
     else:
         rows = _values(scope, sort, query.conditions)
-        of_kind = _all([_compared(scope, sort, operator, bound) for operator, bound in _BOUNDS[kind]])
+        if len(kinds) > 1:
+            kind = str(scope.connection.dialect.kind).format("v")
+        else:
+            are = _all([_compared(scope, sort, operator, end) for operator, end in _BOUNDS[kinds[0]]])
     beyond_after = Sql("")
     if after is not None:
         last = bound(scope, sort, after.value)
-        text = f" AND (v {beyond} ? OR (v = ? AND run < ?))"
+        text = f" AND ({kind} > {after.kind} OR ({kind} = {after.kind} AND (v {beyond} ? OR (v = ? AND run < ?))))"
         beyond_after = Sql(text, (last, last, after.run))
     return Sql(
-        f"SELECT v, run FROM ({rows.text}) AS found WHERE TRUE{of_kind.text}{beyond_after.text}"
-        f" ORDER BY v {direction}, run DESC LIMIT ?",
-        (*rows.values, *of_kind.values, *beyond_after.values, limit),
+        f"SELECT {kind} AS kind, v, run FROM ({rows.text}) AS found WHERE TRUE{are.text}{beyond_after.text}"
+        f" ORDER BY kind, v {direction}, run DESC LIMIT ?",
+        (*rows.values, *are.values, *beyond_after.values, limit),
     )
 
 
 def _in_order_of_an_index(
     scope: Scope, query: TableQuery, value: str, direction: str, beyond: str, after: TableCursor | None, limit: int
 ) -> Sql:
-    """As ``_of_kind``, of ``_INDEXED``: no more rows are read than come."""
+    """As ``_of_kinds``, of ``_INDEXED``: no more rows are read than come."""
     where, beyond_after = _conditions(scope, query.conditions, "r.id"), Sql("")
     if after is not None:
         text = f" AND {value} {beyond}= ? AND ({value} {beyond} ? OR r.id < ?)"
         beyond_after = Sql(text, (after.value, after.value, after.run))
     return Sql(
-        f"SELECT {value} AS v, r.id AS run FROM runs r WHERE {_IS_THERE}{where.text}{beyond_after.text}"
+        f"SELECT {_TEXT}, {value} AS v, r.id AS run FROM runs r WHERE {_IS_THERE}{where.text}{beyond_after.text}"
         f" ORDER BY v {direction}, run DESC LIMIT ?",
         (scope.project, *where.values, *beyond_after.values, limit),
     )
@@ -150,7 +155,7 @@ def _without_value(scope: Scope, query: TableQuery, after: TableCursor | None, l
         none = Sql(text, source.values)
     beyond = Sql("") if after is None else Sql(" AND r.id < ?", (after.run,))
     return Sql(
-        f"SELECT NULL, r.id FROM runs r WHERE {_IS_THERE}{conditions.text}{none.text}{beyond.text}"
+        f"SELECT {_NO_VALUE}, NULL, r.id FROM runs r WHERE {_IS_THERE}{conditions.text}{none.text}{beyond.text}"
         " ORDER BY r.id DESC LIMIT ?",
         (scope.project, *conditions.values, *none.values, *beyond.values, limit),
     )

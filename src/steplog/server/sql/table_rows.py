@@ -4,14 +4,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
 import msgspec
 
 from steplog.filters import Field
-from steplog.records.cells import Cell, entry_name, field_cell, json_value
+from steplog.records.cells import entry_name, field_cell, json_value
 from steplog.server.sql.reading import RunReader
 from steplog.server.sql.table_fields import TOTALS, Scope, live_value, metrics_of, run_field, source_of
 from steplog.server.store_types import TableRow
@@ -32,8 +32,7 @@ def rows_of(scope: Scope, runs: Sequence[int], columns: Sequence[Field]) -> list
         some = runs[first : first + _RUNS_A_QUERY]
         for number, uuid, cells in _fields(scope, some, columns):
             found[number] = TableRow(uuid, cells)
-        for number, column, cell in _cells(scope, some, columns):
-            found[number].cells[column] = json_value(cell)
+        _put_cells(scope, some, columns, found)
         for number, size_bytes, heard in _progress(scope, some, columns):
             found[number].cells.update(heard)
             left -= size_bytes or 0
@@ -61,42 +60,38 @@ def _field_value(field: Field, cell: Any) -> Any:
     return json_value(field_cell(cell))
 
 
-def _cells(scope: Scope, runs: Sequence[int], columns: Sequence[Field]) -> Iterator[tuple[int, Field, Cell]]:
-    """What is packed of these runs."""
-    of_metrics: dict[str, list[Field]] = {}
+def _put_cells(scope: Scope, runs: Sequence[int], columns: Sequence[Field], rows: Mapping[int, TableRow]) -> None:
+    """Add to each row what is packed of its run."""
+    if scope.unfilled is not None:
+        _put_cells_by_column(scope, runs, columns, rows)
+        return
+    # A statement each for what is in one column of a table.
+    asked: dict[tuple[str, str, str], dict[str, Field]] = {}
     for column in columns:
         if column.kind == "metric":
-            of_metrics.setdefault(column.path[0], []).append(column)
-    entries = {entry_name(column.path): column for column in columns if column.kind == "config"}
-    if scope.unfilled is not None:
-        yield from _cells_by_column(scope, runs, [*chain.from_iterable(of_metrics.values()), *entries.values()])
-        return
+            asked.setdefault(("lasts", "name", TOTALS[column.path[1]]), {})[column.path[0]] = column
+        elif column.kind == "config":
+            asked.setdefault(("configs", "key", "value"), {})[entry_name(column.path)] = column
     are_these, numbers = scope.connection.among(runs)
-    if of_metrics:
-        totals = sorted({TOTALS[column.path[1]] for column in chain.from_iterable(of_metrics.values())})
-        are_named, names = scope.connection.among(list(of_metrics))
-        where = f"project = ? AND name {are_named} AND run {are_these}"
-        query = f"SELECT run, name, {', '.join(totals)} FROM lasts WHERE {where}"
-        for number, name, *cells in scope.connection.execute(query, (scope.project, *names, *numbers)):
-            for column in of_metrics[name]:
-                cell = cells[totals.index(TOTALS[column.path[1]])]
-                if cell is not None:
-                    yield number, column, cell
-    if entries:
-        are_named, names = scope.connection.among(list(entries))
-        query = f"SELECT run, key, value FROM configs WHERE project = ? AND key {are_named} AND run {are_these}"
-        for number, name, cell in scope.connection.execute(query, (scope.project, *names, *numbers)):
-            yield number, entries[name], cell
+    for (table, name, value), fields in asked.items():
+        are_named, names = scope.connection.among(list(fields))
+        where = f"project = ? AND {name} {are_named} AND run {are_these} AND NOT {value} IS NULL"
+        query = f"SELECT run, {name}, {value} FROM {table} WHERE {where}"
+        for number, found, cell in scope.connection.execute(query, (scope.project, *names, *numbers)):
+            rows[number].cells[fields[found]] = json_value(cell)
 
 
-def _cells_by_column(scope: Scope, runs: Sequence[int], columns: Sequence[Field]) -> Iterator[tuple[int, Field, Cell]]:
+def _put_cells_by_column(
+    scope: Scope, runs: Sequence[int], columns: Sequence[Field], rows: Mapping[int, TableRow]
+) -> None:
     """The same in an older database, of which not all is in ``lasts`` and ``configs``."""
     are_these, numbers = scope.connection.among(runs)
     for column in columns:
-        source = source_of(scope, column)
-        query = f"SELECT run, v FROM ({source.text}) AS of_field WHERE run {are_these} AND NOT v IS NULL"
-        for number, cell in scope.connection.execute(query, (*source.values, *numbers)):
-            yield number, column, cell
+        if column.kind != "run":
+            source = source_of(scope, column)
+            query = f"SELECT run, v FROM ({source.text}) AS of_field WHERE run {are_these} AND NOT v IS NULL"
+            for number, cell in scope.connection.execute(query, (*source.values, *numbers)):
+                rows[number].cells[column] = json_value(cell)
 
 
 def _progress(
@@ -108,6 +103,7 @@ def _progress(
         return
     are_these, numbers = scope.connection.among(runs)
     query = f"SELECT run, log_bytes, packed < arrivals, seen, last_point FROM progress WHERE run {are_these}"
+    query += "" if heard else " AND packed < arrivals"
     for number, size_bytes, is_unpacked, *dates in scope.connection.execute(query, numbers).fetchall():
         told = dict(zip(_HEARD, dates, strict=True))
         yield number, size_bytes if is_unpacked else None, {column: told[column.path] for column in heard}

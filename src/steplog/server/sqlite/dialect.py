@@ -12,6 +12,7 @@ _MICROSECONDS = "(strftime('%s', substr({0}, 1, 19)) * 1000000 + substr({0}, 21,
 _REPORTED = "json_extract({{0}}, '$.{0}')".format
 
 SQLITE = Dialect(
+    kind="({0} >= '') + ({0} >= x'')",
     contains="instr({0}, ?) > 0",
     cell_contains="typeof({0}) = 'text' AND instr({0}, ?) > 0",
     texts="json_each({0})",
@@ -23,4 +24,5 @@ SQLITE = Dialect(
         f" + coalesce({_REPORTED('lost')}, 9e999) END"
     ),
     unfilled='SELECT first, "end" FROM filling',
+    count_pack="UPDATE projects SET packs = packs + 1 WHERE id = ?",
 )

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple, TypeVar
 
+from steplog.server.sql.commit_times import CommitTimes
 from steplog.server.sqlite.connection import SqliteConnection
 from steplog.server.sqlite.schema import store_error
 from steplog.server.store_types import RefusedError, StoreBusyError, StoreError
@@ -52,7 +52,7 @@ class Committer:
         self._closed = False
         self._lock = threading.Lock()
         self._waits_for_disk = True
-        self._commits, self._commit_s = 0, 0.0
+        self._times = CommitTimes()
         self._thread = threading.Thread(target=self._work, name="steplog-store", daemon=True)
         self._thread.start()
 
@@ -68,8 +68,7 @@ class Committer:
 
     def figures(self) -> dict[str, float]:
         """How much waits, and how long commits have taken, jobs and waiting for the disk."""
-        commits, seconds = self._commits, self._commit_s
-        return {"writes_waiting": self._jobs.qsize(), "commits_total": commits, "commit_seconds_total": seconds}
+        return {"writes_waiting": self._jobs.qsize(), **self._times.figures()}
 
     def close(self) -> None:
         """Finish the queue, then stop."""
@@ -93,19 +92,18 @@ class Committer:
             going = items[-1] is not None  # the last of all
             group = [job for job in items if job is not None and job.future.set_running_or_notify_cancel()]
             if group:
-                began = time.perf_counter()
                 self._commit(group)
-                self._commit_s += time.perf_counter() - began
-                self._commits += 1
 
     def _commit(self, group: list[_Job]) -> None:
         outcomes: list[tuple[Future[Any], Any, Exception | None]] = []
         try:
             self._set_waiting(any(job.durable for job in group))
-            self._connection.execute("BEGIN IMMEDIATE")
-            self._check()  # with the lock: it keeps what a checkpoint has left before this commit begins the log anew
-            outcomes = [(job.future, *self._run(job.work)) for job in group]
-            self._connection.execute("COMMIT")
+            with self._times.timed():
+                self._connection.execute("BEGIN IMMEDIATE")
+                # With the lock: it keeps what a checkpoint has left before this commit begins the log anew.
+                self._check()
+                outcomes = [(job.future, *self._run(job.work)) for job in group]
+                self._connection.execute("COMMIT")
             self._check()
         except Exception as error:  # noqa: BLE001 - the thread must survive; every job gets the error
             self._forget()

@@ -1,9 +1,4 @@
-"""Which runs of a database are due for packing, and packing them, through a connection beside the server's.
-
-A run is due with ``POINTS_A_NAME`` unpacked points a name on average, with ``PASS_BYTES`` of them, or when nothing has
-arrived for ``IDLE_S``, or for ``ENDED_S`` of a run that has ended. Others wait, since a pass costs as much for few
-points as for many. For the same reason a run that has just been packed waits for the next look, unless it has
-``ENOUGH_BYTES`` again: one that is logged as fast as it is packed goes to few large chunks.
+"""Packing the runs of a database that are due (``sql.packer``), through a connection beside the server's.
 
 When nothing is due, what a database of an older version lacks is added, in slices: summaries, and rows of tables.
 
@@ -13,16 +8,17 @@ own (``database_file``).
 
 from __future__ import annotations
 
-import math
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from steplog.server.sql import summaries, table
 from steplog.server.sql.connection import transaction
-from steplog.server.sql.packing import ENOUGH_BYTES, PASS_BYTES, POINTS_A_NAME, pack_run
+from steplog.server.sql.packer import BACKLOG_BYTES, DueRuns, SealedRows, Unpacked
+from steplog.server.sql.packing import pack_run
 from steplog.server.sql.runs import IS_THERE
 from steplog.server.sqlite import filling
 from steplog.server.sqlite.connection import SqliteConnection
@@ -30,11 +26,7 @@ from steplog.server.sqlite.database_file import DatabaseFile, change_header
 from steplog.server.sqlite.schema import connect, store_error
 from steplog.server.store_types import StoreError, StoreReplacedError
 
-__all__ = ["BACKLOG_BYTES", "ENDED_S", "IDLE_S", "Packer", "file_id", "pack_backlog"]
-
-IDLE_S = 60.0
-ENDED_S = 2.0
-BACKLOG_BYTES = 8 * PASS_BYTES  # in the log of a run
+__all__ = ["Packer", "file_id", "pack_backlog"]
 
 _UNPACKED = f"""
 SELECT run, arrivals - packed, log_bytes, logged, status FROM progress JOIN runs ON id = run
@@ -52,7 +44,6 @@ class Packer:
 
         Raises StoreError.
         """
-        self._say = say
         self._clock = clock
         try:
             self._connection = connect(database, existing=True)
@@ -64,9 +55,8 @@ class Packer:
         except (sqlite3.Error, OSError) as error:
             raise StoreError(str(error)) from error
         self._version: int | None = None  # of the database, when it was looked at last
-        self._idle_at = -math.inf  # when the next run will have been idle for long enough
-        self._names: dict[int, int] = {}  # of a run, when they were counted last
-        self._told: set[int] = set()  # runs
+        self._due_runs = DueRuns(clock)
+        self._sealed = SealedRows(say)
         self._catching_up = True  # with what an older version did not write
 
     def work(self) -> bool:
@@ -76,11 +66,12 @@ class Packer:
         """
         try:
             version = self._connection.execute("PRAGMA data_version").fetchone()[0]
-            if version != self._version or self._clock() >= self._idle_at:
+            if version != self._version or self._clock() >= self._due_runs.idle_at:
                 packed: set[int] = set()
-                while due := self._due(packed):
+                on_sealed = partial(self._sealed.tell, self._connection)
+                while due := self._due_runs.among(self._connection, self._unpacked(), packed):
                     for run_id in due:
-                        pack_run(self._connection, run_id, self._check, self._on_sealed)
+                        pack_run(self._connection, run_id, self._check, on_sealed)
                     packed.update(due)
                 self._version = version  # what was committed since then shows the next time
             if self._catching_up:
@@ -88,6 +79,9 @@ class Packer:
             return self._catching_up
         except sqlite3.Error as error:
             raise store_error(error) from error
+
+    def _unpacked(self) -> list[Unpacked]:
+        return [Unpacked._make(row) for row in self._connection.execute(_UNPACKED)]
 
     def _summarize_some(self) -> bool:
         with transaction(self._connection, writes=False):
@@ -112,42 +106,6 @@ class Packer:
         self._file.check()
         if self._connection.in_transaction:
             change_header(self._connection)
-
-    def _due(self, packed: Collection[int]) -> list[int]:
-        """The runs that are due; ``packed``: those that have just been."""
-        due, now, idle_at = [], self._clock(), math.inf
-        rows = self._connection.execute(_UNPACKED).fetchall()
-        self._names = {run_id: self._names.get(run_id, 1) for run_id, *_ in rows}
-        for run_id, points, size_bytes, logged, status in rows:
-            idle_s = IDLE_S if status == "RUNNING" else ENDED_S
-            # A clock that was set back counts as idle: nobody knows since when.
-            is_idle = not logged - IDLE_S < now < logged + idle_s
-            if is_idle or size_bytes >= PASS_BYTES:
-                due.append(run_id)
-            elif not self._has_enough(run_id, points):
-                idle_at = min(idle_at, logged + idle_s)
-            elif run_id not in packed or size_bytes >= ENOUGH_BYTES:
-                due.append(run_id)
-            else:
-                idle_at = now  # at the next look, though nothing may have been committed since
-        self._idle_at = idle_at
-        return due
-
-    def _has_enough(self, run_id: int, points: int) -> bool:
-        if points < POINTS_A_NAME * self._names[run_id]:
-            return False
-        found = self._connection.execute("SELECT max(names) FROM log WHERE run = ?", (run_id,)).fetchone()
-        self._names[run_id] = max(1, found[0] or 0)
-        return points >= POINTS_A_NAME * self._names[run_id]
-
-    def _on_sealed(self, run_id: int, records: int, error: str) -> None:
-        if run_id not in self._told:
-            self._told.add(run_id)
-            (uuid,) = self._connection.execute("SELECT uuid FROM runs WHERE id = ?", (run_id,)).fetchone()
-            self._say(
-                f"{records} records of run {uuid} cannot be read ({error}); they are kept as they are, and counted; "
-                "this is said once a run"
-            )
 
 
 def pack_backlog(connection: SqliteConnection, check: Callable[[], None]) -> None:
