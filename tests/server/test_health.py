@@ -7,6 +7,7 @@ import http.client
 import json
 import socket
 import threading
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -17,6 +18,7 @@ from server.process import DEADLINE_S, ServerProcess
 from steplog.server.draining import Draining
 from steplog.server.health import Readiness
 from steplog.server.open_store import open_store
+from steplog.server.single_look import SingleLook
 from steplog.server.store_types import StoreBusyError, StoreFullError
 from tmpfs import mounted
 
@@ -96,6 +98,29 @@ def test_a_hanging_database_is_asked_once_however_many_ask():
 
     asyncio.run(ask())
     readiness.close()
+
+
+def test_a_database_is_asked_ten_times_a_second_however_often_somebody_asks():
+    now, looks = 100.0, list[float]()
+
+    async def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    async def ask() -> None:
+        nonlocal now
+        for _ in range(50):
+            await look.result(lambda: looks.append(clock()))
+            now += 0.01
+
+    def clock() -> float:
+        return now
+
+    look: SingleLook[None] = SingleLook(DEADLINE_S, "steplog-look", clock, sleep)
+    asyncio.run(ask())
+    look.close()
+    assert looks[0] == 100.0
+    assert [round(later - before, 6) for before, later in pairwise(looks)] == [0.1] * 49
 
 
 def test_what_a_database_says_of_its_path_is_logged_once_and_not_answered(caplog):

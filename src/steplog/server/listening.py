@@ -158,6 +158,7 @@ def serve(
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # by default uvicorn believes whoever asks from this machine; see ``proxies``
         log_level="error",  # warnings are about requests that anyone can make
         backlog=_ACCEPTED_AT_ONCE,
         timeout_keep_alive=_KEEP_ALIVE_S,

@@ -23,9 +23,9 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from steplog.server.access import BY_PROXY
 from steplog.server.endpoint import REQUEST_ID, failure
 from steplog.server.protocol import CLOSE_HEADER, CONNECTION
+from steplog.server.proxies import BY_PROXY
 from steplog.server.seen_request import CLIENT_LEFT, SeenRequest
 from steplog.server.service import Service
 
