@@ -388,5 +388,5 @@ def test_a_database_of_an_older_version_is_upgraded_before_its_keys_are_listed(s
     (tmp_path / "server.db").write_bytes(gzip.decompress(golden.read_bytes()))
     assert [(key["user"], key["origin"]) for key in listed(steplog)] == [("ann", "configured"), ("bob", "configured")]
     connection = sqlite3.connect(tmp_path / "server.db")
-    assert connection.execute("PRAGMA user_version").fetchone() == (schema._SCHEMA_VERSION,)
+    assert connection.execute("PRAGMA user_version").fetchone() == (schema.SCHEMA_VERSION,)
     connection.close()

@@ -18,6 +18,8 @@ from page.browser import Browser
 from page.looking import address, new_run, project
 from server.process import DEADLINE_S, KEY, ServerProcess, lasting_port
 from steplog import instance
+from steplog.server.keys import hash_key
+from steplog.server.open_store import open_store
 
 IS_OPEN = "document.querySelector('dialog[open] input:not([hidden])') === document.activeElement"
 IS_CLOSED = "!document.querySelector('dialog[open]')"
@@ -391,3 +393,28 @@ def test_a_page_of_another_port_changes_nothing_and_reads_nothing(alone, server,
     browser.open(f"{server.url}{place}")
     browser.by_role("button", username(server)).found()
     browser.complaints.clear()
+
+
+@pytest.mark.slow
+def test_who_may_only_read_a_project_hears_so_and_is_not_asked_for_a_key_again(alone, server):
+    """The page asked for a key once more, whichever was given."""
+    browser, key = alone, "a-readers-key"
+    made = project(server, "only-to-read")
+    run = new_run(server, made, name="a run")
+    with closing(open_store(server.place, beside=True)) as store:
+        reader = store.add_user("reader").result()
+        store.issue_key("reader", hash_key(key), "").result()
+        found = store.project("team", "only-to-read")
+        store.put_member(store.namespace("team"), found, reader, "READER").result()
+    browser.open(f"{server.url}{run}")
+    browser.by_role("textbox", "Address or key").found()
+    browser.call("Input.insertText", text=key)
+    browser.press("Enter")
+    browser.by_role("button", "Edit").click()
+    browser.wait("document.querySelector('dialog[open] input:not([hidden])')")
+    browser.by_role("textbox", "Name").fill("another")
+    browser.by_role("button", "Save").click()
+    words = "Not saved: You have the role READER in this project, and that takes MEMBER."
+    browser.wait(f"document.querySelector('dialog [role=alert]').textContent === {json.dumps(words)}")
+    assert server.ask("GET", run).json()["name"] == "a run"
+    browser.complaints.clear()  # of a 403

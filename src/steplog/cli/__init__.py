@@ -31,7 +31,9 @@ _COMMANDS = {  # what --help lists without importing the commands: the first lin
     "key": "Issue, list, revoke and rotate the keys of a server of this machine.",
     "login": "Store an API key.",
     "ls": "List the runs on the server and those that wait on this machine.",
+    "member": "Give users a role in a namespace or a project, list and take them away.",
     "mv": "Give a run another name.",
+    "project": "List the projects of a server, and set who sees one and how long it keeps its runs.",
     "restore": "Take a run out of the server's trash.",
     "rm": "Move runs to the server's trash.",
     "serve": "Run a server on this machine.",
@@ -39,6 +41,7 @@ _COMMANDS = {  # what --help lists without importing the commands: the first lin
     "sync": "Deliver the runs that wait on this machine.",
     "tag": "Add tags to a run, or remove them.",
     "tail": "Print the last points of a run, and with -f those that come.",
+    "user": "Add, list and remove the users of a server.",
 }
 _INTERRUPTED = 130
 _UNWRITABLE = (errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT)

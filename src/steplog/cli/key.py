@@ -10,32 +10,30 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from steplog import instance
 from steplog.cli import printing
-from steplog.cli.database import database_option, own_database
+from steplog.cli.database import database_option
+from steplog.cli.team import WITHIN_S, json_option, opened, project_named, time_left
 from steplog.private_files import write_private
 from steplog.server import keys
-from steplog.server.open_store import open_store
 from steplog.server.store import Store
 from steplog.server.store_place import Place
-from steplog.server.store_types import CONFIGURED, GENERATED, ISSUED, KeyRow, MissingError
+from steplog.server.store_types import CONFIGURED, GENERATED, ISSUED, KeyRow, KeyTerms, MissingError
 
 __all__ = ["command"]
 
-_WITHIN_S = 5  # what is promised of a running server: its interval, and its work
 _LABEL_CHARACTERS_MAX = 128
 _FROM = {
     CONFIGURED: "the server's start",
     GENERATED: "the server's own file",
     ISSUED: "steplog key issue",
 }
-_Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 @click.group("key")
@@ -46,38 +44,52 @@ def command() -> None:
     """
 
 
-def _json_option(function: _Command) -> _Command:
-    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(function)
-
-
 @command.command("issue")
 @click.option(
     "--user", "username", metavar="NAME", help="Whose key it is; created if new.  [default: the server's own]"
 )
 @click.option("--label", default="", metavar="TEXT", help="What it is for, as the list shows it.")
+@click.option(
+    "--expires", metavar="TIME", callback=time_left, help="When it ends: after 90d, 12h or 30m, or on a date."
+)
+@click.option("--project", "place", metavar="NAMESPACE/PROJECT", help="Opens this project alone, to read and write.")
+@click.option("--requests-a-minute", metavar="N", type=click.IntRange(1), help="In place of the server's quota.")
+@click.option("--bytes-a-minute", metavar="N", type=click.IntRange(1), help="In place of the server's quota.")
 @database_option
-@_json_option
-def _issue(username: str | None, label: str, database: Place, as_json: bool) -> None:
+@json_option
+def _issue(
+    username: str | None,
+    label: str,
+    expires: str | None,
+    place: str | None,
+    requests_a_minute: int | None,
+    bytes_a_minute: int | None,
+    database: Place,
+    as_json: bool,
+) -> None:
     """Make a key and print it, once."""
     if len(label) > _LABEL_CHARACTERS_MAX:
         raise click.BadParameter(f"it has more than {_LABEL_CHARACTERS_MAX} characters.", param_hint="--label")
     key = keys.new_key()
-    with _opened(database) as store:
+    with opened(database) as store:
+        project_id = None if place is None else project_named(store, place)[1].id
+        terms = KeyTerms(expires, project_id, requests_a_minute, bytes_a_minute)
         try:
-            made = store.issue_key(username, keys.hash_key(key), label).result()
+            made = store.issue_key(username, keys.hash_key(key), label, terms).result()
         except MissingError:
             raise click.ClickException("name the user: --user NAME") from None
     _print_key(made, key, as_json)
 
 
 @command.command("list")
-@click.option("--all", "everything", is_flag=True, help="Also those that were revoked.")
+@click.option("--all", "everything", is_flag=True, help="Also those that were revoked, or have expired.")
 @database_option
-@_json_option
+@json_option
 def _list(everything: bool, database: Place, as_json: bool) -> None:
     """List the keys, without the keys themselves."""
-    with _opened(database) as store:
-        found = [key for key in store.all_keys() if everything or key.revoked is None]
+    with opened(database) as store:
+        now = keys.now().isoformat()
+        found = [key for key in store.all_keys() if everything or key.is_valid(now)]
         token = store.page_token()
     ends = None if token is None else keys.page_token_end(token)
     if as_json:
@@ -85,15 +97,27 @@ def _list(everything: bool, database: Place, as_json: bool) -> None:
         printing.print_json({"keys": [_json(key) for key in found], "page": page})
         return
     console = printing.console()
-    columns = ("key", "user", "label", "from", "created", "last used")
-    table = printing.table(*columns, *(["revoked"] if everything else []), right=("key",))
+    shown = ["key", "user", "label", "from", "created", "last used"]
+    shown += ["project"] if any(key.project for key in found) else []
+    shown += ["expires"] if any(key.terms.expires for key in found) else []
+    table = printing.table(*shown, *(["revoked"] if everything else []), right=("key",))
     for key in found:
-        dates = (key.created, key.last_used, *([key.revoked] if everything else []))
-        times = ("" if date is None else printing.local_time(date)[:16] for date in dates)
-        printing.add_row(table, key.id, key.user.username, key.label, _FROM.get(key.origin, key.origin), *times)
+        row = _row(key)
+        printing.add_row(table, *(row[column] for column in shown), *([row["revoked"]] if everything else []))
     printing.write(console, table if found else "no keys")
     if ends is not None:
         printing.write(console, "", f"the page's token is valid until {printing.local_time(ends)[:16]}")
+
+
+def _row(key: KeyRow) -> dict[str, object]:
+    dates = {"created": key.created, "last used": key.last_used, "expires": key.terms.expires, "revoked": key.revoked}
+    return {
+        "key": key.id,
+        "user": key.user.username,
+        "label": key.label,
+        "from": _FROM.get(key.origin, key.origin),
+        "project": key.project or "",
+    } | {name: "" if date is None else printing.local_time(date)[:16] for name, date in dates.items()}
 
 
 @command.command("revoke")
@@ -101,7 +125,7 @@ def _list(everything: bool, database: Place, as_json: bool) -> None:
 @database_option
 def _revoke(key_ids: tuple[int, ...], database: Place) -> None:
     """Revoke keys, by their numbers in the list."""
-    with _opened(database) as store:
+    with opened(database) as store:
         before = [store.key(key_id) for key_id in key_ids]
         for key in before:
             if key.origin == GENERATED and key.revoked is None:
@@ -115,7 +139,7 @@ def _revoke(key_ids: tuple[int, ...], database: Place) -> None:
         if key.revoked is not None:
             click.echo(f"{name} was revoked before, at {printing.local_time(key.revoked)}")
             continue
-        click.echo(f"{name} is revoked; a running server refuses it within {_WITHIN_S} seconds")
+        click.echo(f"{name} is revoked; a running server refuses it within {WITHIN_S} seconds")
         if key.origin == CONFIGURED:
             click.echo("it is the one that the server was started with: start it with another one", err=True)
 
@@ -123,46 +147,51 @@ def _revoke(key_ids: tuple[int, ...], database: Place) -> None:
 @command.command("rotate")
 @click.argument("key_id", metavar="[KEY]", type=int, required=False)
 @click.option("--page", is_flag=True, help="Replace the page's token instead, and sign out who reads.")
+@click.option(
+    "--overlap", metavar="TIME", callback=time_left, help="Let the old one count for this long: 1h, 30m.  [default: 0]"
+)
 @database_option
-@_json_option
-def _rotate(key_id: int | None, page: bool, database: Place, as_json: bool) -> None:
+@json_option
+def _rotate(key_id: int | None, page: bool, overlap: str | None, database: Place, as_json: bool) -> None:
     """Replace a key by a new one, by its number in the list.
 
     Without KEY: the server's own, for which programs on this machine look by themselves.
     """
-    if page and key_id is not None:
-        raise click.UsageError("KEY or --page, not both.")
+    if page and (key_id is not None or overlap is not None):
+        raise click.UsageError("KEY or --page, not both; the page's token ends at once.")
     if page:
         _rotate_page(database, as_json)
         return
     key = keys.new_key()
-    with _opened(database) as store:
+    with opened(database) as store:
         old = store.started_key() if key_id is None else store.key(key_id)
         if old is None:
             raise click.ClickException("the server has no key of its own; name one: steplog key rotate KEY")
-        if old.revoked is not None:
-            raise click.ClickException(f"key {old.id} is revoked. Type: steplog key issue")
+        if not old.is_valid(keys.now().isoformat()):
+            how = "has expired" if old.revoked is None else "is revoked"
+            raise click.ClickException(f"key {old.id} {how}. Type: steplog key issue")
         if old.origin == CONFIGURED:
             words = f"key {old.id} is the one that the server is started with: start it with another one"
             raise click.ClickException(words)
         with _written(database, key, old):
-            made = store.replace_key(old, keys.hash_key(key)).result()
+            made = store.replace_key(old, keys.hash_key(key), overlap).result()
     if old.origin == ISSUED:
         _print_key(made, key, as_json)
     elif as_json:
         printing.print_json(_json(made))
     else:
-        click.echo(f"the server's own key is replaced; a running server refuses the old one within {_WITHIN_S} seconds")
+        ends = f"within {WITHIN_S} seconds" if overlap is None else f"from {printing.local_time(overlap)[:16]} on"
+        click.echo(f"the server's own key is replaced; a running server refuses the old one {ends}")
 
 
 def _rotate_page(database: Place, as_json: bool) -> None:
-    with _opened(database) as store:
+    with opened(database) as store:
         token = keys.renew_page_token(store)
         address = _page_address(store, token.token)
     if as_json:
         printing.print_json({"created": token.made, "ends": keys.page_token_end(token)})
         return
-    words = f"a running server refuses the old one, and who has signed in with it, within {_WITHIN_S} seconds"
+    words = f"a running server refuses the old one, and who has signed in with it, within {WITHIN_S} seconds"
     click.echo(f"the page has a new token; {words}")
     if sys.stdout.isatty():
         click.echo(address)
@@ -175,7 +204,7 @@ def _page(database: Place) -> None:
 
     Whoever has the token can read every run.
     """
-    with _opened(database) as store:
+    with opened(database) as store:
         token = store.page_token()
         if token is None:
             raise click.ClickException("there is no token yet. Type: steplog serve")
@@ -183,13 +212,6 @@ def _page(database: Place) -> None:
     if address.startswith("/"):
         click.echo("no server runs with this database now; append this to its address:", err=True)
     click.echo(address)
-
-
-@contextlib.contextmanager
-def _opened(database: Place) -> Iterator[Store]:
-    """The database, whether or not its server runs. Raises SteplogError, OSError."""
-    with contextlib.closing(open_store(own_database(database), beside=True)) as store:
-        yield store
 
 
 @contextlib.contextmanager
@@ -227,4 +249,5 @@ def _print_key(made: KeyRow, key: str, as_json: bool) -> None:
 
 def _json(key: KeyRow) -> dict[str, Any]:
     fields = ("id", "label", "origin", "created", "last_used", "revoked")
-    return {"user": key.user.username} | {field: getattr(key, field) for field in fields}
+    told = {"user": key.user.username} | {field: getattr(key, field) for field in fields} | {"project": key.project}
+    return told | {field: getattr(key.terms, field) for field in ("expires", "requests_a_minute", "bytes_a_minute")}

@@ -1,10 +1,8 @@
-"""How much a key may ask for: requests and bytes a minute, counted by each server process for itself.
+"""How much a key may ask for: requests and bytes a minute, counted by each server process for itself. Pure.
 
 A key has a *bucket* of each, which holds a minute's worth and fills evenly. A request is let in while both have
 something, and takes what it costs, also where that is more than there is: then the next ones wait until it is filled
 again. So a body that is larger than a minute's worth is slow and not impossible.
-
-Pure; the clock is an argument.
 """
 
 from __future__ import annotations

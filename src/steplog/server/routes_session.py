@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from steplog.server.endpoint import Endpoint, JsonResponse
-from steplog.server.permissions import Right
+from steplog.server.permissions import MEMBER, OWNER, READER, Right
 from steplog.server.request_body import read_json
 from steplog.server.store_types import SessionRow
 from steplog.server.validation import Fields
@@ -60,11 +60,14 @@ class SessionDetail(Endpoint, get=Right.NONE, post=Right.NONE, delete=Right.NONE
 
 
 def _document(session: SessionRow | None) -> dict[str, Any]:
+    """Its document; the role is OWNER of an admin. What others may, each project says: at most that."""
     if session is None:
         return {"user": None, "role": None, "expires": None}
-    user = None if session.key is None else {"username": session.key.user.username}
+    key, role = session.key, READER
+    if key is not None:
+        role = OWNER if key.user.is_admin and key.terms.project_id is None else MEMBER
     return {
-        "user": user,
-        "role": "READER" if session.key is None else "OWNER",
+        "user": None if key is None else {"username": key.user.username},
+        "role": role,
         "expires": session.expires.replace("+00:00", "Z"),
     }

@@ -27,7 +27,7 @@ export class Refused extends Error {
   }
 }
 
-/** Whoever is signed in may not do this: it takes a key. */
+/** Whoever is signed in may not do this: it takes a key, or another role. */
 export class Forbidden extends Error {}
 
 /** The server says what is wrong with the request. */
@@ -92,7 +92,7 @@ export async function answer(method, path, body, accept, { signal, known } = {})
   }
   hear(response.headers.get("date"));
   if (response.status === 401) throw new Refused(binding);
-  if (response.status === 403) throw new Forbidden();
+  if (response.status === 403) throw new Forbidden((await response.json().catch(() => null))?.detail ?? "");
   if (response.status === 404) throw new Missing();
   if (response.status === 400) throw new Wrong(said(await response.json().catch(away)));
   if (response.ok || (known && response.status === 304)) return response;

@@ -1,10 +1,10 @@
 // Changing runs: their fields, the trash. Whoever may not is asked for a key first, once.
 
 import { api, query } from "./address.js";
-import { Away, Forbidden, Missing, Refused, ask, read } from "./api.js";
+import { Away, Forbidden, Missing, Refused, Wrong, ask, read } from "./api.js";
 import { signedInAgain } from "./binding.js";
 import { reach } from "./outage.js";
-import { keyRefused, needKey } from "./session.js";
+import { keyRefused, mayEdit, needKey } from "./session.js";
 
 const AT_ONCE = 4; // of the changes of many runs
 
@@ -60,6 +60,13 @@ export async function changeAll(uuids, change, tell = () => {}) {
 
 const brief = (here, uuid) => read(api.run(here, uuid) + query({ brief: 1 }));
 
+/** Ask for a key, unless one is given whose user has not the role for it. Throws Wrong. */
+async function keyWanted(refusal) {
+  const { role } = await read(api.session());
+  if (mayEdit(role)) throw new Wrong(refusal.message);
+  await keyRefused();
+}
+
 /** Make requests that take a key: asks for one, also where the session ends meanwhile. */
 export async function changing(request) {
   for (;;) {
@@ -68,7 +75,7 @@ export async function changing(request) {
       return await request();
     } catch (error) {
       if (error instanceof Refused) await signedInAgain(error);
-      else if (error instanceof Forbidden) await keyRefused();
+      else if (error instanceof Forbidden) await keyWanted(error);
       else throw error;
     }
   }

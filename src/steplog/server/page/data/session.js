@@ -14,8 +14,11 @@ const PASTED = /#token=([A-Za-z0-9_-]+)\s*$/;
 /** `{user, role, expires}`, `user` null of a READER; null while nobody is signed in, undefined until that is known. */
 export const session = signal(undefined);
 
+/** Whether one with this role may change something; what, each project's role says. */
+export const mayEdit = (role) => role === "OWNER" || role === "MEMBER";
+
 /** Whether who is signed in may change something. */
-export const canEdit = computed(() => session.value?.role === "OWNER");
+export const canEdit = computed(() => mayEdit(session.value?.role));
 
 /** Why the address that was opened has signed nobody in, "" if it had no token. */
 export const hint = signal("");
