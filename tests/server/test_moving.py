@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 import postgresql
@@ -269,12 +270,12 @@ def test_a_copy_that_is_not_complete_leaves_the_old_database_as_it_is(store, dat
     fill(store)
     store.close()
     monkeypatch.setattr(Target, "count_of_runs", lambda *_: 7)
-    with pytest.raises(StoreError, match="rows were read and 7 are there; nothing of it was kept"):
+    with pytest.raises(StoreError, match=r"rows were read and 7 are there; nothing of it was kept; .* is as it was"):
         moved(database, url)
     monkeypatch.undo()
     monkeypatch.setattr(Target, "arrivals", lambda *_: 1)
     with pytest.raises(
-        StoreError, match=r"the copy is not complete, and .* stays as it is: points: [0-9,]+, of which 1"
+        StoreError, match=r"the copy is not complete: points: [0-9,]+, of which 1 are there; .* may be served"
     ):
         moved(database, url)
     monkeypatch.undo()
@@ -299,3 +300,25 @@ def test_what_an_older_version_did_not_write_is_added_before_it_is_copied(store,
     moving.move(database, url, said.append, stop)
     same(database, url)
     assert file_contents(database)["summaries"] == whole["summaries"] != []
+
+
+def test_a_database_that_is_ended_meanwhile_is_said_with_what_to_type(store, database, url, monkeypatch):
+    fill(store)
+    store.close()
+    note = Target.note
+
+    def ended(self: Target, *arguments: Any) -> None:
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'steplog db move'"
+                " AND datname = current_database()"
+            )
+        note(self, *arguments)
+
+    monkeypatch.setattr(Target, "note", ended)
+    words = f"; {database} is as it was, and may be served. Type the same again, to go on"
+    with pytest.raises(StoreError, match=rf"the database cannot be used now: .*{words}$"):
+        moved(database, url)
+    monkeypatch.setattr(Target, "note", note)
+    moved(database, url)
+    same(database, url)

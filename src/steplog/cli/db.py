@@ -98,7 +98,11 @@ def _move(database: Path | None, store: str) -> None:
     path = database or default_database()
     own_database(path)
     place_of(None, store)
-    moved = move(path, store, lambda words: click.echo(f"steplog db move: {words}"))
+    try:
+        moved = move(path, store, lambda words: click.echo(f"steplog db move: {words}"))
+    except KeyboardInterrupt:
+        click.echo("steplog db move: type the same again, to go on; until it is said to be moved, nothing is", err=True)
+        raise
     click.echo(
         f"steplog db move: moved {printing.plural(moved.runs, 'run')} with {moved.points:,} points to {moved.place}"
     )

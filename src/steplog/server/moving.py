@@ -61,23 +61,30 @@ def move(database: Path, url: str, say: Callable[[str], None], sleep: Callable[[
             raise ConfigurationError(f"{database} has been moved to {place}. Type: steplog serve --store {place}")
         target.begin(source.instance)
         mover = _Mover(source, target, say)
-        next_at = -math.inf
-        while not _moved_alone(mover, place):
-            if source.is_unfinished():
-                mover.say_once(
-                    "its server is still adding what an older version did not write; it is copied after that"
-                )
-            elif time.monotonic() >= next_at:
-                took_s = mover.catch_up()
-                next_at = time.monotonic() + _REST * took_s
-                mover.say_once(
-                    f"copied; what is logged from now on is copied again and again. Stop the server of {database}: the"
-                    f" rest is moved then, in some {max(2, round(2 * took_s))} s. Clients keep what they log until the"
-                    " new server answers"
-                )
-            sleep(_PAUSE_S)
-        target.finish(source.sequences())
+        try:
+            _move(mover, place, sleep)
+        except StoreError as error:
+            where = f"{database} is as it was, and may be served" if source.moved_to is None else "all of it is copied"
+            raise StoreError(f"{error}; {where}. Type the same again, to go on") from error
         return Moved(place, target.count("runs"), target.arrivals())
+
+
+def _move(mover: _Mover, place: str, sleep: Callable[[float], None]) -> None:
+    source = mover.source
+    next_at = -math.inf
+    while not _moved_alone(mover, place):
+        if source.is_unfinished():
+            mover.say_once("its server is still adding what an older version did not write; it is copied after that")
+        elif time.monotonic() >= next_at:
+            took_s = mover.catch_up()
+            next_at = time.monotonic() + _REST * took_s
+            mover.say_once(
+                f"copied; what is logged from now on is copied again and again. Stop the server of {source.path}: the"
+                f" rest is moved then, in some {max(2, round(2 * took_s))} s. Clients keep what they log until the new"
+                " server answers"
+            )
+        sleep(_PAUSE_S)
+    mover.target.finish(source.sequences())
 
 
 def _moved_alone(mover: _Mover, place: str) -> bool:
@@ -95,7 +102,7 @@ def _moved_alone(mover: _Mover, place: str) -> bool:
 class _Mover:
     def __init__(self, source: Source, target: Target, say: Callable[[str], None]) -> None:
         self.source = source
-        self._target = target
+        self.target = target
         self._say = say
         self._said: set[str] = set()
         self._known: dict[int, str | None] = {}
@@ -112,10 +119,10 @@ class _Mover:
         """Copy all that has changed; how long it took. Raises StoreError."""
         began = time.monotonic()
         source = self.source
-        self._known = self._target.states()
+        self._known = self.target.states()
         with source.snapshot():
             states, points, projects = source.states(), source.sizes(), source.projects()
-            with self._target.transaction():
+            with self.target.transaction():
                 self._copy_catalogue()
         gone = [run_id for run_id in self._known if run_id not in states]
         for at in range(0, len(gone), _RUNS_A_GROUP):
@@ -132,7 +139,7 @@ class _Mover:
 
     def verify(self) -> None:
         """All that was read is there; in ``Source.alone``. Raises StoreError."""
-        source, target = self.source, self._target
+        source, target = self.source, self.target
         states = source.states()
         found = [(name, source.count(name), target.count(name)) for name in self._catalogue()]
         found.append(("runs with points", sum(points > 0 for points in source.sizes().values()), target.with_points()))
@@ -141,23 +148,23 @@ class _Mover:
         if target.states() != states:
             wrong.append("not every run is as it was")
         if wrong:
-            raise StoreError(f"the copy is not complete, and {source.path} stays as it is: {'; '.join(wrong)}")
+            raise StoreError(f"the copy is not complete: {'; '.join(wrong)}")
 
     def _catalogue(self) -> list[str]:
         there = self.source.tables()
-        return [name for name in CATALOGUE if name in there and self._target.columns(name)]
+        return [name for name in CATALOGUE if name in there and self.target.columns(name)]
 
     def _copy_catalogue(self) -> None:
         names = self._catalogue()
-        self._target.clear(names)
+        self.target.clear(names)
         for name in names:
-            columns = self._target.columns(name)
-            self._target.copy(name, columns, self.source.rows(name, columns))
-        self._target.put_about(self.source.about())
+            columns = self.target.columns(name)
+            self.target.copy(name, columns, self.source.rows(name, columns))
+        self.target.put_about(self.source.about())
 
     def _copy(self, run_ids: Sequence[int], noted: Iterable[tuple[int, int, str]]) -> None:
         """Copy runs as they are now, in one transaction."""
-        source, target = self.source, self._target
+        source, target = self.source, self.target
         known = [run_id for run_id in run_ids if run_id in self._known]
         with source.snapshot(), target.transaction():
             target.remove_runs(known)
@@ -180,19 +187,19 @@ class _Mover:
         if not run_ids:
             return 0
         missing, stale, count = self._differences(of, run_ids)
-        self._target.remove_rows(of, stale)
-        columns = self._target.columns(of.name)
-        self._target.copy(of.name, columns, self._found(of, missing, columns))
+        self.target.remove_rows(of, stale)
+        columns = self.target.columns(of.name)
+        self.target.copy(of.name, columns, self._found(of, missing, columns))
         return count
 
     def _differences(
         self, of: RunTable, run_ids: Sequence[int]
     ) -> tuple[dict[tuple[int, ...], int], list[tuple[int, ...]], int]:
         """The keys, with their runs, of rows that are missing, with their sizes; of stale ones; how many there are."""
-        sizes = self._target.sizes(of)
+        sizes = self.target.sizes(of)
         data = [at for at, size in enumerate(sizes) if size.startswith("length(")]
         width = len(of.key)
-        stored = {row[: width + 1]: row[width + 1 :] for row in self._target.sized(of, run_ids)}
+        stored = {row[: width + 1]: row[width + 1 :] for row in self.target.sized(of, run_ids)}
         missing: dict[tuple[int, ...], int] = {}
         stale, count = [], 0
         for run_id in run_ids:
@@ -209,7 +216,7 @@ class _Mover:
 
     def _copy_ahead(self, run_id: int, project: int) -> None:
         """Copy most of a large run."""
-        source, target = self.source, self._target
+        source, target = self.source, self.target
         with target.transaction():
             target.note([(run_id, project, None)])
         self._known.setdefault(run_id, None)
@@ -224,9 +231,9 @@ class _Mover:
                 self._say_progress(None, len(missing))
 
     def _remove(self, run_ids: Sequence[int]) -> None:
-        with self._target.transaction():
-            self._target.remove_runs(run_ids, (*BY_RUN, *BY_KEY))
-            self._target.forget_runs(run_ids)
+        with self.target.transaction():
+            self.target.remove_runs(run_ids, (*BY_RUN, *BY_KEY))
+            self.target.forget_runs(run_ids)
 
     def _rows(self, of: RunTable, run_ids: Sequence[int], columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
         for run_id in run_ids:
@@ -242,7 +249,7 @@ class _Mover:
                 yield row
 
     def _check_count(self, of: RunTable, run_ids: Sequence[int], count: int) -> None:
-        found = self._target.count_of_runs(of.name, run_ids)
+        found = self.target.count_of_runs(of.name, run_ids)
         if found != count:
             raise StoreError(f"of {of.name}, {count:,} rows were read and {found:,} are there; nothing of it was kept")
 

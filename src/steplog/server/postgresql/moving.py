@@ -118,7 +118,7 @@ class Target:
                     ))  # fmt: skip
             self._connection.execute("DELETE FROM about WHERE name = 'moving_from'")
             self._connection.execute("DROP TABLE moving")
-        self._connection.execute("ANALYZE")
+        self._execute("ANALYZE")
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -140,7 +140,7 @@ class Target:
 
     def states(self) -> dict[int, str | None]:
         """The runs that are there, wholly or in part, and the state that they had when all of them was copied."""
-        return dict(self._connection.execute("SELECT run, state FROM moving").fetchall())
+        return dict(self._execute("SELECT run, state FROM moving").fetchall())
 
     def count(self, name: str) -> int:
         """The rows of a table."""
@@ -243,15 +243,20 @@ class Target:
         return any(self._one(SQL("SELECT EXISTS (SELECT FROM {})").format(Identifier(name)))[0] for name in names)
 
     def _about(self) -> dict[str, str]:
-        return dict(self._connection.execute("SELECT name, value FROM about").fetchall())
+        return dict(self._execute("SELECT name, value FROM about").fetchall())
+
+    def _execute(self, query: str | Composed, values: Sequence[Any] = ()) -> psycopg.Cursor[Any]:
+        try:
+            return self._connection.execute(query.encode() if isinstance(query, str) else query, values or None)
+        except psycopg.Error as error:
+            raise store_error(error) from error
 
     def _one(self, query: str | Composed, values: Sequence[Any] = ()) -> tuple[Any, ...]:
-        encoded = query.encode() if isinstance(query, str) else query
-        return tuple(self._connection.execute(encoded, values or None).fetchone() or ())
+        return tuple(self._execute(query, values).fetchone() or ())
 
     def _read_columns(self) -> dict[str, dict[str, int]]:
         columns: dict[str, dict[str, int]] = {}
-        for name, column, kind in self._connection.execute(_COLUMNS).fetchall():
+        for name, column, kind in self._execute(_COLUMNS).fetchall():
             columns.setdefault(name, {})[column] = kind
         return columns
 

@@ -68,5 +68,5 @@ BY_RUN = (
     ),
     _plain("series"),
 )
-# ``configs`` is made of ``config``; what ``filling`` says is done before; ``changes`` is of one database's answers.
+# ``configs`` is made of ``config``, what ``filling`` says is done before, and ``changes`` are those of one database.
 NOT_MOVED = ("about", "configs", "filling", "changes")
