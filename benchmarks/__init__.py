@@ -2,8 +2,8 @@
 
 ::
 
-    python -m benchmarks             all groups, about sixteen minutes
-    python -m benchmarks --quick     fewer rounds and smaller sizes, four minutes
+    python -m benchmarks             all groups, about half an hour; two of them need PostgreSQL
+    python -m benchmarks --quick     fewer rounds and smaller sizes, ten minutes
     python -m benchmarks GROUP…      some of them; --help names them
     python -m benchmarks --peers     the peers, each in a virtual environment of its own
     python -m benchmarks --write docs/speed.md     and the page that shows them

@@ -60,7 +60,7 @@ def main() -> int:
         prog="python -m benchmarks", description="Every figure, beside what it is compared with."
     )
     parser.add_argument("groups", nargs="*", help=f"some of {' '.join(GROUPS)}; or all")
-    parser.add_argument("--quick", action="store_true", help="fewer rounds and smaller sizes: four minutes")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds and smaller sizes: ten minutes")
     parser.add_argument("--peers", action="store_true", help="the peers; ours too only where groups are named")
     parser.add_argument(
         "--peers-in", type=Path, metavar="DIR", help="where the peers are installed; without it below benchmarks/out"

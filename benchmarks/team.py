@@ -48,17 +48,17 @@ _Round = dict[str, float]
 def figures(stage: Stage) -> Iterator[Figure]:
     """Throughput and CPU of one and of two server processes, and latencies, both engines."""
     with cluster() as database:
-        for sent, seconds in ((CLOSED_THIN, stage.pick(20, 5)), (CLOSED_DENSE, stage.pick(15, 4))):
+        for sent, seconds in ((CLOSED_THIN, stage.pick(12, 5)), (CLOSED_DENSE, stage.pick(10, 4))):
             one: list[_Round] = []
             two: list[_Round] = []
             for _ in range(stage.pick(5, 2)):
                 one.append(_round(stage, database, sent, 1, seconds))
                 two.append(_round(stage, database, sent, 2, seconds))
             yield from _closed(sent, one, two)
-        for sent, seconds in ((TEAM_THIN, stage.pick(60, 10)), (TEAM_DENSE, stage.pick(20, 5))):
+        for sent, seconds in ((TEAM_THIN, stage.pick(40, 10)), (TEAM_DENSE, stage.pick(12, 5))):
             for engine, processes in ((database, 1), (database, 2), (None, 1)):
                 rounds = [_round(stage, engine, sent, processes, seconds) for _ in range(stage.pick(3, 1))]
-                yield from _waits(sent, "SQLite" if engine is None else f"PostgreSQL, {processes} processes", rounds)
+                yield from _waits(sent, "SQLite" if engine is None else f"PostgreSQL, servers: {processes}", rounds)
 
 
 def _closed(sent: _Sent, one: Sequence[_Round], two: Sequence[_Round]) -> Iterator[Figure]:

@@ -39,7 +39,10 @@ class Machine(Host):
         self.oracle = Oracle(self.state / "server.db", self.project)
 
     def serve(self, *arguments: str) -> ServerProcess:
-        return ServerProcess(self.state, "--user", "team", *arguments)
+        server = ServerProcess(self.state, "--user", "team", *arguments)
+        if "--db" not in arguments:
+            self.oracle = Oracle(server.place, self.project)
+        return server
 
     def type(self, *arguments: str, **variables: str) -> Done:
         """Type a command of steplog."""

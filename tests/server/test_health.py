@@ -17,7 +17,7 @@ from server.process import DEADLINE_S, ServerProcess
 from steplog.server.draining import Draining
 from steplog.server.health import Readiness
 from steplog.server.open_store import open_store
-from steplog.server.store_types import StoreFullError, StoreGoneError
+from steplog.server.store_types import StoreBusyError, StoreFullError
 from tmpfs import mounted
 
 
@@ -45,14 +45,13 @@ def test_a_server_without_its_database_is_alive_and_not_ready_until_it_is_back(t
         reasons = ["the database cannot be used now"]
         assert probe(server, "/readyz") == (503, {"ready": False, "reasons": reasons})
         assert probe(server, "/healthz")[0] == 200
+        assert server.process.stderr is not None
+        words = f"the database {server.database} is not there (No such file or directory); everything is refused until"
+        assert server.process.stderr.readline() == f"steplog serve: {words} it is back\n"
         away.rename(server.database)
+        assert server.process.stderr.readline() == "steplog serve: the database is back\n"
         assert probe(server, "/readyz") == (200, {"ready": True, "reasons": []})
-        code, said = server.end()
-    assert code == 0
-    lines = [line for line in said.splitlines() if "ready" in line]
-    assert len(lines) == 2, said
-    assert lines[0].startswith("steplog serve: not ready: the database cannot be used now: the database")
-    assert lines[1] == "steplog serve: ready again"
+        assert server.end() == (0, ""), "it is said once, not as unready, too"
 
 
 def test_a_server_whose_disk_has_no_room_is_not_ready(tmp_path):
@@ -100,7 +99,7 @@ def test_a_hanging_database_is_asked_once_however_many_ask():
 
 
 def test_what_a_database_says_of_its_path_is_logged_once_and_not_answered(caplog):
-    states = iter([StoreGoneError("/secret/place"), StoreGoneError("/secret/place"), None, None])
+    states = iter([StoreBusyError("/secret/place"), StoreBusyError("/secret/place"), None, None])
 
     def look() -> None:
         if (error := next(states)) is not None:
@@ -115,6 +114,28 @@ def test_what_a_database_says_of_its_path_is_logged_once_and_not_answered(caplog
         "not ready: the database cannot be used now: /secret/place",
         "ready again",
     ]
+
+
+def test_a_database_that_fails_is_in_the_log_whether_or_not_anybody_asks(caplog):
+    states = iter([None, StoreBusyError("away"), StoreBusyError("away"), None])
+    looks = 0
+
+    def look() -> None:
+        nonlocal looks
+        looks += 1
+        if (error := next(states)) is not None:
+            raise error
+
+    async def sleep(seconds: float) -> None:
+        if looks == 4:
+            raise asyncio.CancelledError
+
+    readiness = Readiness(cast(Any, SimpleNamespace(probe=look)), Draining())
+    with caplog.at_level("WARNING", "steplog.server"), pytest.raises(asyncio.CancelledError):
+        asyncio.run(readiness.watch(sleep))
+    readiness.close()
+    said = ["not ready: the database cannot be used now: away", "ready again"]
+    assert [record.message for record in caplog.records] == said
 
 
 def test_a_look_that_hangs_holds_up_no_end():

@@ -25,6 +25,7 @@ from steplog.server.access import AllowedHosts
 from steplog.server.app import create_app
 from steplog.server.keys import Keyring, hash_key
 from steplog.server.open_store import open_store
+from steplog.server.packer import packer_process
 from steplog.server.prometheus import BUCKETS_S, FIGURES, Counts
 from steplog.server.proxies import X_FORWARDED, Proxies, networks
 from steplog.server.routes_figures import FiguresPage
@@ -97,13 +98,24 @@ def test_the_page_of_operations_has_every_figure_and_no_other(server):
     assert set(re.findall(r"`(steplog_\w+)", table)) == made
 
 
-def test_a_killed_packer_shows_until_it_is_back(tmp_path):
+def test_a_killed_packer_shows_and_is_back(tmp_path):
     with ServerProcess(tmp_path) as server:
-        (packer,) = (int(entry.name) for entry in Path("/proc").glob("[0-9]*") if is_packer(entry, server.process.pid))
-        os.kill(packer, signal.SIGKILL)
-        wait_until(lambda: value(scraped(server), "steplog_packer_up") == 0)
+        os.kill(the_packer_of(server.process.pid), signal.SIGKILL)
+        wait_until(lambda: value(scraped(server), "steplog_packer_starts_total") == 2)
         wait_until(lambda: value(scraped(server), "steplog_packer_up") == 1)
-        assert value(scraped(server), "steplog_packer_starts_total") == 2
+
+
+def test_while_there_is_no_packer_its_figure_says_so(store, tmp_path):
+    with packer_process(tmp_path / "server.db", restart_s=3600) as figures:
+        wait_until(lambda: figures()["packer_up"])
+        os.kill(the_packer_of(os.getpid()), signal.SIGKILL)
+        wait_until(lambda: not figures()["packer_up"])
+        assert figures()["packer_starts_total"] == 1
+
+
+def the_packer_of(parent: int) -> int:
+    (packer,) = (int(entry.name) for entry in Path("/proc").glob("[0-9]*") if is_packer(entry, parent))
+    return packer
 
 
 def is_packer(entry: Path, parent: int) -> bool:

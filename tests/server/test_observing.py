@@ -54,6 +54,7 @@ def test_the_answer_to_what_is_the_servers_fault_has_the_id_in_its_body(tmp_path
             answer = server.ask("GET", path, headers=key)
             assert (answer.status_code, set(answer.json())) == (503, {"detail", "request_id"})
             assert answer.json()["request_id"] == answer.headers["X-Request-Id"]
+            assert (str(tmp_path) in answer.text) == (not key), "a path is for those who have shown a key"
 
 
 def test_what_nothing_answers_is_answered_500_and_logged_once_with_its_id(tmp_path, caplog):

@@ -164,6 +164,9 @@ def _started(address: RunningServer) -> None:
     click.echo(f"  database  {shown_place(address.database)}")
     if address.key_source is not None:
         click.echo(f"  key       in {address.key_source}")
+    else:
+        first = f"steplog user add NAME --admin{_database_option(address)}"
+        click.echo(f"  key       of its users. Type: {first}, then steplog key issue --user NAME")
     if address.page_url is not None:
         click.echo(f"  page      {_page(address, address.page_url)}")
     if address.state:

@@ -127,8 +127,8 @@ class AccessMiddleware:
         request = Request(scope)
         try:
             refusal = await self._refusal(request)
-        except StoreError as error:
-            refusal = failure(scope, 503, str(error), {"Retry-After": "1"})
+        except StoreError:  # what it says names hosts and paths, which is for those with a key
+            refusal = failure(scope, 503, "The database cannot be used now.", {"Retry-After": "1"})
         is_public = _is_public(scope["path"])
         has_key = refusal is None and not is_public and scope["state"].get("session", True) is not None
         if connection is not None and has_key:

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -82,7 +83,9 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         with decoders, renderer, compressor, closing(sessions), closing(readiness), closing(figures):
+            watching = asyncio.create_task(readiness.watch())
             yield
+            watching.cancel()
 
     app = Starlette(
         routes=routes,

@@ -20,7 +20,7 @@ from steplog.errors import FormatError
 from steplog.server.admissions import Admissions
 from steplog.server.answers import digest_of
 from steplog.server.negotiation import is_listed, listed, weak_tag
-from steplog.server.permissions import PAGE, TAKES, Caller, Facts, Right, gives, role_for
+from steplog.server.permissions import PAGE, Caller, Facts, Right, gives, role_for
 from steplog.server.prometheus import Counts
 from steplog.server.sessions import Sessions
 from steplog.server.store import Store
@@ -165,7 +165,7 @@ class Endpoint(HTTPEndpoint):
             may = not self.caller.is_page or right in _OF_THE_PAGE
         if not may:
             raise HTTPException(403, "To change anything takes a key.")
-        if right in TAKES and "project" in self.scope["path_params"]:
+        if right is not None and right.takes is not None and "project" in self.scope["path_params"]:
             await self._admit(right)
         await super().dispatch()
 
@@ -181,7 +181,7 @@ class Endpoint(HTTPEndpoint):
         if role is None:
             raise HTTPException(404)
         if not gives(role, right):
-            raise HTTPException(403, f"You have the role {role} in this project, and that takes {TAKES[right]}.")
+            raise HTTPException(403, f"You have the role {role} in this project, and that takes {right.takes}.")
         self._facts, self.role = facts, role
 
     @property

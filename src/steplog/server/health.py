@@ -8,7 +8,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,12 +19,14 @@ from steplog.server.draining import Draining
 from steplog.server.endpoint import JsonResponse
 from steplog.server.single_look import SingleLook
 from steplog.server.store import Store
-from steplog.server.store_types import StoreError, StoreFullError
+from steplog.server.store_types import StoreError, StoreFullError, StoreGoneError, StoreReplacedError
 
 __all__ = ["PROBE_PATHS", "READY_TIMEOUT_S", "Readiness", "health"]
 
 PROBE_PATHS = ("/healthz", "/readyz")
 READY_TIMEOUT_S = 2.0
+_WATCH_INTERVAL_S = 5.0
+_UNUSABLE = "the database cannot be used now"
 _log = logging.getLogger("steplog.server")
 
 
@@ -51,6 +55,12 @@ class Readiness:
         reasons = await self.reasons()
         return JsonResponse({"ready": not reasons, "reasons": reasons}, 503 if reasons else 200)
 
+    async def watch(self, sleep: Callable[[float], Awaitable[object]] = asyncio.sleep) -> None:
+        """Look again and again, whether or not anybody asks: when it began, and why, is in the log."""
+        while True:
+            await sleep(_WATCH_INTERVAL_S)
+            await self.reasons()
+
     async def _refusal(self) -> str | None:
         try:
             await self._look.result(self._store.probe)
@@ -58,12 +68,13 @@ class Readiness:
             return self._say(f"the database does not answer within {self._timeout_s:g} s", "")
         except StoreFullError as error:
             return self._say("there is no room for the database", str(error))
+        except (StoreGoneError, StoreReplacedError):  # the server says that by itself, at once (``listening``)
+            return _UNUSABLE
         except StoreError as error:
-            return self._say("the database cannot be used now", str(error))
+            return self._say(_UNUSABLE, str(error))
         return self._say(None, "")
 
     def _say(self, reason: str | None, detail: str) -> str | None:
-        """Log each change: who only sees 503 in a proxy's log finds here when it began, why, and when it ended."""
         if reason != self._said:
             self._said = reason
             if reason is None:

@@ -23,6 +23,7 @@ everywhere.
 
 from __future__ import annotations
 
+import functools
 from enum import Enum
 from typing import NamedTuple
 
@@ -34,7 +35,6 @@ __all__ = [
     "PAGE",
     "READER",
     "ROLES",
-    "TAKES",
     "VISIBILITIES",
     "Caller",
     "Facts",
@@ -51,22 +51,28 @@ MEMBER = "MEMBER"
 OWNER = "OWNER"
 ROLES = (READER, MEMBER, OWNER)  # each may do what those before may
 VISIBILITIES = ("RESTRICTED", "TEAM", "PUBLIC", "OPEN")
+_RANKS = {None: -1} | {role: rank for rank, role in enumerate(ROLES)}
 _FOR_EVERY_KEY = {"PUBLIC": READER, "OPEN": MEMBER}
 
 
 class Right(Enum):
-    """What a route needs."""
+    """What a route needs.
 
-    NONE = "none"
-    KEY = "key"
-    LIST = "list"
-    READ = "read"
-    WRITE = "write"
-    CREATE = "create"
-    OWN = "own"
+    Attributes:
+        takes: the lowest role that gives it; None: it is not asked of a role.
+    """
 
+    NONE = ("none", None)
+    KEY = ("key", None)
+    LIST = ("list", None)
+    READ = ("read", READER)
+    WRITE = ("write", MEMBER)
+    CREATE = ("create", MEMBER)
+    OWN = ("own", OWNER)
 
-TAKES = {Right.READ: READER, Right.WRITE: MEMBER, Right.CREATE: MEMBER, Right.OWN: OWNER}
+    def __init__(self, _name: str, takes: str | None) -> None:
+        self.takes = takes
+        self.rank = _RANKS[takes]
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -105,10 +111,11 @@ def allowed(visibility: str, in_namespace: str | None, in_project: str | None, r
     return gives(role_in(visibility, in_namespace, in_project), right)
 
 
+@functools.cache
 def role_in(visibility: str, in_namespace: str | None, in_project: str | None) -> str | None:
     """The role in a project of a user with these roles; None: it is not there for them."""
     inherited = in_namespace if visibility != "RESTRICTED" or in_namespace == OWNER else None
-    return max(in_project, inherited, _FOR_EVERY_KEY.get(visibility), key=_rank)
+    return max(in_project, inherited, _FOR_EVERY_KEY.get(visibility), key=_RANKS.__getitem__)
 
 
 def role_for(caller: Caller, facts: Facts) -> str | None:
@@ -129,8 +136,4 @@ def may_create(caller: Caller, in_namespace: str | None) -> bool:
 
 def gives(role: str | None, right: Right) -> bool:
     """Whether a role gives a right."""
-    return _rank(role) >= _rank(TAKES[right])
-
-
-def _rank(role: str | None) -> int:
-    return -1 if role is None else ROLES.index(role)
+    return _RANKS[role] >= right.rank

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from threading import Barrier
 from typing import Any
 
+import psycopg
 import pytest
 
 from server.stores import ann, new_project, new_run, now
 from steplog.server.keys import hash_key
+from steplog.server.postgresql.links import conninfo_of, open_connection
+from steplog.server.postgresql.schema import TURNS
 from steplog.server.postgresql.store import PostgresqlStore
 from steplog.server.sql import sessions, views
 from steplog.server.store_types import (
@@ -20,6 +25,7 @@ from steplog.server.store_types import (
     MissingError,
     PageToken,
     SessionRow,
+    StoreBusyError,
     TakenError,
     TooManyViewsError,
 )
@@ -204,3 +210,18 @@ def test_a_sweep_over_all_servers_is_refused_nothing_and_numbers_all(servers):
     made = [servers[at % 4].create_run(project, user, Creation("sweep")) for at in range(80)]
     names = {future.result(60)[0].name for future in made}
     assert names == {"sweep", *(f"sweep_{number}" for number in range(1, 80))}
+
+
+@pytest.mark.slow
+def test_a_server_that_hangs_in_its_turn_holds_up_that_project_alone(servers, url):
+    """Until PostgreSQL ends its transaction."""
+    project, other, user = new_project(servers[0]), new_project(servers[0], "other"), ann(servers[0])
+    with closing(open_connection(conninfo_of(url))) as hanging:
+        began = time.monotonic()
+        hanging.execute(f"BEGIN; LOCK TABLE turns_{project.id % TURNS} IN EXCLUSIVE MODE".encode())
+        assert servers[1].create_run(other, user, Creation("n")).result(5.0)
+        with pytest.raises(StoreBusyError, match="lock timeout"):
+            servers[0].create_run(project, user, Creation("n")).result(10.5)
+        assert servers[0].create_run(project, user, Creation("n")).result(began + 15.5 - time.monotonic())
+        with pytest.raises(psycopg.errors.IdleInTransactionSessionTimeout):
+            hanging.execute("COMMIT")

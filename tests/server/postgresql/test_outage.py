@@ -20,13 +20,13 @@ import postgresql
 from polling import wait_until
 from postgresql import Cluster
 from server.batches import range_of
-from server.stores import listed, new_run
+from server.stores import ann, listed, new_run
 from steplog.journal.range import encode
 from steplog.server.postgresql.appender import Appender
 from steplog.server.postgresql.links import Readers, Watch, conninfo_of
 from steplog.server.postgresql.store import PostgresqlStore
 from steplog.server.records.batch import from_range
-from steplog.server.store_types import BatchResult, StoreBusyError
+from steplog.server.store_types import BatchResult, Creation, StoreBusyError
 
 REFUSED_S = 7.5  # connect_timeout, and some
 SETTINGS = """
@@ -193,3 +193,34 @@ def backends(url: str, name: str) -> list[int]:
     query = "SELECT pid FROM pg_stat_activity WHERE application_name = %s AND datname = current_database()"
     with psycopg.connect(url) as connection:
         return [pid for (pid,) in connection.execute(query, (name,))]
+
+
+@pytest.mark.slow
+def test_a_commit_whose_answer_is_lost_is_found_by_who_asks_again(cluster, store):
+    run, project, user = new_run(store), store.project("team", "mnist"), ann(store)
+    assert project is not None
+    asked = Creation(key="random", name="once")
+    with psycopg.connect(cluster.url(), autocommit=True) as operator:
+        waits_for_standby(operator, "none")  # so that each commit hangs when it is done
+        batch, made = submit(store, run, 0), store.create_run(project, user, asked)
+        wait_until(lambda: len(committing(operator)) == 2)
+        for pid in committing(operator):
+            operator.execute("SELECT pg_terminate_backend(%s)", (pid,))
+        assert isinstance(made.exception(REFUSED_S), StoreBusyError)
+        waits_for_standby(operator, "")
+    assert batch.result() == BatchResult(0, 1)  # it was appended again, and found
+    assert len(listed(store, run)) == 1
+    again, is_new = store.create_run(project, user, asked).result()
+    assert (again.name, is_new) == ("once", False)
+
+
+def waits_for_standby(operator: psycopg.Connection[Any], names: str) -> None:
+    operator.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{names}'".encode())
+    operator.execute("SELECT pg_reload_conf()")
+    wait_until(lambda: operator.execute("SHOW synchronous_standby_names").fetchone() == (names,))
+
+
+def committing(operator: psycopg.Connection[Any]) -> list[int]:
+    """The connections that wait for a standby."""
+    query = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+    return [pid for (pid,) in operator.execute(query)]

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager
 from typing import Concatenate, ParamSpec, TypeVar
 
 import psycopg
+from psycopg import errors
 
 from steplog.errors import ConfigurationError
 from steplog.server.postgresql.appender import Appender
@@ -50,7 +51,7 @@ class Database:
             with open_connection(self.conninfo) as connection:
                 self.instance = prepare(connection)
         except psycopg.Error as error:
-            raise ConfigurationError(f"{shown_place(url)} cannot be used: {' '.join(str(error).split())}") from None
+            raise ConfigurationError(f"{shown_place(url)} cannot be used: {_said(error)}") from None
         self.watch, self.times = Watch(), CommitTimes()
         self._readers = Readers(self.conninfo, self.watch)
         self.appender = Appender(self.conninfo, self.watch, times=self.times)
@@ -109,3 +110,13 @@ class Database:
     def borrow(self) -> AbstractContextManager[Connection]:
         """A connection in autocommit mode."""
         return self._readers.borrow()
+
+
+def _said(error: psycopg.Error) -> str:
+    """What PostgreSQL said when it was asked for tables, and what to type."""
+    words = error.diag.message_primary or " ".join(str(error).split())
+    if isinstance(error, errors.InsufficientPrivilege):
+        return f"{words}. Type to its owner's psql: ALTER DATABASE … OWNER TO …; the user makes its tables"
+    if words.endswith("does not exist") and "database" in words:
+        return f"{words}. Type: createdb --encoding UTF8 --template template0 NAME"
+    return words

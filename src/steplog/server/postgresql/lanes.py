@@ -3,7 +3,8 @@
 1. What a write reads and changes may be another lane's, or another server's, too: where the two would not be as one
    after the other, it is run again, as where it finds out by a unique key that another was first.
 2. Writes of one project's runs take their turns over all servers, by a lock on an empty table, which begins with the
-   transaction and ends with it: else they would mostly be run again, since their rows and names lie together.
+   transaction and ends with it: else they would mostly be run again, since their rows and names lie together. Of a
+   server that hangs in its turn PostgreSQL ends the transaction (``links``).
 3. A connection that is lost before COMMIT has changed nothing: the write is run again, once. Lost during COMMIT, nobody
    knows what became of it, and its future raises StoreBusyError: who asks again finds out by a key or a mark.
 4. While no connection can be made, all that wait are refused at once.

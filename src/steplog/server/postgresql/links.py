@@ -49,7 +49,7 @@ _DEFAULTS = {
 _SETTINGS = (
     ("lock_timeout", "10s"),
     ("statement_timeout", "30s"),
-    ("idle_in_transaction_session_timeout", "60s"),
+    ("idle_in_transaction_session_timeout", "15s"),
     ("work_mem", "32MB"),  # what NOT IN of 200,000 runs takes
     ("jit", "off"),  # which compiles what takes a millisecond
 )

@@ -24,7 +24,7 @@ from steplog.server.sql.packer import BACKLOG_BYTES, ENDED_S, DueRuns, SealedRow
 from steplog.server.sql.packing import PASS_BYTES, POINTS_A_NAME, pack_run
 from steplog.server.sql.runs import IS_THERE
 
-__all__ = ["Packer", "pack", "pack_backlog"]
+__all__ = ["Packer", "lock_of", "pack", "pack_backlog"]
 
 _SHARE = 0.02
 _LOCK = 0x7061_0000_0000_0000  # of pg_advisory_lock, and the run's number
@@ -38,7 +38,9 @@ WITH RECURSIVE waiting (run) AS (
 )
 SELECT run FROM waiting WHERE run IS NOT NULL
 """
-_PROGRESS = "SELECT run, packed, arrivals - packed, log_bytes, logged FROM progress WHERE run = ANY(?)"
+_PROGRESS = (
+    "SELECT run, packed, arrivals - packed, log_bytes, logged FROM progress WHERE run = ANY(?) AND packed < arrivals"
+)
 _LONG = "SELECT run, packed FROM progress WHERE log_bytes > ? AND packed < arrivals"
 _PACKED = "SELECT packed FROM progress WHERE run = ?"
 _THERE = f"SELECT id, status FROM runs WHERE id = ANY(?) AND {IS_THERE}"  # noqa: S608 - a constant
@@ -72,9 +74,10 @@ class Packer:
             connection = PostgresqlConnection(self._link.get())
             on_sealed = partial(self._sealed.tell, connection)
             done: set[int] = set()
-            while due := self._due(connection, done):
-                for run_id, packed in due.items():
-                    pack(connection, run_id, packed, on_sealed)
+            some_left = True
+            while some_left:  # until the others are at all that are due
+                due = self._due(connection, done)
+                some_left = sum(pack(connection, run_id, packed, on_sealed) for run_id, packed in due.items()) > 0
                 done.update(due)
         except psycopg.Error as error:
             self._link.close()
@@ -106,7 +109,7 @@ class Packer:
 
 def pack(connection: Connection, run_id: int, packed: int, on_sealed: _OnSealed = lambda *_: None) -> bool:
     """Pack some of a run, unless another packer does, or has since it was packed up to here; whether it was."""
-    key = (_LOCK | run_id,)
+    key = (lock_of(run_id),)
     if not connection.execute("SELECT pg_try_advisory_lock(?)", key).fetchone()[0]:
         return False
     try:
@@ -119,6 +122,11 @@ def pack(connection: Connection, run_id: int, packed: int, on_sealed: _OnSealed 
     finally:
         connection.execute("SELECT pg_advisory_unlock(?)", key)
     return True
+
+
+def lock_of(run_id: int) -> int:
+    """The advisory lock of who packs a run."""
+    return _LOCK | run_id
 
 
 def pack_backlog(connection: Connection) -> None:

@@ -218,6 +218,10 @@ def prepare(connection: psycopg.Connection[Any], *, is_moving: bool = False) -> 
     if connection.info.server_version < _LOWEST * 10_000:
         version = connection.info.server_version // 10_000
         raise ConfigurationError(f"the database is PostgreSQL {version}; steplog needs {_LOWEST} or newer")
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding != "UTF8":
+        name = f"--encoding UTF8 --template template0 {connection.info.dbname}"
+        raise ConfigurationError(f"the database's encoding is {encoding}. Type for another one: createdb {name}")
     with connection.transaction():
         connection.execute("SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0")
         connection.execute("SELECT pg_advisory_xact_lock(%s::bigint)", (_LOCK,))
@@ -230,7 +234,10 @@ def prepare(connection: psycopg.Connection[Any], *, is_moving: bool = False) -> 
         kept = dict(connection.execute("SELECT name, value FROM about").fetchall())
     version = int(kept.get("schema", 0))
     if version != SCHEMA_VERSION:
-        raise ConfigurationError(f"the database has schema version {version}; this steplog supports {SCHEMA_VERSION}")
+        raise ConfigurationError(
+            f"the database has schema version {version}, of a newer steplog, and is left as it is; this one supports"
+            f" {SCHEMA_VERSION}. Type: pip install --upgrade 'steplog[postgres]'"
+        )
     if "moving_from" in kept and not is_moving:
         raise ConfigurationError(
             "a database is being moved into this store. Type its steplog db move again, to the end"

@@ -6,11 +6,11 @@ from concurrent.futures import Future
 from datetime import datetime
 
 from steplog.records.run_fields import Changes
-from steplog.server.postgresql import ingest, packer
+from steplog.server.postgresql import ingest, packer, removal
 from steplog.server.postgresql.database import Database
 from steplog.server.postgresql.versions import SharedVersions
 from steplog.server.records.batch import Batch, NumberedPoint, SinglePoint
-from steplog.server.sql import log, removal, trash
+from steplog.server.sql import log, trash
 from steplog.server.sql.connection import Connection
 from steplog.server.sql.store import SqlStore
 from steplog.server.store_types import BatchResult, ProjectRow, RunId, RunRow
@@ -55,7 +55,10 @@ class PostgresqlStore(SqlStore):
         return self._change(project.id, discard)
 
     def reap(self, now: datetime | None = None) -> Future[bool]:
-        return self.database.write_lazily(removal.reap, now)
+        reaped: Future[bool] = Future()
+        with self.database.borrow() as connection:
+            reaped.set_result(removal.reap(connection, now))
+        return reaped
 
     def give_back(self) -> Future[bool]:
         done: Future[bool] = Future()

@@ -34,6 +34,10 @@ _INCREMENTAL = 2  # of PRAGMA auto_vacuum
 
 _IN_TRASH_FOR_LONG = "SELECT id FROM runs WHERE deleted <= ? ORDER BY deleted LIMIT ?"
 _DELETED_PROJECT = "SELECT id FROM projects WHERE deleted IS NOT NULL LIMIT 1"
+_CONDEMN = (  # unless it was restored meanwhile
+    "UPDATE runs SET deleted = ? WHERE id = ?"
+    " AND (deleted <= ? OR project IN (SELECT id FROM projects WHERE deleted IS NOT NULL))"
+)
 # The last first: what comes last in the file is cut off, and need not be moved.
 _OF_PROJECT = "SELECT id FROM runs WHERE project = ? ORDER BY deleted DESC, id DESC LIMIT ?"
 _LARGE = {"log": "body", "blocks": "data", "sealed": "body"}
@@ -102,7 +106,9 @@ def _large_rows(connection: Connection, run_id: int) -> Iterator[int]:
 def _steps(connection: Connection, now: datetime | None) -> Iterator[None]:
     """Remove a little a step, as long as there is something."""
     while doomed := _doomed(connection, now, 1):
-        yield from _run_steps(connection, *doomed[0])
+        (run_id,) = doomed[0]
+        if connection.execute(_CONDEMN, (CONDEMNED, run_id, _long_ago(now, TRASH_HOURS))).rowcount:
+            yield from _run_steps(connection, run_id)
     if (project := connection.execute(_DELETED_PROJECT).fetchone()) is not None:  # it has no runs any more
         values = {"project": project[0]}
         for table, key in (("tombstones", "idempotency_key"), ("suffixes", "name"), ("views", "id")):
@@ -116,7 +122,6 @@ def _steps(connection: Connection, now: datetime | None) -> Iterator[None]:
 
 
 def _run_steps(connection: Connection, run_id: int) -> Iterator[None]:
-    connection.execute("UPDATE runs SET deleted = ? WHERE id = ?", (CONDEMNED, run_id))
     connection.execute("DELETE FROM progress WHERE run = ?", (run_id,))
     run = {"run": run_id}
     for table in ("log", "blocks", "sealed"):

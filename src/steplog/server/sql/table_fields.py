@@ -31,6 +31,7 @@ __all__ = [
     "is_count",
     "live_value",
     "metrics_of",
+    "parts_of",
     "run_field",
     "scope_of",
     "source_of",
@@ -78,6 +79,7 @@ class Scope(NamedTuple):
         readers: of runs that have points in the log, by number.
         live: their series that have, of what is compared, by name and number.
         among: the uuids that are meant; None: all of the project.
+        only: numbers of the runs that are meant; None: all but those of ``but``.
     """
 
     connection: Connection
@@ -87,6 +89,8 @@ class Scope(NamedTuple):
     readers: Mapping[int, RunReader]
     live: Mapping[str, Mapping[int, SeriesReader]]
     among: Sequence[str] | None
+    only: Sequence[int] | None = None
+    but: Sequence[int] = ()
 
 
 def scope_of(connection: Connection, project_id: int, query: TableQuery) -> Scope:
@@ -103,6 +107,14 @@ def scope_of(connection: Connection, project_id: int, query: TableQuery) -> Scop
                 if series is not None and series.tail.kinds:
                     runs[run] = series
     return Scope(connection, project_id, query.now, left, readers, live, query.among)
+
+
+def parts_of(scope: Scope) -> Sequence[Scope]:
+    """The scope, in parts where an index has the values in order of the runs whose points are all packed."""
+    live = sorted(set().union(*scope.live.values()))
+    if not live or scope.connection.dialect.kind is not None:
+        return (scope,)
+    return scope._replace(live={}, but=live), scope._replace(only=live)
 
 
 def metrics_of(fields: Iterable[Field]) -> set[str]:
@@ -141,6 +153,9 @@ def source_of(scope: Scope, field: Field) -> Sql:
         filled = Sql("SELECT run, value AS v FROM configs s WHERE project = ? AND key = ?", (scope.project, entry))
         value = Sql("entry_of(s.key, s.value, ?)", (entry,))
         origin = Sql("config s ON s.run = q.id AND s.key = ? AND s.value IS NOT NULL", (field.path[0],))
+    if scope.only is not None:
+        are_meant, numbers = scope.connection.among(scope.only)
+        filled = Sql(f"{filled.text} AND s.run {are_meant}", (*filled.values, *numbers))
     parts = [Sql(filled.text + others.text, (*filled.values, *others.values))]
     if left is not None:
         text = f"{parts[0].text} AND NOT (s.run >= ? AND s.run < ?)"

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from itertools import chain
+from typing import Any
 
 import msgspec
 
@@ -23,7 +24,7 @@ from steplog.records.cells import (
     cell_of,
 )
 from steplog.server.sql.connection import Connection
-from steplog.server.sql.table_fields import Scope, Sql, bound, is_count, run_field, scope_of, source_of
+from steplog.server.sql.table_fields import Scope, Sql, bound, is_count, parts_of, run_field, scope_of, source_of
 from steplog.server.sql.table_rows import rows_of
 from steplog.server.store_types import TableCursor, TablePage, TableQuery
 
@@ -48,19 +49,31 @@ def page(connection: Connection, project_id: int, query: TableQuery) -> TablePag
     found = _places(scope, query, query.limit + 1)
     shown = found[: query.limit]
     rows = rows_of(scope, [place.run for place in shown], query.columns)
-    count = _count(scope, query.conditions) if query.counted else None
+    count = sum(_count(part, query.conditions) for part in parts_of(scope)) if query.counted else None
     return TablePage(rows, shown[-1] if len(found) > query.limit else None, count)
 
 
 def _places(scope: Scope, query: TableQuery, limit: int) -> list[TableCursor]:
     """The runs that come next, up to ``limit``."""
     found: list[TableCursor] = []
+    parts = parts_of(scope)
     for kinds in _steps(scope, query.sort):
         if len(found) < limit and (query.after is None or query.after.kind <= kinds[-1]):
             after = query.after if query.after is not None and query.after.kind in kinds else None
-            statement = _of_kinds(scope, query, kinds, after, limit - len(found))
-            found += [TableCursor(*row) for row in scope.connection.execute(*statement)]
+            some: list[TableCursor] = []
+            for part in parts:
+                statement = _of_kinds(part, query, kinds, after, limit - len(found))
+                some += [TableCursor(*row) for row in scope.connection.execute(*statement)]
+            if len(parts) > 1:
+                some.sort(key=lambda place: place.run, reverse=True)
+                if kinds != (_NO_VALUE,):
+                    some.sort(key=_value, reverse=query.descending)
+            found += some[: limit - len(found)]
     return found
+
+
+def _value(place: TableCursor) -> Any:
+    return place.value
 
 
 def _steps(scope: Scope, sort: Field | None) -> Sequence[Sequence[int]]:
@@ -177,6 +190,12 @@ def _conditions(scope: Scope, conditions: Sequence[Condition], run: str) -> Sql:
     if scope.among is not None:
         are_meant, uuids = scope.connection.among(scope.among)
         parts.append(Sql(f"{run} IN (SELECT id FROM runs WHERE uuid {are_meant})", uuids))
+    if scope.only is not None:
+        are_meant, numbers = scope.connection.among(scope.only)
+        parts.append(Sql(f"{run} {are_meant}", numbers))
+    if scope.but:
+        are_not_meant, numbers = scope.connection.among(scope.but)
+        parts.append(Sql(f"NOT {run} {are_not_meant}", numbers))
     return _all(parts)
 
 
