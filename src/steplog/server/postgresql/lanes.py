@@ -44,7 +44,6 @@ _Item = TypeVar("_Item")
 class _Job(NamedTuple):
     future: Future[Any]
     work: Callable[[Connection], Any]
-    durable: bool
     project: int | None
 
 
@@ -82,16 +81,14 @@ class Lane:
         """How many writes wait."""
         return self._jobs.qsize()
 
-    def submit(
-        self, work: Callable[[Connection], Any], *, durable: bool = True, project: int | None = None
-    ) -> Future[Any]:
-        """Queue a write; the future is done once it is durable, or only committed; in turn if it is of a project."""
+    def submit(self, work: Callable[[Connection], Any], *, project: int | None = None) -> Future[Any]:
+        """Queue a write; the future is done once it is durable; in turn if it is of a project."""
         future: Future[Any] = Future()
         with self._lock:
             if self._closed:
                 future.set_exception(StoreBusyError("the server is stopping"))
             else:
-                self._jobs.put(_Job(future, work, durable, project))
+                self._jobs.put(_Job(future, work, project))
         return future
 
     def close(self) -> None:
@@ -163,8 +160,6 @@ def _transact(connection: psycopg.Connection[Any], job: _Job) -> Any:
         else:  # before the transaction's snapshot, which what is not a query takes none of
             lock = f"LOCK TABLE turns_{job.project % TURNS} IN EXCLUSIVE MODE"
             connection.execute(f"BEGIN ISOLATION LEVEL SERIALIZABLE; {lock}".encode(), prepare=False)
-        if not job.durable:
-            connection.execute("SET LOCAL synchronous_commit = off")
         result = job.work(link)
     except BaseException:
         with suppress(psycopg.Error):
