@@ -23,6 +23,7 @@ __all__ = ["METRICS_PATH", "FiguresPage"]
 
 METRICS_PATH = "/metrics"
 _STORE_TIMEOUT_S = 2.0
+_OF_A_PROXY = ("x-forwarded-for", "forwarded", "via")
 _REFUSAL = "Not from here: see steplog serve --metrics-from, or ask with an admin's key."
 
 
@@ -41,7 +42,7 @@ class FiguresPage:
 
     async def answer(self, request: Request) -> Response:
         """All figures, for who may see them."""
-        if not contains(self._service.metrics_from, LOCAL if request.client is None else request.client.host):
+        if not self._is_near(request):
             refusal = await self._refusal(request)
             if refusal is not None:
                 return refusal
@@ -56,6 +57,12 @@ class FiguresPage:
         made = service.counts.snapshot(), figures, _version()
         body, media_type = await run_in_threadpool(prometheus.text, *made)
         return Response(body, headers={"Content-Type": media_type})
+
+    def _is_near(self, request: Request) -> bool:
+        """Whether it is from the networks that were named, as far as is known: a proxy may ask for anybody."""
+        if self._service.proxies is None and any(name in request.headers for name in _OF_A_PROXY):
+            return False
+        return contains(self._service.metrics_from, LOCAL if request.client is None else request.client.host)
 
     async def _refusal(self, request: Request) -> Response | None:
         scheme, _, credential = request.headers.get("authorization", "").partition(" ")

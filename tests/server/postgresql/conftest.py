@@ -12,9 +12,10 @@ from steplog.server.postgresql.store import PostgresqlStore
 
 
 @pytest.fixture
-def url() -> str:
+def url() -> Iterator[str]:
     """A database with the tables of a store."""
-    return postgresql.new_store()
+    with postgresql.lending():
+        yield postgresql.new_store()
 
 
 @pytest.fixture

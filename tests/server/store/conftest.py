@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import postgresql
 from server.store import engines
 from server.store.engines import ENGINES, Opener
 from steplog.server.store import Store
@@ -17,8 +18,8 @@ from steplog.server.store_types import RunRow
 @pytest.fixture(params=ENGINES)
 def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opener]:
     """Opens this test's store, again and again: the one before is closed first."""
-    open_again = ENGINES[request.param](tmp_path)
-    with ExitStack() as last:
+    with postgresql.lending(), ExitStack() as last:
+        open_again = ENGINES[request.param](tmp_path)
 
         def opened() -> Store:
             last.close()

@@ -107,7 +107,7 @@ class _PackedPostgresqlStore(_Packed, PostgresqlStore):
 
 
 def _postgresql_packed(directory: Path) -> Opener:
-    url = postgresql.new_database()
+    url = postgresql.new_store()
     return lambda: _PackedPostgresqlStore(url)
 
 
