@@ -106,7 +106,8 @@ class LoggedRun:
             (arrivals,) = self.connection.execute("SELECT arrivals FROM progress WHERE run = ?", (self.id,)).fetchone()
             row = self.id, arrivals, records, size_bytes, len(batch.names), encode(batch) if body is None else body
             self.connection.begin(writes=True, isolated=False)
-            self.connection.execute(_LOG, row)
+            if records:  # as the server does
+                self.connection.execute(_LOG, row)
             self.connection.execute(
                 "UPDATE progress SET arrivals = ?, log_bytes = log_bytes + ?, logged = ? WHERE run = ?",
                 (arrivals + records, size_bytes, logged, self.id),
