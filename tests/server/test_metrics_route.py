@@ -207,6 +207,12 @@ def test_a_proxy_that_is_not_believed_does_not_ask_in_its_own_name(store):
     assert ask_from(store, "10.0.0.1", office, X_Forwarded_For="203.0.113.9").status == 200, "nobody's proxy"
 
 
+def test_by_a_proxy_that_nobody_has_named_no_figures_are_read(store):
+    """It asks as this machine, for anybody."""
+    for told in ({"X_Forwarded_For": "127.0.0.1"}, {"Forwarded": "for=127.0.0.1"}, {"Via": "1.1 proxy"}):
+        assert ask_from(store, "127.0.0.1", Service(), **told).status == 403
+
+
 def test_a_name_that_is_not_the_servers_reads_no_figures_and_an_address_does(store):
     """A page whose name is led here by somebody's name server could read them."""
     for host, status in (("10.1.2.3:8787", 200), ("[fd00::1]:9", 200), ("localhost:8787", 200), ("evil.example", 400)):

@@ -322,3 +322,20 @@ def test_a_database_that_is_ended_meanwhile_is_said_with_what_to_type(store, dat
     monkeypatch.setattr(Target, "note", note)
     moved(database, url)
     same(database, url)
+
+
+def test_what_came_during_a_long_copy_is_copied_before_the_server_is_to_stop(store, database, url, monkeypatch):
+    fill(store)
+    monkeypatch.setattr(moving, "_SHORT_S", 0.0)
+    monkeypatch.setattr(moving, "_REST_S_MAX", 0.0)
+    said: list[str] = []
+    told: list[int] = []
+
+    def between(_: float) -> None:
+        told.append(sum("Stop the server" in words for words in said))
+        if told[-1]:
+            store.close()
+
+    moving.move(database, url, said.append, between)
+    assert told == [0, 0, 1], "three copies"
+    same(database, url)

@@ -164,6 +164,8 @@ def _started(address: RunningServer) -> None:
     click.echo(f"  database  {shown_place(address.database)}")
     if address.key_source is not None:
         click.echo(f"  key       in {address.key_source}")
+    elif address.has_users:
+        click.echo(f"  key       of its users. Type: steplog key issue --user NAME{_database_option(address)}")
     else:
         first = f"steplog user add NAME --admin{_database_option(address)}"
         click.echo(f"  key       of its users. Type: {first}, then steplog key issue --user NAME")

@@ -32,7 +32,8 @@ from steplog.server.store_types import StoreError
 __all__ = ["Moved", "move"]
 
 _PAUSE_S = 0.5  # between two looks whether the server is stopped
-_REST = 5  # times what a copy of what has changed takes, before the next one
+_REST, _REST_S_MAX = 5, 30.0  # times what a copy of what has changed takes, before the next one
+_SHORT_S = 30.0  # a copy after which the server may be stopped, or after two longer ones
 _SAY_S = 5.0
 _RUNS_A_GROUP = 200
 _POINTS_A_GROUP = 500_000
@@ -71,18 +72,19 @@ def move(database: Path, url: str, say: Callable[[str], None], sleep: Callable[[
 
 def _move(mover: _Mover, place: str, sleep: Callable[[float], None]) -> None:
     source = mover.source
-    next_at = -math.inf
+    next_at, copies = -math.inf, 0
     while not _moved_alone(mover, place):
         if source.is_unfinished():
             mover.say_once("its server is still adding what an older version did not write; it is copied after that")
         elif time.monotonic() >= next_at:
             took_s = mover.catch_up()
-            next_at = time.monotonic() + _REST * took_s
-            mover.say_once(
-                f"copied; what is logged from now on is copied again and again. Stop the server of {source.path}: the"
-                f" rest is moved then, in some {max(2, round(2 * took_s))} s. Clients keep what they log until the new"
-                " server answers"
-            )
+            next_at, copies = time.monotonic() + min(_REST * took_s, _REST_S_MAX), copies + 1
+            if took_s < _SHORT_S or copies > 2:
+                mover.say_once(
+                    f"copied; what is logged from now on is copied again and again. Stop the server of {source.path}:"
+                    f" the rest is moved then, in some {max(2, round(2 * took_s))} s. Clients keep what they log until"
+                    " the new server answers"
+                )
         sleep(_PAUSE_S)
     mover.target.finish(source.sequences())
 
