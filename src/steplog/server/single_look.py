@@ -32,8 +32,15 @@ class SingleLook(Generic[_T]):
         """What ``look``, which is always the same and blocks, finds. Raises TimeoutError, and what it raises."""
         if self._looking is None or self._looking.done():
             self._looking = asyncio.get_running_loop().run_in_executor(self._executor, look)
+            self._looking.add_done_callback(_seen)
         looking = self._looking
         await asyncio.wait([looking], timeout=self._timeout_s)
         if not looking.done():
             raise TimeoutError
         return looking.result()
+
+
+def _seen(looking: asyncio.Future[_T]) -> None:
+    """Nobody may be waiting any more for what it raises; asyncio would log that as an error of the server."""
+    if not looking.cancelled():
+        looking.exception()

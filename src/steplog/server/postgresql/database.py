@@ -39,7 +39,7 @@ class Database:
     Attributes:
         instance: its id.
         conninfo: how to connect to it, for libpq.
-        watch: breaks connections that hang.
+        watch: breaks connections that hang; who has opened the database closes it, last.
         appender: appends batches.
         times: counts commits.
     """
@@ -60,11 +60,10 @@ class Database:
         )
 
     def close(self) -> None:
-        """Finish pending writes and close it, once."""
+        """Finish pending writes and close it, all but ``watch``."""
         for lane in self._lanes:
             lane.close()
         self._readers.close()
-        self.watch.close()
 
     @property
     def _lanes(self) -> tuple[Appender | Lane, ...]:
