@@ -18,8 +18,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
-from queue import Empty, SimpleQueue
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import psycopg
 from psycopg import errors
@@ -29,17 +28,16 @@ from steplog.server.postgresql.links import HUNG_S, PING_S, Link, Watch, is_lost
 from steplog.server.postgresql.schema import TURNS
 from steplog.server.sql.commit_times import CommitTimes
 from steplog.server.sql.connection import Connection
+from steplog.server.sql.write_queue import WriteQueue
 from steplog.server.store_types import RefusedError, StoreBusyError, StoreError
 
-__all__ = ["AGAIN", "Lane", "submitted"]
+__all__ = ["AGAIN", "Lane"]
 
 AGAIN = (errors.SerializationFailure, errors.DeadlockDetected, errors.UniqueViolation)
 _TRIES = 30
 _PAUSE_S = 0.002  # before the second try, on average; twice that before the next one
 _PAUSE_MAX_S = 0.1
 _TURN_S = 15.0  # more than ``lock_timeout``
-
-_Item = TypeVar("_Item")
 
 
 class _Job(NamedTuple):
@@ -71,9 +69,7 @@ class Lane:
         self._watch = watch
         self._times = times
         self._sleep = sleep
-        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
-        self._closed = False
-        self._lock = threading.Lock()
+        self._jobs: WriteQueue[_Job] = WriteQueue()
         self._thread = threading.Thread(target=self._work, name=f"steplog-{name}", daemon=True)
         self._thread.start()
 
@@ -85,19 +81,12 @@ class Lane:
     def submit(self, work: Callable[[Connection], Any], *, project: int | None = None) -> Future[Any]:
         """Queue a write; the future is done once it is durable; in turn if it is of a project."""
         future: Future[Any] = Future()
-        with self._lock:
-            if self._closed:
-                future.set_exception(StoreBusyError("the server is stopping"))
-            else:
-                self._jobs.put(_Job(future, work, project))
+        self._jobs.submit(_Job(future, work, project))
         return future
 
     def close(self) -> None:
         """Finish the queue, then stop."""
-        with self._lock:
-            if not self._closed:
-                self._closed = True
-                self._jobs.put(None)
+        self._jobs.close()
         self._thread.join()
         self._link.close()
 
@@ -110,9 +99,8 @@ class Lane:
             except _NoConnectionError as error:
                 reason = _reason(error)
                 job.future.set_exception(reason)
-                for other in submitted(self._jobs):
-                    if other.future.set_running_or_notify_cancel():
-                        other.future.set_exception(reason)
+                for other in self._jobs.take_all():
+                    other.future.set_exception(reason)
             except Exception as error:  # noqa: BLE001 - the thread must survive; the job gets the error
                 job.future.set_exception(_reason(error))
             else:
@@ -170,16 +158,6 @@ def _commit(connection: psycopg.Connection[Any]) -> None:
         if is_lost(connection, error):
             raise _UnknownOutcomeError from error
         raise
-
-
-def submitted(queue: SimpleQueue[_Item | None]) -> list[_Item]:
-    """Take all that waits, for who alone takes from the queue; its end stays."""
-    found: list[_Item] = []
-    with suppress(Empty):
-        while (item := queue.get_nowait()) is not None:
-            found.append(item)
-        queue.put(None)
-    return found
 
 
 def _reason(error: Exception) -> Exception:

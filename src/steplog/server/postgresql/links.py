@@ -29,7 +29,19 @@ from steplog.server.postgresql.connection import PostgresqlConnection, adapt
 from steplog.server.store_place import shown_place
 from steplog.server.store_types import StoreBusyError, StoreError, StoreFullError
 
-__all__ = ["HUNG_S", "PING_S", "Link", "Readers", "Watch", "conninfo_of", "is_lost", "open_connection", "store_error"]
+__all__ = [
+    "HUNG_S",
+    "PING_S",
+    "Link",
+    "Readers",
+    "Watch",
+    "check_session",
+    "conninfo_of",
+    "is_lost",
+    "open_connection",
+    "refused",
+    "store_error",
+]
 
 HUNG_S = 60.0  # a transaction; more than ``statement_timeout``
 PING_S = 5.0  # a statement that has nothing to do
@@ -45,9 +57,9 @@ _DEFAULTS = {
     "keepalives_interval": "5",
     "keepalives_count": "3",
     "tcp_user_timeout": "10000",
-    "client_encoding": "UTF8",
     "target_session_attrs": "read-write",
 }
+_FIXED = {"client_encoding": "UTF8"}  # whatever the URL says
 # Not as options of the connection, which PgBouncer refuses.
 _SETTINGS = (
     ("lock_timeout", "10s"),
@@ -71,7 +83,7 @@ def conninfo_of(url: str) -> str:
         words = "is no URL of PostgreSQL's, or has a parameter that PostgreSQL does not know"
         raise ConfigurationError(f"{shown_place(url)} {words}; write %2F for / in a password, %40 for @") from None
     known = {name: str(value) for name, value in given.items() if value is not None}
-    return make_conninfo("", **(_DEFAULTS | known))
+    return make_conninfo("", **(_DEFAULTS | known | _FIXED))
 
 
 def open_connection(conninfo: str, settings: Sequence[tuple[str, str]] = (), watch: Watch | None = None) -> _Connection:
@@ -102,6 +114,43 @@ def store_error(error: psycopg.Error) -> StoreError:
     if isinstance(error, (errors.DiskFull, errors.OutOfMemory)):
         return StoreFullError(f"the database has no room: {text}")
     return StoreBusyError(f"the database cannot be used now: {text}")
+
+
+def refused(url: str, error: psycopg.Error) -> ConfigurationError:
+    """Why a database cannot be opened, and what to type."""
+    words = error.diag.message_primary or " ".join(str(error).split())
+    advice = ""
+    if isinstance(error, errors.InsufficientPrivilege):
+        advice = (
+            ". Type to its owner's psql: ALTER DATABASE … OWNER TO …; the user makes its tables. Or type as a user who"
+            " may make them: steplog db migrate"
+        )
+    elif isinstance(error, errors.InvalidSchemaName):
+        advice = ". Type to psql: CREATE SCHEMA …, for one of the user's search_path"
+    elif words.endswith("session is read-only"):
+        advice = (
+            ", as a standby is. Name the one that takes writes, or all:"
+            " postgresql://USER@HOST1,HOST2/DATABASE?target_session_attrs=read-write"
+        )
+    elif words.endswith("does not exist") and "database" in words:
+        advice = ". Type: createdb --encoding UTF8 --template template0 NAME"
+    return ConfigurationError(f"{shown_place(url)} cannot be used: {words}{advice}")
+
+
+def check_session(connection: _Connection, conninfo: str) -> None:
+    """Raise ConfigurationError where a pooler gives the sessions of two connections, which are open, to one backend.
+
+    Settings and advisory locks would be another's.
+    """
+    pids = []
+    with open_connection(conninfo) as other:
+        for each in (other, connection):
+            pids += each.execute("SELECT pg_backend_pid()").fetchall()
+    if pids[0] == pids[1]:
+        raise ConfigurationError(
+            "a pooler is before the database that lends each connection for a transaction, and steplog's hold locks and"
+            " settings for longer. Set for PgBouncer: pool_mode = session; or name PostgreSQL itself"
+        )
 
 
 class Watch:
