@@ -67,7 +67,7 @@ def _migrate(database: Place, check: bool) -> None:
     shown = shown_place(place)
     if found == present:
         click.echo(f"{shown}: schema version {present}, nothing to do")
-    elif check:
+    elif check and found < present:
         due = (
             f"schema version {found}, to be upgraded to {present}"
             if found
@@ -75,7 +75,7 @@ def _migrate(database: Place, check: bool) -> None:
         )
         click.echo(f"{shown}: {due}. Type the same without --check")
         raise SystemExit(1)
-    else:
+    else:  # one of a newer steplog is refused
         migrate(place)
         click.echo(f"{shown}: schema version {present}, {f'upgraded from {found}' if found else 'made'}")
 

@@ -20,8 +20,8 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from steplog.errors import ConfigurationError
-from steplog.server.postgresql.links import conninfo_of, store_error
-from steplog.server.postgresql.schema import prepare
+from steplog.server.postgresql.links import conninfo_of, refused
+from steplog.server.postgresql.schema import found_version, prepare
 from steplog.server.store_place import shown_place
 from steplog.server.store_types import DatabaseCopy, StoreError
 
@@ -60,15 +60,13 @@ def back_up(url: str, target: Path) -> DatabaseCopy:
 
 
 def schema_version(url: str) -> int:
-    """The version of a database; 0 of one without tables. Raises ConfigurationError, StoreError."""
+    """The version of a database; 0 of one without tables. Raises ConfigurationError."""
     with _connected(url) as connection:
-        if _one(connection, "SELECT to_regclass('about')::text") is None:
-            return 0
-        return int(_one(connection, "SELECT value FROM about WHERE name = 'schema'") or 0)
+        return found_version(connection)
 
 
 def migrate(url: str) -> None:
-    """Upgrade a database to the present version. Raises ConfigurationError, StoreError."""
+    """Upgrade a database to the present version. Raises ConfigurationError."""
     with _connected(url) as connection:
         prepare(connection, is_moving=True)
 
@@ -83,15 +81,10 @@ def _count_runs(url: str) -> int:
 @contextmanager
 def _connected(url: str) -> Iterator[psycopg.Connection[Any]]:
     try:
-        connection = psycopg.connect(conninfo_of(url), autocommit=True)
+        with psycopg.connect(conninfo_of(url), autocommit=True) as connection:
+            yield connection
     except psycopg.Error as error:
-        raise ConfigurationError(f"{shown_place(url)} cannot be used: {str(error).strip()}") from None
-    try:
-        yield connection
-    except psycopg.Error as error:
-        raise store_error(error) from error
-    finally:
-        connection.close()
+        raise refused(url, error) from None
 
 
 def _one(connection: psycopg.Connection[Any], query: str) -> Any:
