@@ -13,10 +13,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import steplog
 from server.statement_rules import Statement
 from steplog.server.postgresql.connection import PostgresqlConnection
 
-SOURCES = str(Path(__file__).parents[2] / "src")
+SOURCES = Path(steplog.__file__).parent
 OF_A_TEST = "/* of a test */ "
 _sites: set[tuple[str, int]] = set()
 
@@ -76,7 +77,7 @@ def _noting(method: Callable[..., Any]) -> Callable[..., Any]:
     def noting(connection: Any, statement: str, *values: Any) -> Any:
         caller = sys._getframe(1)
         _sites.add((caller.f_code.co_filename, caller.f_lineno))
-        of_a_test = not caller.f_code.co_filename.startswith(SOURCES)
+        of_a_test = not caller.f_code.co_filename.startswith(f"{SOURCES}/")
         return method(connection, OF_A_TEST + statement if of_a_test else statement, *values)
 
     return noting

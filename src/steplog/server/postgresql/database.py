@@ -1,7 +1,7 @@
 """One PostgreSQL database: its readers (``links``), the lanes of its writes (``lanes``), and its tables (``schema``).
 
-Writes of the catalogue have a lane; those of runs have two, by the run; what is not waited for has one. So a slow one
-holds up its own kind alone, and none holds up batches (``append``).
+Writes of the catalogue have a lane; those of runs have two, by the run. So a slow one holds up its own kind alone, and
+none holds up batches (``appender``).
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ class Database:
         self.watch, self.times = Watch(), CommitTimes()
         self._readers = Readers(self.conninfo, self.watch)
         self.appender = Appender(self.conninfo, self.watch, times=self.times)
-        self._catalogue, self._unhurried, *self._of_runs = (
-            Lane(name, self.conninfo, self.watch, self.times) for name in ("store", "unhurried", *["runs"] * _RUN_LANES)
+        self._catalogue, *self._of_runs = (
+            Lane(name, self.conninfo, self.watch, self.times) for name in ("store", *["runs"] * _RUN_LANES)
         )
 
     def close(self) -> None:
@@ -68,7 +68,7 @@ class Database:
 
     @property
     def _lanes(self) -> tuple[Appender | Lane, ...]:
-        return self.appender, self._catalogue, self._unhurried, *self._of_runs
+        return self.appender, self._catalogue, *self._of_runs
 
     def figures(self) -> Mapping[str, float]:
         """Of the connections that read, of what waits to be written, and of commits."""
@@ -98,10 +98,6 @@ class Database:
     def write_run(self, run: RunRow | RunId, job: Callable[[Connection], _T], *, changes_run: bool) -> Future[_T]:
         """The same, for what comes with a run's points: those of a run are in order. ``changes_run``: the rest, too."""
         return self._of_runs[run.id % _RUN_LANES].submit(job, project=run.project_id if changes_run else None)
-
-    def write_lazily(self, job: _Statements[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
-        """The same, for what nobody waits for: a crash of the database may undo it."""
-        return self._unhurried.submit(lambda connection: job(connection, *args, **kwargs), durable=False)
 
     def snapshot(self) -> AbstractContextManager[Connection]:
         """A connection whose reads all see the same state."""

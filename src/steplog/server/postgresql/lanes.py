@@ -42,7 +42,6 @@ _PAUSE_MAX_S = 0.1
 class _Job(NamedTuple):
     future: Future[Any]
     work: Callable[[Connection], Any]
-    durable: bool
     project: int | None
 
 
@@ -78,12 +77,10 @@ class Lane:
         """How many writes wait."""
         return self._jobs.qsize()
 
-    def submit(
-        self, work: Callable[[Connection], Any], *, durable: bool = True, project: int | None = None
-    ) -> Future[Any]:
-        """Queue a write; the future is done once it is durable, or only committed; in turn if it is of a project."""
+    def submit(self, work: Callable[[Connection], Any], *, project: int | None = None) -> Future[Any]:
+        """Queue a write; the future is done once it is durable; in turn if it is of a project."""
         future: Future[Any] = Future()
-        self._jobs.submit(_Job(future, work, durable, project))
+        self._jobs.submit(_Job(future, work, project))
         return future
 
     def close(self) -> None:
@@ -141,8 +138,6 @@ def _transact(connection: psycopg.Connection[Any], job: _Job) -> Any:
         else:  # before the transaction's snapshot, which what is not a query takes none of
             lock = f"LOCK TABLE turns_{job.project % TURNS} IN EXCLUSIVE MODE"
             connection.execute(f"BEGIN ISOLATION LEVEL SERIALIZABLE; {lock}".encode(), prepare=False)
-        if not job.durable:
-            connection.execute("SET LOCAL synchronous_commit = off")
         result = job.work(link)
     except BaseException:
         with suppress(psycopg.Error):
