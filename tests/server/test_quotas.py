@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from steplog.server import quotas as module
 from steplog.server.quotas import Quotas
 from steplog.server.store_types import UNBOUND, KeyTerms
 
@@ -37,3 +38,10 @@ def test_a_wait_is_told_up_to_an_hour():
     quotas = Quotas(bytes_a_minute=1)
     assert quotas.take(1, UNBOUND, 10**6, 0.0) is None
     assert quotas.take(1, UNBOUND, 0, 1.0) == 3600
+
+
+def test_of_many_keys_those_that_were_used_last_keep_their_quota(monkeypatch):
+    monkeypatch.setattr(module, "_KEYS_MAX", 2)
+    quotas = Quotas(requests_a_minute=2)
+    assert [quotas.take(key, UNBOUND, 0, 0.0) for key in (1, 2, 1, 3)] == [None] * 4
+    assert quotas.take(1, UNBOUND, 0, 0.0) == 30, "it has asked twice"

@@ -67,6 +67,7 @@ class Quotas(msgspec.Struct):
             buckets = self._buckets[key_id] = _Buckets(requests, bytes_, now)
             if len(self._buckets) > _KEYS_MAX:
                 self._buckets.popitem(last=False)
+        self._buckets.move_to_end(key_id)
         waits = [
             bucket.wait_s(size, now)
             for bucket, size in ((buckets.requests, requests), (buckets.bytes, bytes_))

@@ -11,7 +11,8 @@ import pytest
 
 import postgresql
 from steplog.errors import ConfigurationError
-from steplog.server.open_store import open_store
+from steplog.server.open_store import migrate, open_store
+from steplog.server.postgresql.moving import Target
 from steplog.server.postgresql.store import PostgresqlStore
 
 
@@ -64,7 +65,9 @@ def not_there(url: str) -> str:
     ],
 )
 def test_a_database_that_cannot_hold_a_store_is_refused_in_words(made: Callable[[str], str], words: str):
-    with pytest.raises(ConfigurationError) as caught:
-        open_store(made(postgresql.new_database()))
-    assert words in str(caught.value)
-    assert "\n" not in str(caught.value)
+    url = made(postgresql.new_database())
+    for use in (open_store, migrate, Target):
+        with pytest.raises(ConfigurationError) as caught:
+            use(url)
+        assert words in str(caught.value)
+        assert "\n" not in str(caught.value)

@@ -20,7 +20,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from steplog.errors import ConfigurationError
 from steplog.server import new_file
-from steplog.server.postgresql.links import conninfo_of, store_error
+from steplog.server.postgresql.links import conninfo_of, store_error, usable
 from steplog.server.postgresql.schema import prepare
 from steplog.server.store_place import shown_place
 from steplog.server.store_types import DatabaseCopy, StoreError
@@ -57,7 +57,7 @@ def schema_version(url: str) -> int:
 
 def migrate(url: str) -> None:
     """Upgrade a database to the present version. Raises ConfigurationError, StoreError."""
-    with _connected(url) as connection:
+    with _connected(url) as connection, usable(url):
         prepare(connection, is_moving=True)
 
 
@@ -70,10 +70,8 @@ def _count_runs(url: str) -> int:
 
 @contextmanager
 def _connected(url: str) -> Iterator[psycopg.Connection[Any]]:
-    try:
+    with usable(url):
         connection = psycopg.connect(conninfo_of(url), autocommit=True)
-    except psycopg.Error as error:
-        raise ConfigurationError(f"{shown_place(url)} cannot be used: {str(error).strip()}") from None
     try:
         yield connection
     except psycopg.Error as error:

@@ -11,17 +11,12 @@ from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from typing import Concatenate, ParamSpec, TypeVar
 
-import psycopg
-from psycopg import errors
-
-from steplog.errors import ConfigurationError
 from steplog.server.postgresql.appender import Appender
 from steplog.server.postgresql.lanes import Lane
-from steplog.server.postgresql.links import Readers, Watch, conninfo_of, open_connection
+from steplog.server.postgresql.links import Readers, Watch, conninfo_of, open_connection, usable
 from steplog.server.postgresql.schema import prepare
 from steplog.server.sql.commit_times import CommitTimes
 from steplog.server.sql.connection import Connection
-from steplog.server.store_place import shown_place
 from steplog.server.store_types import RunId, RunRow
 
 __all__ = ["Database"]
@@ -47,11 +42,8 @@ class Database:
     def __init__(self, url: str) -> None:
         """Connect, and make its tables where missing. Raises ConfigurationError."""
         self.conninfo = conninfo_of(url)
-        try:
-            with open_connection(self.conninfo) as connection:
-                self.instance = prepare(connection)
-        except psycopg.Error as error:
-            raise ConfigurationError(f"{shown_place(url)} cannot be used: {_said(error)}") from None
+        with usable(url), open_connection(self.conninfo) as connection:
+            self.instance = prepare(connection)
         self.watch, self.times = Watch(), CommitTimes()
         self._readers = Readers(self.conninfo, self.watch)
         self.appender = Appender(self.conninfo, self.watch, times=self.times)
@@ -106,13 +98,3 @@ class Database:
     def borrow(self) -> AbstractContextManager[Connection]:
         """A connection in autocommit mode."""
         return self._readers.borrow()
-
-
-def _said(error: psycopg.Error) -> str:
-    """What PostgreSQL said when it was asked for tables, and what to type."""
-    words = error.diag.message_primary or " ".join(str(error).split())
-    if isinstance(error, errors.InsufficientPrivilege):
-        return f"{words}. Type to its owner's psql: ALTER DATABASE … OWNER TO …; the user makes its tables"
-    if words.endswith("does not exist") and "database" in words:
-        return f"{words}. Type: createdb --encoding UTF8 --template template0 NAME"
-    return words

@@ -27,7 +27,7 @@ from steplog.server.postgresql.connection import PostgresqlConnection, adapt
 from steplog.server.store_place import shown_place
 from steplog.server.store_types import StoreBusyError, StoreError, StoreFullError
 
-__all__ = ["HUNG_S", "Link", "Readers", "Watch", "conninfo_of", "is_lost", "open_connection", "store_error"]
+__all__ = ["HUNG_S", "Link", "Readers", "Watch", "conninfo_of", "is_lost", "open_connection", "store_error", "usable"]
 
 HUNG_S = 60.0  # a transaction; more than ``statement_timeout``
 _READERS_MAX = 16
@@ -82,6 +82,20 @@ def open_connection(conninfo: str, settings: Sequence[tuple[str, str]] = ()) -> 
         connection.close()
         raise
     return connection
+
+
+@contextmanager
+def usable(url: str) -> Iterator[None]:
+    """Connect, and make tables: raises ConfigurationError where that fails, with what to type."""
+    try:
+        yield
+    except psycopg.Error as error:
+        words = error.diag.message_primary or " ".join(str(error).split())
+        if isinstance(error, errors.InsufficientPrivilege):
+            words += ". Type to its owner's psql: ALTER DATABASE … OWNER TO …; the user makes its tables"
+        elif words.endswith("does not exist") and "database" in words:
+            words += ". Type: createdb --encoding UTF8 --template template0 NAME"
+        raise ConfigurationError(f"{shown_place(url)} cannot be used: {words}") from None
 
 
 def is_lost(connection: _Connection, error: BaseException) -> bool:
