@@ -24,7 +24,7 @@ def command() -> None:
 @command.command("backup")
 @click.argument("file", type=click.Path(path_type=Path))
 @database_option
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@printing.json_option
 def _back_up(file: Path, database: Place, as_json: bool) -> None:
     """Copy a server's database into a new file, also while the server runs.
 
@@ -39,7 +39,7 @@ def _back_up(file: Path, database: Place, as_json: bool) -> None:
 
 @command.command("compact")
 @database_option
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@printing.json_option
 def _compact(database: Place, as_json: bool) -> None:
     """Give back the room that is free in a database, while its server is stopped.
 

@@ -2,7 +2,7 @@
 
 1. Until all is there, ``about.moving_from`` says whose it will be, and no server opens it.
 2. ``moving`` has each run that was copied, in the transaction that copied it: its project, and the state that it had.
-   Rows that ``add_row`` has stored ahead belong to a run that is in ``moving`` without a state.
+   Rows that were copied ahead belong to a run that is in ``moving`` without a state.
 3. Rows come by COPY, in PostgreSQL's binary format.
 """
 
