@@ -306,7 +306,7 @@ def _failure(
     status: int, headers: Mapping[str, str] | None = None
 ) -> Callable[[Request, Exception], Awaitable[Response]]:
     async def respond(request: Request, error: Exception) -> Response:
-        return failure(request.scope, status, str(error), headers)
+        return failure(request.scope, status, getattr(error, "what", str(error)), headers)
 
     return respond
 
