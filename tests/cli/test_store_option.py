@@ -93,10 +93,10 @@ def test_a_server_without_users_says_how_to_add_one_and_then_no_more(tmp_path):
     add = f"steplog user add NAME --admin --store {url}"
     issue = f"steplog key issue --user NAME --store {url}"
     with run_by_its_users(tmp_path / "a", url) as said:
-        assert f"  key       none yet. Type: {add}, then {issue}\n" in said
+        assert f"  key       of its users. Type: {add}, then {issue}\n" in said
     assert CliRunner().invoke(main, ["user", "add", "ann", "--store", url]).exit_code == 0
     with run_by_its_users(tmp_path / "b", url) as said:
-        assert f"  key       of each user; for another one, type: {issue}\n" in said
+        assert f"  key       of its users. Type: {issue}\n" in said
 
 
 def test_the_page_of_a_store_is_at_the_address_of_its_servers(tmp_path):

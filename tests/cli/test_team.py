@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 import requests
 
+import postgresql
 from polling import wait_until
 from server.process import ServerProcess
 from steplog import init
@@ -190,3 +192,37 @@ def test_a_users_name_that_is_anothers_namespace_is_refused(steplog):
     assert steplog("user", "add", "carol").returncode == 0
     done = steplog("user", "add", "Carol!")
     assert (done.returncode, "user carol has the namespace carol" in done.stderr) == (1, True)
+
+
+@pytest.mark.slow
+def test_a_team_begins_with_an_empty_postgresql_database(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """An admin makes the first project by a key, and what is granted at one server counts at the other."""
+    url = postgresql.new_store()
+
+    def call(*arguments: str) -> Done:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main([*arguments, "--store", url])
+        assert isinstance(ended.value.code, int)
+        return Done(ended.value.code, *capsys.readouterr())
+
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    with (
+        ServerProcess(tmp_path / "a", store=url, key=None) as first,
+        ServerProcess(tmp_path / "b", store=url, key=None) as second,
+    ):
+        assert "of its users. Type: steplog user add NAME --admin --store postgresql://" in first.said
+        assert call("user", "add", "ann", "--admin").returncode == 0
+        ann, bob = issued(call, "--user", "ann"), issued(call, "--user", "bob")
+        made = {"display_name": "MNIST", "visibility": "RESTRICTED"}
+        headers = {"Authorization": f"Api-Key {ann['key']}"}
+        assert first.ask("POST", "/vision/projects/", json=made, headers=headers).status_code == 201
+        assert [status(each, bob) for each in (first, second)] == [404, 404]
+        assert call("member", "add", "vision/mnist", "bob").returncode == 0
+        assert [status(each, bob, "POST") for each in (first, second)] == [201, 201]
+        assert call("user", "remove", "bob").returncode == 0
+        for each in (first, second):
+            wait_until(lambda server=each: status(server, bob) == 401, PROMISED_S)
+        assert call("project", "set", "vision/mnist", "--retention-days", "7").returncode == 0
+        assert "7 days" in call("project", "list").stdout

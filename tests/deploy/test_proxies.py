@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import http.client
+import ssl
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from random import Random
 from urllib.parse import urlsplit
@@ -178,7 +181,12 @@ def test_a_program_delivers_through_a_proxy_whose_servers_are_killed_in_turn(pro
 
 
 @pytest.mark.slow
-def test_what_a_server_says_of_itself_does_not_pass_a_proxy(proxy, servers, session):
+def test_what_a_server_says_of_itself_does_not_pass_a_proxy(proxy, servers, authority):
+    context = ssl.create_default_context(cafile=authority / "ca.pem")
+
     for path in ("/metrics", "/healthz", "/readyz"):
         assert servers[0].session.get(f"{servers[0].url}{path}", timeout=DEADLINE_S).status_code == 200
-        assert session.get(f"{proxy.url}{path}", timeout=DEADLINE_S).status_code == 404
+        for written in (path, f"{path}?x=1", f"/%{ord(path[1]):02x}{path[2:]}"):
+            with closing(http.client.HTTPSConnection(urlsplit(proxy.url).netloc, context=context)) as connection:
+                connection.request("GET", written)  # as it is written, which ``requests`` would not
+                assert connection.getresponse().status == 404, written

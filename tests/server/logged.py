@@ -5,7 +5,8 @@ from __future__ import annotations
 import struct
 from array import array
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -69,9 +70,13 @@ class LoggedRun:
         return found
 
     @classmethod
-    def of_engine(cls, engine: str, directory: Path) -> LoggedRun:
-        """One of an engine, in an empty directory if it takes one."""
-        return cls(postgresql.new_database() if engine == "postgresql" else directory / "server.db")
+    @contextmanager
+    def of_engine(cls, engine: str, directory: Path) -> Iterator[LoggedRun]:
+        """One of an engine, in an empty directory if it takes one; its connection is closed after the block."""
+        with postgresql.lending():
+            made = cls(postgresql.new_store() if engine == "postgresql" else directory / "server.db")
+            with closing(made.connection):
+                yield made
 
     @property
     def database(self) -> Path:
@@ -106,7 +111,8 @@ class LoggedRun:
             (arrivals,) = self.connection.execute("SELECT arrivals FROM progress WHERE run = ?", (self.id,)).fetchone()
             row = self.id, arrivals, records, size_bytes, len(batch.names), encode(batch) if body is None else body
             self.connection.begin(writes=True, isolated=False)
-            self.connection.execute(_LOG, row)
+            if records:  # as the server does
+                self.connection.execute(_LOG, row)
             self.connection.execute(
                 "UPDATE progress SET arrivals = ?, log_bytes = log_bytes + ?, logged = ? WHERE run = ?",
                 (arrivals + records, size_bytes, logged, self.id),

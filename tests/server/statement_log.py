@@ -1,7 +1,7 @@
 """Every statement that PostgreSQL executes, with its plan, also those inside of functions; and which lines sent them.
 
 A plugin of pytest: with ``-p server.statement_log`` the lines that call ``execute`` and ``executemany`` are written to
-the file that STATEMENT_SITES names, when the tests are over.
+the file that STATEMENT_SITES names, when the tests are over, and what a test itself executes begins with OF_A_TEST.
 """
 
 from __future__ import annotations
@@ -13,9 +13,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import steplog
 from server.statement_rules import Statement
 from steplog.server.postgresql.connection import PostgresqlConnection
 
+SOURCES = Path(steplog.__file__).parent
+OF_A_TEST = "/* of a test */ "
 _sites: set[tuple[str, int]] = set()
 
 
@@ -37,12 +40,18 @@ log_rotation_size = 0
 
 
 def statements(directory: Path) -> Iterator[Statement]:
-    """What was written there, in order."""
+    """What connections of steplog's have executed, in order, but for transactions of tests."""
+    found = list(_all(directory))
+    of_tests = {statement.transaction for statement in found if statement.text.startswith(OF_A_TEST)}
+    return (statement for statement in found if statement.transaction not in of_tests)
+
+
+def _all(directory: Path) -> Iterator[Statement]:
     with (directory / "statements.json").open() as file:
         for line in file:
             entry = json.loads(line)
             _, found, plan = str(entry["message"]).partition("plan:\n")
-            if found:
+            if found and str(entry.get("application_name", "")).startswith("steplog"):
                 told = json.loads(plan)
                 yield Statement(told["Query Text"], told["Plan"], f"{entry['session_id']} {entry['vxid']}")
 
@@ -65,9 +74,10 @@ def pytest_unconfigure() -> None:
 
 
 def _noting(method: Callable[..., Any]) -> Callable[..., Any]:
-    def noting(*args: Any) -> Any:
+    def noting(connection: Any, statement: str, *values: Any) -> Any:
         caller = sys._getframe(1)
         _sites.add((caller.f_code.co_filename, caller.f_lineno))
-        return method(*args)
+        of_a_test = not caller.f_code.co_filename.startswith(f"{SOURCES}/")
+        return method(connection, OF_A_TEST + statement if of_a_test else statement, *values)
 
     return noting

@@ -26,11 +26,10 @@ Row = tuple[Any, ...]
 
 @pytest.fixture(params=ENGINES)
 def logged(request, tmp_path) -> Iterator[LoggedRun]:
-    run = LoggedRun.of_engine(request.param, tmp_path)
-    if request.param == "sqlite":
-        run.connection.execute("PRAGMA synchronous = OFF")
-    yield run
-    run.connection.close()
+    with LoggedRun.of_engine(request.param, tmp_path) as run:
+        if request.param == "sqlite":
+            run.connection.execute("PRAGMA synchronous = OFF")
+        yield run
 
 
 def ask(logged: LoggedRun, query: CurveQuery) -> CurveAnswer:

@@ -157,3 +157,16 @@ def test_behind_a_proxy_its_address_from_elsewhere_is_the_proxys():
     hosts = ServerOptions(hosts=("runs.example.org",), proxy_headers="x-forwarded")
     assert address_elsewhere(hosts, "127.0.0.1", "http://127.0.0.1:8787") == "https://runs.example.org"
     assert address_elsewhere(hosts._replace(hosts=()), "127.0.0.1", "http://127.0.0.1:8787") == ""
+
+
+@pytest.mark.parametrize(
+    "options", [(), ("--proxy-headers", "--trusted-proxies", "192.0.2.0/24"), ("--proxy-headers", "forwarded")]
+)
+def test_what_nobody_was_told_to_believe_of_a_request_counts_for_nothing(tmp_path, options):
+    forged = {"X-Forwarded-For": "192.0.2.1", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "evil.example"}
+    with ServerProcess(tmp_path, "--access-log", *options) as server:
+        signed = server.ask("POST", "/session/", json={"key": KEY}, headers=forged | {"Origin": server.url})
+        code, errors = server.end()
+    assert (signed.status_code, code) == (200, 0)
+    assert "secure" not in signed.headers["Set-Cookie"].lower()
+    assert [line.split()[1] for line in errors.splitlines() if " POST " in line] == ["127.0.0.1"]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import http.client
 import json
 import socket
 import threading
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -17,6 +19,7 @@ from server.process import DEADLINE_S, ServerProcess
 from steplog.server.draining import Draining
 from steplog.server.health import Readiness
 from steplog.server.open_store import open_store
+from steplog.server.single_look import SingleLook
 from steplog.server.store_types import StoreBusyError, StoreFullError
 from tmpfs import mounted
 
@@ -98,6 +101,29 @@ def test_a_hanging_database_is_asked_once_however_many_ask():
     readiness.close()
 
 
+def test_a_database_is_asked_ten_times_a_second_however_often_somebody_asks():
+    now, looks = 100.0, list[float]()
+
+    async def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    async def ask() -> None:
+        nonlocal now
+        for _ in range(50):
+            await look.result(lambda: looks.append(clock()))
+            now += 0.01
+
+    def clock() -> float:
+        return now
+
+    look: SingleLook[None] = SingleLook(DEADLINE_S, "steplog-look", clock, sleep)
+    asyncio.run(ask())
+    look.close()
+    assert looks[0] == 100.0
+    assert [round(later - before, 6) for before, later in pairwise(looks)] == [0.1] * 49
+
+
 def test_what_a_database_says_of_its_path_is_logged_once_and_not_answered(caplog):
     states = iter([StoreBusyError("/secret/place"), StoreBusyError("/secret/place"), None, None])
 
@@ -114,6 +140,56 @@ def test_what_a_database_says_of_its_path_is_logged_once_and_not_answered(caplog
         "not ready: the database cannot be used now: /secret/place",
         "ready again",
     ]
+
+
+def test_a_database_that_is_refused_and_hangs_in_turn_is_logged_once(caplog):
+    words = "the database cannot be used now: connection timeout expired"
+    hanging, states = threading.Event(), iter([StoreBusyError(words), None, StoreBusyError(words), None, None])
+
+    def look() -> None:
+        error = next(states)
+        if error is not None:
+            raise error
+        if not hanging.is_set():
+            assert hanging.wait(DEADLINE_S)
+
+    async def ask() -> list[list[str]]:
+        found = [await readiness.reasons() for _ in range(2)]
+        hanging.set()
+        while (reasons := await readiness.reasons()) != []:
+            found.append(reasons)
+        return found
+
+    readiness = Readiness(cast(Any, SimpleNamespace(probe=look)), Draining(), timeout_s=0.05)
+    with caplog.at_level("WARNING", "steplog.server"):
+        found = asyncio.run(ask())
+    readiness.close()
+    assert found[:2] == [["the database cannot be used now"], ["the database does not answer within 0.05 s"]]
+    assert [record.message for record in caplog.records][:1] == [f"not ready: {words}"]
+    assert [record.message for record in caplog.records][-1:] == ["ready again"]
+    assert not any("within" in record.message for record in caplog.records)
+
+
+def test_a_look_that_fails_when_nobody_waits_any_more_is_no_error_of_the_server(caplog):
+    failing = threading.Event()
+
+    def look() -> None:
+        assert failing.wait(DEADLINE_S)
+        raise StoreBusyError("away")
+
+    async def leave() -> None:
+        looks = SingleLook[None](0.01, "steplog-look")
+        with pytest.raises(TimeoutError):
+            await looks.result(look)
+        failing.set()
+        while any(each.name.startswith("steplog-look") for each in threading.enumerate()):
+            looks.close()
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    asyncio.run(leave())
+    gc.collect()
+    assert not caplog.records
 
 
 def test_a_database_that_fails_is_in_the_log_whether_or_not_anybody_asks(caplog):

@@ -27,7 +27,7 @@ from steplog.server.keys import Keyring, hash_key
 from steplog.server.open_store import open_store
 from steplog.server.packer import packer_process
 from steplog.server.prometheus import BUCKETS_S, FIGURES, Counts
-from steplog.server.proxies import X_FORWARDED, Proxies, networks
+from steplog.server.proxies import FORWARDED, X_FORWARDED, Proxies, networks
 from steplog.server.routes_figures import FiguresPage
 from steplog.server.seen_request import SeenRequest
 from steplog.server.service import Service
@@ -192,6 +192,25 @@ def test_behind_a_proxy_the_client_counts_and_not_the_proxy(store):
     assert ask_from(store, "127.0.0.1", service, X_Forwarded_For="203.0.113.9").status == 403
     assert ask_from(store, "127.0.0.1", service, X_Forwarded_For="127.0.0.1, 203.0.113.9").status == 403
     assert ask_from(store, "127.0.0.1", service).status == 200
+
+
+def test_a_proxy_that_is_not_believed_does_not_ask_in_its_own_name(store):
+    """One on this machine would show the figures to everybody, where nobody has thought of ``--proxy-headers``."""
+    of_other_kind = Service(proxies=Proxies(networks(["127.0.0.1"]), FORWARDED))
+    for service, client in ((Service(), "127.0.0.1"), (Service(), None), (of_other_kind, "127.0.0.1")):
+        for name in ("X-Forwarded-For", "X-Real-IP"):
+            assert ask_from(store, client, service, **{name: "127.0.0.1"}).status == 403, (client, name)
+    assert ask_from(store, "127.0.0.1", Service(), Forwarded="for=127.0.0.1").status == 403
+    assert ask_from(store, "127.0.0.1", of_other_kind, Forwarded="for=203.0.113.9").status == 403
+    office = Service(metrics_from=networks(["10.0.0.0/8"]), proxies=Proxies(networks(["127.0.0.1"])))
+    assert ask_from(store, "127.0.0.1", office, X_Forwarded_For="10.0.0.1").status == 200
+    assert ask_from(store, "10.0.0.1", office, X_Forwarded_For="203.0.113.9").status == 200, "nobody's proxy"
+
+
+def test_by_a_proxy_that_nobody_has_named_no_figures_are_read(store):
+    """It asks as this machine, for anybody."""
+    for told in ({"X_Forwarded_For": "127.0.0.1"}, {"Forwarded": "for=127.0.0.1"}, {"Via": "1.1 proxy"}):
+        assert ask_from(store, "127.0.0.1", Service(), **told).status == 403
 
 
 def test_a_name_that_is_not_the_servers_reads_no_figures_and_an_address_does(store):

@@ -324,9 +324,7 @@ def test_a_database_that_is_ended_meanwhile_is_said_with_what_to_type(store, dat
     same(database, url)
 
 
-def test_after_a_long_copy_what_came_meanwhile_is_copied_before_one_is_to_stop_the_server(
-    store, database, url, monkeypatch
-):
+def test_what_came_during_a_long_copy_is_copied_before_the_server_is_to_stop(store, database, url, monkeypatch):
     fill(store)
     monkeypatch.setattr(moving, "_SHORT_S", 0.0)
     monkeypatch.setattr(moving, "_REST_S_MAX", 0.0)

@@ -44,9 +44,8 @@ class Clock:
 
 @pytest.fixture(params=ENGINES)
 def run(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LoggedRun]:
-    made = LoggedRun.of_engine(request.param, tmp_path)
-    yield made
-    made.connection.close()
+    with LoggedRun.of_engine(request.param, tmp_path) as made:
+        yield made
 
 
 @pytest.fixture

@@ -27,9 +27,8 @@ NAN = struct.unpack("<d", struct.pack("<Q", 0x7FF8_0000_DEAD_BEEF))[0]
 
 @pytest.fixture(params=ENGINES)
 def run(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LoggedRun]:
-    made = LoggedRun.of_engine(request.param, tmp_path)
-    yield made
-    made.connection.close()
+    with LoggedRun.of_engine(request.param, tmp_path) as made:
+        yield made
 
 
 def pack_all(run: LoggedRun) -> int:
@@ -300,14 +299,17 @@ DEED = st.one_of(BATCH, LOOPS, st.just("pack"), st.just("both"), st.integers(0, 
 @given(st.lists(DEED, max_size=30), st.booleans())
 def test_all_points_are_the_same_to_the_bit_whatever_packs_and_stops(engine, deeds, small):
     """A number: a packer that ends before this statement. Both: two whose passes overlap."""
-    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as directory:
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        tempfile.TemporaryDirectory() as directory,
+        LoggedRun.of_engine(engine, Path(directory)) as run,
+    ):
         if small:
             patch.setattr(packing, "CHUNK_POINTS", 12)
             patch.setattr(packing, "FANOUT", 3)
             patch.setattr(packing, "_FULL_RECORDS", 40)
             patch.setattr(packing, "_CHUNKED_POINTS", 30)
             patch.setattr(packing, "PASS_BYTES", 50 * 32)
-        run = LoggedRun.of_engine(engine, Path(directory))
         batches: list[Range] = []
         for deed in deeds:
             if isinstance(deed, list):
@@ -325,7 +327,6 @@ def test_all_points_are_the_same_to_the_bit_whatever_packs_and_stops(engine, dee
         pack_all(run)
         assert (run.count("log"), run.count("sealed")) == (0, 0)
         assert run.points() == read_points(run) == expected(batches)
-        run.connection.close()
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import math
 import random
 import struct
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -57,14 +58,12 @@ class Reading:
 
     def close(self) -> None:
         self.connection.close()
-        self.run.connection.close()
 
 
 @pytest.fixture(params=ENGINES)
 def read(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Reading]:
-    made = Reading(LoggedRun.of_engine(request.param, tmp_path))
-    yield made
-    made.close()
+    with LoggedRun.of_engine(request.param, tmp_path) as run, closing(Reading(run)) as made:
+        yield made
 
 
 def wanted(model: Model, query: HistoryQuery) -> Model:

@@ -49,7 +49,7 @@ class Client:
             self.loop.close()
 
     def body(self) -> bytes:
-        return self.run(read_body(SimpleNamespace(receive=self.receive)))  # type: ignore[arg-type]
+        return self.run(read_body(SimpleNamespace(receive=self.receive, scope={"state": {}})))  # type: ignore[arg-type]
 
 
 def test_a_body_that_takes_less_than_30_seconds_is_read():
@@ -60,7 +60,7 @@ def test_a_reader_that_is_cancelled_meanwhile_is_cancelled():
     client = Client([b"x"] * 1000)
 
     async def cancelled() -> bool:
-        reading = asyncio.ensure_future(read_body(SimpleNamespace(receive=client.receive)))  # type: ignore[arg-type]
+        reading = asyncio.ensure_future(read_body(SimpleNamespace(receive=client.receive, scope={"state": {}})))  # type: ignore[arg-type]
         await asyncio.sleep(0)
         reading.cancel()
         await asyncio.wait([reading])

@@ -65,8 +65,9 @@ def test_as_text_it_is_a_line_a_request_too_and_without_the_option_nothing(tmp_p
 def configured() -> Iterator[Callable[[str], None]]:
     """Configures logging for the test."""
     root = logging.getLogger()
-    before = list(root.handlers)
+    before, hook = list(root.handlers), threading.excepthook
     yield configure_logging
+    threading.excepthook = hook
     for each in set(root.handlers) - set(before):
         root.removeHandler(each)
 
@@ -85,6 +86,16 @@ def test_an_error_is_one_line_of_json_with_its_traceback_and_the_id(configured, 
     assert first["traceback"].startswith("Traceback")
     assert first["traceback"].endswith("ValueError: line\nbreak")
     assert {name: second[name] for name in second if name != "time"} == {"level": "warning", "message": "said"}
+
+
+def test_a_thread_that_fails_is_one_line_of_json_too(configured, capsys):
+    configured("json")
+    failing = threading.Thread(target=lambda: [].pop(), name="steplog-some")
+    failing.start()
+    failing.join()
+    line = json.loads(capsys.readouterr().err)
+    assert (line["level"], line["message"]) == ("error", "steplog-some has failed")
+    assert line["traceback"].endswith("IndexError: pop from empty list")
 
 
 def test_as_text_a_warning_is_a_line_of_the_command(configured, capsys):

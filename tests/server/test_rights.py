@@ -120,7 +120,7 @@ class Team:
 
 @pytest.fixture(scope="module")
 def team(server: ServerProcess) -> Iterator[Team]:
-    with closing(open_store(server.database, beside=True)) as store:
+    with closing(open_store(server.place, beside=True)) as store:
         yield Team(server, store)
 
 

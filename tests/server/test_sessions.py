@@ -19,6 +19,7 @@ from steplog import instance
 from steplog.server import keys
 from steplog.server.open_store import open_store
 from steplog.server.store import Store
+from steplog.server.store_types import KeyTerms
 
 SESSION = "/api/v0/session/"
 READ = "/api/v0/namespaces/"
@@ -388,3 +389,23 @@ def test_a_stock_server_has_no_sessions(tmp_path):
         assert server.ask("GET", "/session/").status_code == 404
         assert Tab(server).ask("GET", SESSION).status == 401
         assert Tab(server).sign_in(key=KEY).status == 401
+
+
+def test_signing_in_counts_as_a_request_of_the_key(server, beside):
+    """Each makes a row: else a key beyond its quota could write without end."""
+    terms = KeyTerms(requests_a_minute=1)
+    beside.issue_key(None, keys.hash_key("bounded"), "", terms).result()
+    answers = [Tab(server).sign_in(key="bounded") for _ in range(5)]
+    assert [answers[0].status, answers[-1].status] == [200, 429]
+    assert 1 <= int(answers[-1].headers["Retry-After"]) <= 120
+    assert Tab(server).sign_in(key=KEY).status == 200
+
+
+def test_who_has_no_key_is_not_told_where_the_database_is(tmp_path):
+    with ServerProcess(tmp_path) as server:
+        away = tmp_path / "away.db"
+        server.database.rename(away)
+        told = [Tab(server).sign_in(key="unknown"), Tab(server).sign_in(token=token_of(server))]
+        away.rename(server.database)
+    for answer in told:
+        assert (answer.status, answer.body["detail"]) == (503, "The database cannot be used now.")

@@ -31,13 +31,12 @@ OF_LEVEL = "FROM summaries WHERE series = ? AND level = ? ORDER BY number"
 
 @pytest.fixture(params=ENGINES)
 def connection(request, tmp_path) -> Iterator[Connection]:
-    run = LoggedRun.of_engine(request.param, tmp_path)
-    if request.param == "sqlite":
-        run.connection.execute("PRAGMA synchronous = OFF")
-    columns = "run, id, name, count, next_step, first_step, last_step"
-    run.connection.execute(f"INSERT INTO series ({columns}) VALUES (?, ?, 'loss', 0, 0, 0, 0)", (RUN, SERIES))
-    yield run.connection
-    run.connection.close()
+    with LoggedRun.of_engine(request.param, tmp_path) as run:
+        if request.param == "sqlite":
+            run.connection.execute("PRAGMA synchronous = OFF")
+        columns = "run, id, name, count, next_step, first_step, last_step"
+        run.connection.execute(f"INSERT INTO series ({columns}) VALUES (?, ?, 'loss', 0, 0, 0, 0)", (RUN, SERIES))
+        yield run.connection
 
 
 def noisy(steps: Sequence[int], seed: int = 1) -> Points:

@@ -257,7 +257,7 @@ def _conditions() -> st.SearchStrategy[tuple[Condition, ...]]:
         st.tuples(st.sampled_from(FIELDS[:8]), operators | st.just("~"), st.sampled_from(TEXTS)),
         st.tuples(st.sampled_from(["group", "ended", "duration", "id", "lost", "notes"]), operators, st.none()),
         st.tuples(st.sampled_from(["lost", "generation"]), operators, st.sampled_from([0, 1, 5, 2.5, 7])),
-        st.tuples(st.just("lost"), operators, st.just("Infinity")),
+        st.tuples(st.just("lost"), operators | st.just("~"), st.just("Infinity")),
         st.tuples(st.sampled_from(["started", "ended", "seen", "last_point"]), operators, st.sampled_from(DATES)),
         st.tuples(st.just("duration"), operators, st.sampled_from([60.25, 61, 172_795.75, 0])),
         st.tuples(
@@ -284,6 +284,12 @@ def test_a_duration_without_an_end_is_null_in_both(filled):
     expected = filled.expected(conditions, None, False)
     assert expected
     assert filled.all_pages(40, conditions, None, False) == expected
+
+
+def test_a_number_has_no_text_in_it(filled):
+    for text in ('lost ~ "Infinity"', 'lost = "Infinity"'):
+        conditions = parse_filter(text)
+        assert filled.all_pages(40, conditions, None, False) == filled.expected(conditions, None, False)
 
 
 TEXTS = ["a\0b", "\\u0000", "\\", "\\\0", "\0\0", "ß", "SS", "\U0010ffff", '"', "a\nb", "\ue000", "\U00010000"]

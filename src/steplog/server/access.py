@@ -28,23 +28,21 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from steplog.delivery.wire import API
-from steplog.server.endpoint import failure
+from steplog.server.endpoint import UNUSABLE, failure, too_much
 from steplog.server.health import PROBE_PATHS
 from steplog.server.keys import Keyring
 from steplog.server.permissions import PAGE, Caller
 from steplog.server.protocol import CLOSE_HEADER, CONNECTION
-from steplog.server.proxies import LOOPBACK, contains
-from steplog.server.quotas import Quotas
+from steplog.server.proxies import BY_PROXY, LOOPBACK, contains
+from steplog.server.quotas import QuotaError, Quotas
 from steplog.server.routes_figures import METRICS_PATH
 from steplog.server.sessions import Sessions, is_own_origin
 from steplog.server.store_types import KeyRow, StoreError
 
-__all__ = ["BY_PROXY", "AccessMiddleware", "AllowedHosts"]
+__all__ = ["AccessMiddleware", "AllowedHosts"]
 
-BY_PROXY = "by_proxy"  # in a scope's state: whether a trusted proxy has sent the request
 _NOT_ENCRYPTED = "Nothing is encrypted here: ask by way of the proxy (steplog serve --trusted-proxies)."
 
-_TOO_MUCH = "This key has asked for more than its quota allows. Nothing was stored; ask again in {} s."
 _PROOF_PATH = f"{API}/instance/"
 _SESSION_PATH = f"{API}/session/"
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
@@ -127,8 +125,8 @@ class AccessMiddleware:
         request = Request(scope)
         try:
             refusal = await self._refusal(request)
-        except StoreError:  # what it says names hosts and paths, which is for those with a key
-            refusal = failure(scope, 503, "The database cannot be used now.", {"Retry-After": "1"})
+        except StoreError:
+            refusal = failure(scope, 503, UNUSABLE, {"Retry-After": "1"})
         is_public = _is_public(scope["path"])
         has_key = refusal is None and not is_public and scope["state"].get("session", True) is not None
         if connection is not None and has_key:
@@ -188,9 +186,10 @@ class AccessMiddleware:
         state = request.state
         state.user, state.key_id = key.user, key.id
         length = request.headers.get("content-length", "0")
-        wait_s = self._quotas.take(key.id, key.terms, int(length) if length.isdecimal() else 0, self._clock())
-        if wait_s is not None:
-            return JSONResponse({"detail": _TOO_MUCH.format(wait_s)}, 429, {"Retry-After": str(wait_s)})
+        try:
+            self._quotas.take(key.id, key.terms, int(length) if length.isdecimal() else 0, self._clock())
+        except QuotaError as error:
+            return too_much(error)
         state.caller = Caller(key.user.id, key.user.is_admin, key.terms.project_id)
         return None
 

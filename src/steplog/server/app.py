@@ -77,7 +77,7 @@ def create_app(
     readiness, figures = Readiness(store, service.draining), FiguresPage(store, keyring, service)
     routes = _original_routes() if stock else [*_routes(store.instance), *_service_routes(readiness, figures)]
     decoders = ThreadPoolExecutor(_DECODERS, "steplog-decode")
-    sessions = Sessions(store, keyring)
+    sessions = Sessions(store, keyring, service.quotas)
     renderer, compressor = ThreadPoolExecutor(1, "steplog-render"), ThreadPoolExecutor(1, "steplog-compress")
 
     @asynccontextmanager

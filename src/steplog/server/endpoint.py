@@ -22,6 +22,7 @@ from steplog.server.answers import digest_of
 from steplog.server.negotiation import is_listed, listed, weak_tag
 from steplog.server.permissions import PAGE, Caller, Facts, Right, gives, role_for
 from steplog.server.prometheus import Counts
+from steplog.server.quotas import QuotaError
 from steplog.server.sessions import Sessions
 from steplog.server.store import Store
 from steplog.server.store_types import (
@@ -44,15 +45,18 @@ from steplog.server.validation import ValidationError
 __all__ = [
     "ERROR_RESPONSES",
     "REQUEST_ID",
+    "UNUSABLE",
     "AppState",
     "Endpoint",
     "JsonResponse",
     "NotModifiedError",
     "VersionTag",
     "failure",
+    "too_much",
 ]
 
 REQUEST_ID = "request_id"  # in a scope's state, and in the bodies of answers with a status of 5xx
+UNUSABLE = "The database cannot be used now."  # what an error says names hosts and paths, which is for those with a key
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 _Run = TypeVar("_Run", RunRow, RunId)
@@ -90,6 +94,11 @@ def failure(scope: Scope, status: int, detail: str, headers: Mapping[str, str] |
     """The answer where the server is at fault: it names the request, as the server's log does."""
     named = {"detail": detail, REQUEST_ID: scope.get("state", {}).get(REQUEST_ID, "")}
     return JsonResponse(named, status, headers)
+
+
+def too_much(error: QuotaError) -> Response:
+    """The answer to a key that has asked for more than its quota."""
+    return JsonResponse({"detail": str(error)}, 429, {"Retry-After": str(error.wait_s)})
 
 
 class VersionTag:
@@ -306,9 +315,14 @@ def _failure(
     status: int, headers: Mapping[str, str] | None = None
 ) -> Callable[[Request, Exception], Awaitable[Response]]:
     async def respond(request: Request, error: Exception) -> Response:
-        return failure(request.scope, status, getattr(error, "what", str(error)), headers)
+        detail = getattr(error, "what", str(error)) if "caller" in request.scope["state"] else UNUSABLE
+        return failure(request.scope, status, detail, headers)
 
     return respond
+
+
+async def _too_much(_request: Request, error: QuotaError) -> Response:
+    return too_much(error)
 
 
 async def _not_modified(_request: Request, error: NotModifiedError) -> Response:
@@ -319,6 +333,7 @@ async def _not_modified(_request: Request, error: NotModifiedError) -> Response:
 ERROR_RESPONSES: dict[Any, Any] = {
     HTTPException: _http_error,
     NotModifiedError: _not_modified,
+    QuotaError: _too_much,
     MissingError: _error(404, lambda _: {"detail": "Not found."}),
     UnknownRunError: _error(404),
     UnknownMetricError: _error(404),

@@ -99,7 +99,7 @@ class RunningServer(NamedTuple):
     elsewhere: str | None  # its address from other machines; "": no name of it is known; None: it is for this one alone
     found_first: str | None  # the address of another server here that clients find before this one
     connections: int  # at most so many at a time
-    has_users: bool
+    has_users: bool  # or nobody can do anything yet
 
 
 def run_server(options: ServerOptions, started: Callable[[RunningServer], None]) -> None:
@@ -152,8 +152,7 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
             page_url = None if options.stock else instance.page_url(present(), "/")
             elsewhere = address_elsewhere(options, address, base_url)
             first = None if written is None else _found_first(state.parent, store.instance)
-            has_users = any(user.removed is None for user in store.users())
-            places = written, page_url, store.instance, elsewhere, first, connections, has_users
+            places = written, page_url, store.instance, elsewhere, first, connections, bool(store.users())
             source = None if own is None else own.source
             started(RunningServer(base_url, database, source, *places))
 

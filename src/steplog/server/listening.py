@@ -158,6 +158,7 @@ def serve(
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # by default uvicorn believes whoever asks from this machine; see ``proxies``
         log_level="error",  # warnings are about requests that anyone can make
         backlog=_ACCEPTED_AT_ONCE,
         timeout_keep_alive=_KEEP_ALIVE_S,
@@ -234,6 +235,7 @@ class _UvicornServer(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """As uvicorn's, which waits for connections that are accepted by then and appear only after it has begun."""
+        self._store.hurry()
         late = asyncio.ensure_future(self._close_late(set(self.server_state.connections)))
         try:
             await super().shutdown(sockets)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 from datetime import datetime, timezone
 from typing import Any
 
@@ -26,6 +27,16 @@ def configure_logging(form: str) -> None:
     output.setLevel(logging.WARNING)
     output.setFormatter(_JsonLines() if form == "json" else _TextLines())
     logging.getLogger().addHandler(output)
+    # It warns of what is left of a transaction that has failed, which is raised, and answered, by itself.
+    logging.getLogger("psycopg").setLevel(logging.ERROR)
+    if form == "json":
+        threading.excepthook = _log_failure
+
+
+def _log_failure(failed: threading.ExceptHookArgs) -> None:
+    if failed.exc_value is not None:
+        name = "a thread" if failed.thread is None else failed.thread.name
+        logging.getLogger("steplog.server").error("%s has failed", name, exc_info=failed.exc_value)
 
 
 class _TextLines(logging.Formatter):

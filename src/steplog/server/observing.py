@@ -23,9 +23,10 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from steplog.server.access import BY_PROXY
 from steplog.server.endpoint import REQUEST_ID, failure
 from steplog.server.protocol import CLOSE_HEADER, CONNECTION
+from steplog.server.proxies import BY_PROXY
+from steplog.server.request_body import BODY_BYTES
 from steplog.server.seen_request import CLIENT_LEFT, SeenRequest
 from steplog.server.service import Service
 
@@ -61,13 +62,7 @@ class ObservingMiddleware:
             scope["state"][BY_PROXY] = self._proxies.believe(scope)
         header = _id_of(scope)
         request_id = scope["state"][REQUEST_ID] = header.decode()
-        status = bytes_in = bytes_out = 0
-
-        async def receive_counted() -> Message:
-            nonlocal bytes_in
-            message = await receive()
-            bytes_in += len(message.get("body", b""))
-            return message
+        status = bytes_out = 0
 
         async def send_counted(message: Message) -> None:
             nonlocal status, bytes_out
@@ -83,7 +78,7 @@ class ObservingMiddleware:
 
         self._counts.in_flight += 1
         try:
-            await self._app(scope, receive_counted, send_counted)
+            await self._app(scope, receive, send_counted)
         except Exception as error:  # noqa: BLE001 - the last place where it can be answered; it is logged
             _log.error("%s failed", self._route(scope), exc_info=error, extra={REQUEST_ID: request_id})
             if status == 0:
@@ -94,6 +89,7 @@ class ObservingMiddleware:
             seconds = time.perf_counter() - began
             route = self._route(scope)
             method = scope["method"] if scope["method"] in _METHODS else _OTHER_METHOD
+            bytes_in = scope["state"].get(BODY_BYTES, 0)
             told = request_id, method, route, status or CLIENT_LEFT, seconds, bytes_in, bytes_out, scope
             seen = SeenRequest(*told)
             self._counts.in_flight -= 1

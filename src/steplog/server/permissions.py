@@ -5,7 +5,7 @@
     right    takes at least      what it is for
     READ     READER              everything that a GET shows, and curves
     WRITE    MEMBER              runs, their points, saved views
-    OWN      OWNER               change the project, delete it, its members
+    OWN      OWNER               change the project, delete it
     CREATE   MEMBER              of the namespace: make a project in it
     LIST     a key, the page     shows what may be read, and nothing else
     KEY      a key               tells of the key

@@ -24,10 +24,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any, NamedTuple
 
-__all__ = ["FORWARDED", "KINDS", "LOCAL", "LOOPBACK", "X_FORWARDED", "Networks", "Proxies", "contains", "networks"]
+__all__ = [
+    "BY_PROXY",
+    "FORWARDED",
+    "KINDS",
+    "LOCAL",
+    "LOOPBACK",
+    "X_FORWARDED",
+    "Networks",
+    "Proxies",
+    "contains",
+    "networks",
+]
 
 Networks = tuple[IPv4Network | IPv6Network, ...]
 
+BY_PROXY = "by_proxy"  # in a scope's state: whether a trusted proxy has sent the request
 X_FORWARDED = "x-forwarded"
 FORWARDED = "forwarded"
 KINDS = (X_FORWARDED, FORWARDED)
@@ -65,11 +77,16 @@ class _Told(NamedTuple):
 
 
 class Proxies:
-    """The proxies that are trusted, and the headers that they write."""
+    """The proxies that are trusted, and the headers that they write.
+
+    Attributes:
+        client_header: the one that has the client.
+    """
 
     def __init__(self, trusted: Networks, kind: str = X_FORWARDED) -> None:
         """``kind``: one of ``KINDS``."""
         self.trusted = trusted
+        self.client_header = "x-forwarded-for" if kind == X_FORWARDED else "forwarded"
         self._told = _x_forwarded if kind == X_FORWARDED else _forwarded
 
     def trusts(self, client: str) -> bool:

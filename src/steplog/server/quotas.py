@@ -14,11 +14,21 @@ import msgspec
 
 from steplog.server.store_types import KeyTerms
 
-__all__ = ["Quotas"]
+__all__ = ["QuotaError", "Quotas"]
 
 _MINUTE_S = 60.0
 _KEYS_MAX = 10_000
 _RETRY_MAX_S = 3600
+
+
+class QuotaError(Exception):
+    """A key has asked for more than its quota; ``wait_s``: after how many seconds there will be something."""
+
+    def __init__(self, wait_s: int) -> None:
+        super().__init__(
+            f"This key has asked for more than its quota allows. Nothing was stored; ask again in {wait_s} s."
+        )
+        self.wait_s = wait_s
 
 
 class _Bucket:
@@ -56,27 +66,27 @@ class Quotas(msgspec.Struct):
     bytes_a_minute: int | None = None
     _buckets: OrderedDict[int, _Buckets] = msgspec.field(default_factory=OrderedDict)
 
-    def take(self, key_id: int, terms: KeyTerms, body_bytes: int, now: float) -> int | None:
-        """Take a request from what the key has left; else after how many seconds there will be something."""
+    def take(self, key_id: int, terms: KeyTerms, body_bytes: int, now: float) -> None:
+        """Take a request from what the key has left. Raises QuotaError."""
         requests = self.requests_a_minute if terms.requests_a_minute is None else terms.requests_a_minute
         bytes_ = self.bytes_a_minute if terms.bytes_a_minute is None else terms.bytes_a_minute
         if requests is None and bytes_ is None:
-            return None
+            return
         buckets = self._buckets.get(key_id)
         if buckets is None:
             buckets = self._buckets[key_id] = _Buckets(requests, bytes_, now)
             if len(self._buckets) > _KEYS_MAX:
                 self._buckets.popitem(last=False)
+        self._buckets.move_to_end(key_id)
         waits = [
             bucket.wait_s(size, now)
             for bucket, size in ((buckets.requests, requests), (buckets.bytes, bytes_))
             if size is not None
         ]
         if any(waits):
-            return min(math.ceil(max(waits)), _RETRY_MAX_S)
+            raise QuotaError(min(math.ceil(max(waits)), _RETRY_MAX_S))
         buckets.requests.left -= 1
         buckets.bytes.left -= body_bytes
-        return None
 
     def add_bytes(self, key_id: int, body_bytes: int) -> None:
         """Take what a request has sent whose head did not say how much that would be."""

@@ -12,12 +12,12 @@ from typing import Any
 import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.types import Receive
 
 from steplog.server.validation import ValidationError
 
-__all__ = ["BODY_BYTES_MAX", "BODY_TIMEOUT_S", "media_type", "read_body", "read_json"]
+__all__ = ["BODY_BYTES", "BODY_BYTES_MAX", "BODY_TIMEOUT_S", "media_type", "read_body", "read_json"]
 
+BODY_BYTES = "body_bytes"  # in a scope's state: how much was read
 BODY_BYTES_MAX = 2 * 1024 * 1024
 BODY_TIMEOUT_S = 30.0
 _READ_MORE = 4  # times the bound: a client that is writing may miss the response
@@ -28,7 +28,7 @@ async def read_body(request: Request, bytes_max: int = BODY_BYTES_MAX) -> bytes:
     limit = _Limit()
     timer = asyncio.get_running_loop().call_later(BODY_TIMEOUT_S, limit.expire)
     try:
-        return await _read(request.receive, bytes_max)
+        return await _read(request, bytes_max)
     except asyncio.CancelledError:
         if not limit.has_expired():
             raise
@@ -77,15 +77,16 @@ def media_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-async def _read(receive: Receive, bytes_max: int) -> bytes:
+async def _read(request: Request, bytes_max: int) -> bytes:
     parts: list[bytes] = []
     size, more = 0, True
     while more and size <= _READ_MORE * bytes_max:
-        message = await receive()
+        message = await request.receive()
         if message["type"] == "http.disconnect":
             raise HTTPException(400, "The client disconnected before the end of the body.")
         part: bytes = message.get("body", b"")
         size, more = size + len(part), message.get("more_body", False)
+        request.scope["state"][BODY_BYTES] = size
         if size > bytes_max:
             parts.clear()
         else:

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from steplog.server import prometheus
 from steplog.server.endpoint import JsonResponse
 from steplog.server.keys import Keyring
-from steplog.server.proxies import LOCAL, contains
+from steplog.server.proxies import BY_PROXY, LOCAL, contains
 from steplog.server.service import Service
 from steplog.server.single_look import SingleLook
 from steplog.server.store import Store
@@ -23,6 +23,7 @@ __all__ = ["METRICS_PATH", "FiguresPage"]
 
 METRICS_PATH = "/metrics"
 _STORE_TIMEOUT_S = 2.0
+_OF_A_PROXY = ("x-forwarded-for", "x-real-ip", "forwarded", "via")
 _REFUSAL = "Not from here: see steplog serve --metrics-from, or ask with an admin's key."
 
 
@@ -41,7 +42,7 @@ class FiguresPage:
 
     async def answer(self, request: Request) -> Response:
         """All figures, for who may see them."""
-        if not contains(self._service.metrics_from, LOCAL if request.client is None else request.client.host):
+        if not self._is_near(request):
             refusal = await self._refusal(request)
             if refusal is not None:
                 return refusal
@@ -56,6 +57,17 @@ class FiguresPage:
         made = service.counts.snapshot(), figures, _version()
         body, media_type = await run_in_threadpool(prometheus.text, *made)
         return Response(body, headers={"Content-Type": media_type})
+
+    def _is_near(self, request: Request) -> bool:
+        """Whether who asks is in a network that was named; of what a proxy has passed on, if it was believed."""
+        client = LOCAL if request.client is None else request.client.host
+        proxies = self._service.proxies
+        is_passed_on = any(name in request.headers for name in _OF_A_PROXY)
+        if proxies is None or getattr(request.state, BY_PROXY, False):
+            is_client = not is_passed_on or (proxies is not None and proxies.client_header in request.headers)
+        else:
+            is_client = True
+        return is_client and contains(self._service.metrics_from, client)
 
     async def _refusal(self, request: Request) -> Response | None:
         scheme, _, credential = request.headers.get("authorization", "").partition(" ")

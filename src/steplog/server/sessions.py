@@ -15,8 +15,9 @@
 
 from __future__ import annotations
 
+import time
 from asyncio import wrap_future
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import NamedTuple
@@ -26,6 +27,7 @@ from starlette.responses import Response
 
 from steplog.server.key_cache import KeyCache
 from steplog.server.keys import Keyring, hash_key, new_key, now
+from steplog.server.quotas import Quotas
 from steplog.server.store import Store
 from steplog.server.store_types import MissingError, SessionRow
 
@@ -47,9 +49,17 @@ class NewSession(NamedTuple):
 class Sessions:
     """The sessions of a server; for the event loop."""
 
-    def __init__(self, store: Store, keyring: Keyring) -> None:
+    def __init__(
+        self,
+        store: Store,
+        keyring: Keyring,
+        quotas: Quotas | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._store = store
         self._keyring = keyring
+        self._quotas = quotas or Quotas()
+        self._clock = clock
         self._cache = KeyCache(self._read)
 
     def close(self) -> None:
@@ -75,11 +85,13 @@ class Sessions:
     async def begin(self, key: str | None, token: str | None, before: SessionRow | None) -> NewSession | None:
         """Sign in, with a key or the page's token, in place of the session before; None: it is wrong.
 
-        Raises StoreError.
+        That is a request of the key's, since it is a write. Raises StoreError, QuotaError.
         """
         found = None if key is None else await self._keyring.find(key)
         if found is None and (token is None or not self._keyring.admits_page(token)):
             return None
+        if found is not None:
+            self._quotas.take(found.id, found.terms, 0, self._clock())
         cookie, binding = new_key(), new_key()
         expires = (now() + SESSION_AGE_MAX).isoformat()
         end = self._keyring.page_token_end if found is None else found.terms.expires

@@ -26,7 +26,8 @@ FILL = [
         FROM runs CROSS JOIN generate_series(1000, 999 + ?) AS numbers (number)
     """,
     """
-    INSERT INTO lasts (project, name, run, count, last) SELECT project, names.name, id, 1, CAST(ROW(0, id, NULL) AS cell)
+    INSERT INTO lasts (project, name, run, count, last)
+        SELECT project, names.name, id, 1, CAST(ROW(0, id, NULL) AS cell)
         FROM runs CROSS JOIN (VALUES ('acc'), ('loss')) AS names (name)
     """,
     "INSERT INTO configs (project, key, run, value) SELECT project, 'lr', id, CAST(ROW(0, id, NULL) AS cell) FROM runs",

@@ -19,18 +19,19 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from queue import Empty, SimpleQueue
+from queue import Empty
 from typing import Any, NamedTuple
 
 import psycopg
 
 from steplog.records.dates import date_of
 from steplog.server.postgresql.connection import PostgresqlConnection
-from steplog.server.postgresql.lanes import AGAIN, submitted
+from steplog.server.postgresql.lanes import AGAIN
 from steplog.server.postgresql.links import Link, Watch, is_lost, store_error
 from steplog.server.records.batch import Batch
 from steplog.server.sql.commit_times import CommitTimes
 from steplog.server.sql.runs import IS_THERE
+from steplog.server.sql.write_queue import WriteQueue
 from steplog.server.store_types import BatchResult, GapError, MissingError, StoreBusyError, StoreError
 
 __all__ = ["APPEND", "THERE", "Appender", "Moment", "append_values"]
@@ -88,14 +89,12 @@ class Appender:
         times: CommitTimes | None = None,
     ) -> None:
         """``times``: where commits are counted."""
-        self._link = Link(conninfo)
+        self._link = Link(conninfo, watch)
         self._watch = watch
         self._times = times or CommitTimes()
         self._clock = clock
-        self._waiting: SimpleQueue[_Waiting | None] = SimpleQueue()
+        self._waiting: WriteQueue[_Waiting] = WriteQueue()
         self._locked: list[_Waiting] = []  # those whose run was locked
-        self._closed = False
-        self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._work, name="steplog-append", daemon=True)
         self._thread.start()
 
@@ -108,19 +107,12 @@ class Appender:
         """Queue a batch; the future is done once it is durable."""
         future: Future[BatchResult] = Future()
         item = _Waiting(future, run, batch, generation, batch.records + batch.applied, self._clock())
-        with self._lock:
-            if self._closed:
-                future.set_exception(StoreBusyError("the server is stopping"))
-            else:
-                self._waiting.put(item)
+        self._waiting.submit(item)
         return future
 
     def close(self) -> None:
         """Finish the queue, then stop."""
-        with self._lock:
-            if not self._closed:
-                self._closed = True
-                self._waiting.put(None)
+        self._waiting.close()
         self._thread.join()
         self._link.close()
 
@@ -207,9 +199,8 @@ class Appender:
 
     def _refuse_all(self, group: Sequence[_Waiting], reason: Exception) -> None:
         """Refuse these and all that wait: what comes next would wait for a connection again."""
-        waiting = [item for item in submitted(self._waiting) if item.future.set_running_or_notify_cancel()]
         locked, self._locked = self._locked, []
-        for item in (*group, *locked, *waiting):
+        for item in (*group, *locked, *self._waiting.take_all()):
             item.future.set_exception(reason)
 
     def _commit(self, group: Sequence[_Waiting]) -> list[int | None]:

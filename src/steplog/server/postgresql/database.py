@@ -1,7 +1,7 @@
 """One PostgreSQL database: its readers (``links``), the lanes of its writes (``lanes``), and its tables (``schema``).
 
-Writes of the catalogue have a lane; those of runs have two, by the run; what is not waited for has one. So a slow one
-holds up its own kind alone, and none holds up batches (``append``).
+Writes of the catalogue have a lane; those of runs have two, by the run. So a slow one holds up its own kind alone, and
+none holds up batches (``appender``).
 """
 
 from __future__ import annotations
@@ -12,16 +12,13 @@ from contextlib import AbstractContextManager
 from typing import Concatenate, ParamSpec, TypeVar
 
 import psycopg
-from psycopg import errors
 
-from steplog.errors import ConfigurationError
 from steplog.server.postgresql.appender import Appender
 from steplog.server.postgresql.lanes import Lane
-from steplog.server.postgresql.links import Readers, Watch, conninfo_of, open_connection
+from steplog.server.postgresql.links import Readers, Watch, check_session, conninfo_of, open_connection, refused
 from steplog.server.postgresql.schema import prepare
 from steplog.server.sql.commit_times import CommitTimes
 from steplog.server.sql.connection import Connection
-from steplog.server.store_place import shown_place
 from steplog.server.store_types import RunId, RunRow
 
 __all__ = ["Database"]
@@ -39,7 +36,7 @@ class Database:
     Attributes:
         instance: its id.
         conninfo: how to connect to it, for libpq.
-        watch: breaks connections that hang.
+        watch: breaks connections that hang; who has opened the database closes it, last.
         appender: appends batches.
         times: counts commits.
     """
@@ -49,26 +46,26 @@ class Database:
         self.conninfo = conninfo_of(url)
         try:
             with open_connection(self.conninfo) as connection:
+                check_session(connection, self.conninfo)
                 self.instance = prepare(connection)
         except psycopg.Error as error:
-            raise ConfigurationError(f"{shown_place(url)} cannot be used: {_said(error)}") from None
+            raise refused(url, error) from None
         self.watch, self.times = Watch(), CommitTimes()
         self._readers = Readers(self.conninfo, self.watch)
         self.appender = Appender(self.conninfo, self.watch, times=self.times)
-        self._catalogue, self._unhurried, *self._of_runs = (
-            Lane(name, self.conninfo, self.watch, self.times) for name in ("store", "unhurried", *["runs"] * _RUN_LANES)
+        self._catalogue, *self._of_runs = (
+            Lane(name, self.conninfo, self.watch, self.times) for name in ("store", *["runs"] * _RUN_LANES)
         )
 
     def close(self) -> None:
-        """Finish pending writes and close it, once."""
+        """Finish pending writes and close it, all but ``watch``."""
         for lane in self._lanes:
             lane.close()
         self._readers.close()
-        self.watch.close()
 
     @property
     def _lanes(self) -> tuple[Appender | Lane, ...]:
-        return self.appender, self._catalogue, self._unhurried, *self._of_runs
+        return self.appender, self._catalogue, *self._of_runs
 
     def figures(self) -> Mapping[str, float]:
         """Of the connections that read, of what waits to be written, and of commits."""
@@ -99,10 +96,6 @@ class Database:
         """The same, for what comes with a run's points: those of a run are in order. ``changes_run``: the rest, too."""
         return self._of_runs[run.id % _RUN_LANES].submit(job, project=run.project_id if changes_run else None)
 
-    def write_lazily(self, job: _Statements[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
-        """The same, for what nobody waits for: a crash of the database may undo it."""
-        return self._unhurried.submit(lambda connection: job(connection, *args, **kwargs), durable=False)
-
     def snapshot(self) -> AbstractContextManager[Connection]:
         """A connection whose reads all see the same state."""
         return self._readers.snapshot()
@@ -110,13 +103,3 @@ class Database:
     def borrow(self) -> AbstractContextManager[Connection]:
         """A connection in autocommit mode."""
         return self._readers.borrow()
-
-
-def _said(error: psycopg.Error) -> str:
-    """What PostgreSQL said when it was asked for tables, and what to type."""
-    words = error.diag.message_primary or " ".join(str(error).split())
-    if isinstance(error, errors.InsufficientPrivilege):
-        return f"{words}. Type to its owner's psql: ALTER DATABASE … OWNER TO …; the user makes its tables"
-    if words.endswith("does not exist") and "database" in words:
-        return f"{words}. Type: createdb --encoding UTF8 --template template0 NAME"
-    return words

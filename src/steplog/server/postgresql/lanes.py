@@ -18,33 +18,31 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
-from queue import Empty, SimpleQueue
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import psycopg
 from psycopg import errors
 
 from steplog.server.postgresql.connection import PostgresqlConnection
-from steplog.server.postgresql.links import HUNG_S, Link, Watch, is_lost, store_error
+from steplog.server.postgresql.links import HUNG_S, PING_S, Link, Watch, is_lost, store_error
 from steplog.server.postgresql.schema import TURNS
 from steplog.server.sql.commit_times import CommitTimes
 from steplog.server.sql.connection import Connection
+from steplog.server.sql.write_queue import WriteQueue
 from steplog.server.store_types import RefusedError, StoreBusyError, StoreError
 
-__all__ = ["AGAIN", "Lane", "submitted"]
+__all__ = ["AGAIN", "Lane"]
 
 AGAIN = (errors.SerializationFailure, errors.DeadlockDetected, errors.UniqueViolation)
 _TRIES = 30
 _PAUSE_S = 0.002  # before the second try, on average; twice that before the next one
 _PAUSE_MAX_S = 0.1
-
-_Item = TypeVar("_Item")
+_TURN_S = 15.0  # more than ``lock_timeout``
 
 
 class _Job(NamedTuple):
     future: Future[Any]
     work: Callable[[Connection], Any]
-    durable: bool
     project: int | None
 
 
@@ -67,13 +65,11 @@ class Lane:
         times: CommitTimes,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
-        self._link = Link(conninfo)
+        self._link = Link(conninfo, watch)
         self._watch = watch
         self._times = times
         self._sleep = sleep
-        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
-        self._closed = False
-        self._lock = threading.Lock()
+        self._jobs: WriteQueue[_Job] = WriteQueue()
         self._thread = threading.Thread(target=self._work, name=f"steplog-{name}", daemon=True)
         self._thread.start()
 
@@ -82,24 +78,15 @@ class Lane:
         """How many writes wait."""
         return self._jobs.qsize()
 
-    def submit(
-        self, work: Callable[[Connection], Any], *, durable: bool = True, project: int | None = None
-    ) -> Future[Any]:
-        """Queue a write; the future is done once it is durable, or only committed; in turn if it is of a project."""
+    def submit(self, work: Callable[[Connection], Any], *, project: int | None = None) -> Future[Any]:
+        """Queue a write; the future is done once it is durable; in turn if it is of a project."""
         future: Future[Any] = Future()
-        with self._lock:
-            if self._closed:
-                future.set_exception(StoreBusyError("the server is stopping"))
-            else:
-                self._jobs.put(_Job(future, work, durable, project))
+        self._jobs.submit(_Job(future, work, project))
         return future
 
     def close(self) -> None:
         """Finish the queue, then stop."""
-        with self._lock:
-            if not self._closed:
-                self._closed = True
-                self._jobs.put(None)
+        self._jobs.close()
         self._thread.join()
         self._link.close()
 
@@ -112,9 +99,8 @@ class Lane:
             except _NoConnectionError as error:
                 reason = _reason(error)
                 job.future.set_exception(reason)
-                for other in submitted(self._jobs):
-                    if other.future.set_running_or_notify_cancel():
-                        other.future.set_exception(reason)
+                for other in self._jobs.take_all():
+                    other.future.set_exception(reason)
             except Exception as error:  # noqa: BLE001 - the thread must survive; the job gets the error
                 job.future.set_exception(_reason(error))
             else:
@@ -128,8 +114,8 @@ class Lane:
             except psycopg.Error as error:
                 raise _NoConnectionError from error
             try:
-                with self._watch.over(connection, HUNG_S), self._times.timed():
-                    return _transact(connection, job)
+                with self._times.timed():
+                    return self._transact(connection, job)
             except AGAIN as error:
                 last = error
                 self._times.note_retry()
@@ -144,39 +130,34 @@ class Lane:
                 may_reconnect = False
         raise StoreBusyError(f"others were first {_TRIES} times: {last}") from last
 
+    def _transact(self, connection: psycopg.Connection[Any], job: _Job) -> Any:
+        link = PostgresqlConnection(connection)
+        try:
+            if job.project is None:
+                with self._watch.over(connection, PING_S):
+                    link.begin(writes=True)
+            else:  # before the transaction's snapshot, which what is not a query takes none of
+                lock = f"LOCK TABLE turns_{job.project % TURNS} IN EXCLUSIVE MODE"
+                with self._watch.over(connection, _TURN_S):
+                    connection.execute(f"BEGIN ISOLATION LEVEL SERIALIZABLE; {lock}".encode(), prepare=False)
+            with self._watch.over(connection, HUNG_S):
+                result = job.work(link)
+        except BaseException:
+            with suppress(psycopg.Error), self._watch.over(connection, PING_S):
+                connection.execute("ROLLBACK")
+            raise
+        with self._watch.over(connection, HUNG_S):
+            _commit(connection)
+        return result
 
-def submitted(queue: SimpleQueue[_Item | None]) -> list[_Item]:
-    """Take all that waits, for who alone takes from the queue; its end stays."""
-    found: list[_Item] = []
-    with suppress(Empty):
-        while (item := queue.get_nowait()) is not None:
-            found.append(item)
-        queue.put(None)
-    return found
 
-
-def _transact(connection: psycopg.Connection[Any], job: _Job) -> Any:
-    link = PostgresqlConnection(connection)
-    try:
-        if job.project is None:
-            link.begin(writes=True)
-        else:  # before the transaction's snapshot, which what is not a query takes none of
-            lock = f"LOCK TABLE turns_{job.project % TURNS} IN EXCLUSIVE MODE"
-            connection.execute(f"BEGIN ISOLATION LEVEL SERIALIZABLE; {lock}".encode(), prepare=False)
-        if not job.durable:
-            connection.execute("SET LOCAL synchronous_commit = off")
-        result = job.work(link)
-    except BaseException:
-        with suppress(psycopg.Error):
-            connection.execute("ROLLBACK")
-        raise
+def _commit(connection: psycopg.Connection[Any]) -> None:
     try:
         connection.execute("COMMIT")
     except psycopg.Error as error:
         if is_lost(connection, error):
             raise _UnknownOutcomeError from error
         raise
-    return result
 
 
 def _reason(error: Exception) -> Exception:

@@ -63,7 +63,7 @@ _ROWS = (
     "SELECT first_arrival, records, bytes, names, body FROM log"
     " WHERE run = ? AND first_arrival >= ? AND first_arrival < ? AND records > 0 ORDER BY first_arrival"
 )
-_DELETE_ROWS = "DELETE FROM log WHERE run = ? AND first_arrival >= ? AND first_arrival < ?"
+_DELETE_ROWS = "DELETE FROM log WHERE run = ? AND first_arrival >= ? AND (first_arrival < ? OR records = 0)"
 _BLOCKS = (
     "SELECT first_arrival, level, records, length(data), directory FROM blocks WHERE run = ? ORDER BY first_arrival"
 )

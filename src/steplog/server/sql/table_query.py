@@ -224,6 +224,8 @@ def _on_run(scope: Scope, name: str, operator: str, value: Value) -> Sql:
     if value is None:
         text = {"=": f"{found.text} IS NULL", "!=": f"{found.text} IS NOT NULL"}.get(operator)
         return Sql("FALSE") if text is None else Sql(text, found.values)
+    if operator == "~" and name in NUMBER_FIELDS:
+        return Sql("FALSE")
     if operator == "~":
         value = str(value).casefold() if name == SEARCHED else value
         return Sql(dialect.contains.format(found.text), (*found.values, value))

@@ -1,1 +1,1 @@
-"""The store in one SQLite file. All statements are here."""
+"""The store in one SQLite file: what PostgreSQL does otherwise. The statements are in ``sql``."""

@@ -16,10 +16,11 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
-from queue import Empty, SimpleQueue
+from queue import Empty
 from typing import Any, NamedTuple, TypeVar
 
 from steplog.server.sql.commit_times import CommitTimes
+from steplog.server.sql.write_queue import WriteQueue
 from steplog.server.sqlite.connection import SqliteConnection
 from steplog.server.sqlite.schema import store_error
 from steplog.server.store_types import RefusedError, StoreBusyError, StoreError
@@ -48,9 +49,7 @@ class Committer:
         self._connection = connection
         self._check = check
         self._forget = forget
-        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
-        self._closed = False
-        self._lock = threading.Lock()
+        self._jobs: WriteQueue[_Job] = WriteQueue()
         self._waits_for_disk = True
         self._times = CommitTimes()
         self._thread = threading.Thread(target=self._work, name="steplog-store", daemon=True)
@@ -59,11 +58,7 @@ class Committer:
     def submit(self, job: Callable[[SqliteConnection], _T], *, durable: bool = True) -> Future[_T]:
         """Queue a job; the future is done once it is durable, or only committed."""
         future: Future[_T] = Future()
-        with self._lock:
-            if self._closed:
-                future.set_exception(StoreBusyError("the server is stopping"))
-            else:
-                self._jobs.put(_Job(future, job, durable))
+        self._jobs.submit(_Job(future, job, durable))
         return future
 
     def figures(self) -> dict[str, float]:
@@ -72,10 +67,7 @@ class Committer:
 
     def close(self) -> None:
         """Finish the queue, then stop."""
-        with self._lock:
-            if not self._closed:
-                self._closed = True
-                self._jobs.put(None)
+        self._jobs.close()
         self._thread.join()
 
     def _work(self) -> None:
