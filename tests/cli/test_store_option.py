@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,7 +14,7 @@ from click.testing import CliRunner
 
 import postgresql
 from polling import wait_until
-from server.process import ServerProcess
+from server.process import DEADLINE_S, SOURCES, ServerProcess
 from steplog import instance
 from steplog.cli import main
 from steplog.server.store_place import shown_place
@@ -81,3 +86,43 @@ def processes(server: int) -> list[str]:
     threads = [path.read_text().split() for path in Path(f"/proc/{server}/task").glob("*/children")]
     pids = {str(server), *(pid for each in threads for pid in each)}
     return [Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode() for pid in pids]
+
+
+def test_a_server_without_users_says_how_to_add_one_and_then_no_more(tmp_path):
+    url = postgresql.new_database()
+    add = f"steplog user add NAME --admin --store {url}"
+    issue = f"steplog key issue --user NAME --store {url}"
+    with run_by_its_users(tmp_path / "a", url) as said:
+        assert f"  key       of its users. Type: {add}, then {issue}\n" in said
+    assert CliRunner().invoke(main, ["user", "add", "ann", "--store", url]).exit_code == 0
+    with run_by_its_users(tmp_path / "b", url) as said:
+        assert f"  key       of its users. Type: {issue}\n" in said
+
+
+def test_the_page_of_a_store_is_at_the_address_of_its_servers(tmp_path):
+    url = postgresql.new_database()
+    with run_by_its_users(tmp_path / "a", url):
+        done = CliRunner().invoke(main, ["key", "page", "--store", url])
+    assert done.stderr == "append this to the address by which browsers reach the servers:\n"
+    assert done.stdout.startswith("/#token=")
+
+
+@contextlib.contextmanager
+def run_by_its_users(directory: Path, store: str) -> Iterator[str]:
+    """A server without a key of its own; what it says at its start."""
+    directory.mkdir()
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(SOURCES), "STEPLOG_DIR": str(directory)}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "steplog", "serve", "--port", "0", "--store", store],
+        env=environment, cwd=directory, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    try:
+        lines = []
+        while not lines or not lines[-1].startswith("  stop"):
+            lines.append(process.stdout.readline())
+            assert lines[-1], process.wait(DEADLINE_S)
+        yield "".join(lines)
+    finally:
+        process.terminate()
+        process.communicate(timeout=DEADLINE_S)

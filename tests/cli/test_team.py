@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import requests
 
 import postgresql
 from polling import wait_until
 from server.process import ServerProcess
+from steplog import init
 from steplog.cli import main
+from steplog.cli.printing import local_time
 
 PROMISED_S = 5.0
 RUNS = "/vision/projects/mnist/runs/"
@@ -76,6 +79,42 @@ def test_a_user_has_the_role_that_it_is_given_until_it_is_taken_away(server, ste
     wait_until(lambda: status(server, key) == 404, PROMISED_S)
     again = steplog("member", "remove", "vision/mnist", "bob")
     assert (again.returncode, again.stderr) == (1, "steplog: bob has no role of its own in vision/mnist\n")
+
+
+def test_a_member_of_a_namespace_is_told_of_what_it_does_not_show(server, steplog):
+    steplog("user", "add", "max")
+    made = {"display_name": "Secret", "visibility": "RESTRICTED"}
+    assert server.ask("POST", "/max/projects/", json=made).status_code == 201
+    done = steplog("member", "add", "max", "admin", "reader")
+    words = "max/secret is RESTRICTED: for members of the project alone. To show it to max: "
+    assert done.stderr == f"{words}steplog project set max/secret --visibility TEAM\n"
+    assert steplog("member", "add", "max/secret", "admin", "reader").stderr == ""
+    assert steplog("member", "add", "max", "admin", "owner").stderr == ""
+    steplog("project", "set", "max/secret", "--visibility", "team")
+    assert steplog("member", "add", "max", "admin").stderr == ""
+
+
+def test_init_says_who_opens_a_project_that_is_there_and_hidden(server, steplog, monkeypatch, tmp_path):
+    steplog("user", "add", "ida")
+    steplog("member", "add", "vision", "ida")
+    for name, value in {"URL": server.url, "API_KEY": issued(steplog, "--user", "ida")["key"], "DIR": tmp_path}.items():
+        monkeypatch.setenv(f"STEPLOG_{name}", str(value))
+    words = r"^the project 'mnist' of 'vision' at http.* is not for the user of this key: .*already exists\. "
+    with pytest.raises(
+        requests.HTTPError, match=words + "Ask an OWNER of it for: steplog member add vision/mnist ida$"
+    ):
+        init("vision", "mnist")
+
+
+def test_a_key_that_is_replaced_counts_as_long_as_is_said(server, steplog):
+    steplog("user", "add", "kim")
+    first = issued(steplog, "--user", "kim")
+    done = steplog("key", "rotate", str(first["id"]))
+    assert done.stderr.startswith(f"running servers refuse key {first['id']} within 5 seconds\nkey ")
+    second = json.loads(steplog("key", "list", "--json").stdout)["keys"][-1]["id"]
+    done = steplog("key", "rotate", str(second), "--overlap", "1h")
+    ends = next(each for each in json.loads(steplog("key", "list", "--json").stdout)["keys"] if each["id"] == second)
+    assert done.stderr.startswith(f"running servers refuse key {second} from {local_time(ends['expires'])} on\nkey ")
 
 
 def test_an_admin_may_do_everything_until_removed(server, steplog):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from server.process import SOURCES, lasting_port
 pytestmark = pytest.mark.slow
 
 DEADLINE_S = 60.0
+PROMISED_S = 5.5  # until every server knows a new user, its role and a project's visibility
 PAGE = (ROOT / "docs" / "team.md").read_text("utf-8")
 START = "## In ten minutes\n"
 STORE, ADDRESS = "postgresql://steplog@db.example.org/steplog", "https://steplog.example.org"
@@ -75,6 +77,10 @@ class Terminal:
         function = f'steplog() {{ "{sys.executable}" -m steplog "$@"; }}'
         return self._run("bash", "-euo", "pipefail", "-c", "\n".join([function, *lines]))
 
+    def shows(self, words: str, lines: str) -> bool:
+        """Whether lines that are typed print this."""
+        return words in self.type(lines)
+
     def run(self, program: str) -> str:
         """Run a program of Python."""
         return self._run(sys.executable, "-c", program)
@@ -115,13 +121,15 @@ def test_ten_minutes_lead_from_an_empty_database_to_the_runs_of_a_team(tmp_path,
             for block in section():
                 if block.language == "python":
                     terminal.run(block.text)
+                elif block.text.startswith("cat bob.key"):
+                    wait_until(functools.partial(terminal.shows, "first", block.text), PROMISED_S)
                 elif block.language == "sh" and block.text.startswith("steplog serve"):
                     servers += [terminal.serve(block.text, port) for port in ports]
                 elif block.language == "sh":
                     typed.append(terminal.type(block.text))
                     shells.append(block.text)
         finally:
-            codes = []
+            codes, seen = [], terminal.type("steplog ls ann") if shells else ""
             for server in servers:
                 server.terminate()
             for server in servers:
@@ -133,6 +141,7 @@ def test_ten_minutes_lead_from_an_empty_database_to_the_runs_of_a_team(tmp_path,
     assert "COMPLETED" in listed
     assert "bob" in typed[-1]
     assert "MEMBER" in typed[-1]
+    assert "second" in seen, "what the second user has logged is in the first one's project"
     wait_until(lambda: len((tmp_path / "bob.key").read_text().split()) == 1, 1)
 
 

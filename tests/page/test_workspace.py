@@ -475,7 +475,7 @@ def test_a_project_that_is_not_there_is_said_to_be_so(server, browser):
     with browser.complaining("404"):
         browser.open(address(server, "/team/projects/nowhere/"))
         browser.by_role("heading", "No such project").found()
-        browser.by_role("link", "See those that it has.").click()
+        browser.by_role("link", "See those that it has for you.").click()
         browser.wait("location.pathname === '/'")
 
 

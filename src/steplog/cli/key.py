@@ -176,6 +176,9 @@ def _rotate(key_id: int | None, page: bool, overlap: str | None, database: Place
         with _written(database, key, old):
             made = store.replace_key(old, keys.hash_key(key), overlap).result()
     if old.origin == ISSUED:
+        if not as_json:
+            ends = f"within {WITHIN_S} seconds" if overlap is None else f"from {printing.local_time(overlap)} on"
+            click.echo(f"running servers refuse key {old.id} {ends}", err=True)
         _print_key(made, key, as_json)
     elif as_json:
         printing.print_json(_json(made))
@@ -210,7 +213,10 @@ def _page(database: Place) -> None:
             raise click.ClickException("there is no token yet. Type: steplog serve")
         address = _page_address(store, token.token)
     if address.startswith("/"):
-        click.echo("no server runs with this database now; append this to its address:", err=True)
+        if isinstance(database, Path):
+            click.echo("no server runs with this database now; append this to its address:", err=True)
+        else:
+            click.echo("append this to the address by which browsers reach the servers:", err=True)
     click.echo(address)
 
 

@@ -6,8 +6,8 @@ import click
 
 from steplog.cli import printing
 from steplog.cli.database import database_option
-from steplog.cli.team import WITHIN_S, opened, place_named, user_named
-from steplog.server.permissions import MEMBER, ROLES
+from steplog.cli.team import WITHIN_S, opened, place_named, restricted, user_named
+from steplog.server.permissions import MEMBER, OWNER, ROLES
 from steplog.server.store_place import Place
 from steplog.server.store_types import MissingError
 
@@ -31,8 +31,15 @@ def command() -> None:
 def _add(place: str, user: str, role: str, database: Place) -> None:
     """Give a user a role, in place of the one before."""
     with opened(database) as store:
-        store.put_member(*place_named(store, place), user_named(store, user), role).result()
+        namespace, project = place_named(store, place)
+        store.put_member(namespace, project, user_named(store, user), role).result()
+        hidden = [] if project is not None or role == OWNER else restricted(store, namespace)
     click.echo(f"{printing.printable(user)} is {role} of {place}; running servers know within {WITHIN_S} seconds")
+    if hidden:
+        one = f"{place}/{hidden[0]}"
+        words = f"{one} is" if len(hidden) == 1 else f"{one} and {len(hidden) - 1:,} more are"
+        show = f"steplog project set {one} --visibility TEAM"
+        click.echo(f"{words} RESTRICTED: for members of the project alone. To show it to {place}: {show}", err=True)
 
 
 @command.command("list")

@@ -158,11 +158,8 @@ def _started(address: RunningServer) -> None:
     click.echo(f"  database  {shown_place(address.database)}")
     if address.key_source is not None:
         click.echo(f"  key       in {address.key_source}")
-    elif address.has_users:
-        click.echo(f"  key       of its users. Type: steplog key issue --user NAME{_database_option(address)}")
     else:
-        first = f"steplog user add NAME --admin{_database_option(address)}"
-        click.echo(f"  key       of its users. Type: {first}, then steplog key issue --user NAME")
+        click.echo(f"  key       {_keys_of_users(address)}")
     if address.page_url is not None:
         click.echo(f"  page      {_page(address, address.page_url)}")
     if address.state:
@@ -176,6 +173,15 @@ def _started(address: RunningServer) -> None:
         for name in ("SteplogError", "get_default_client", "journals", "sync"):
             getattr(steplog, name)  # imported now, while there are descriptors
         threading.Thread(target=_adopt, args=(address,), name="steplog-adopt", daemon=True).start()
+
+
+def _keys_of_users(address: RunningServer) -> str:
+    """How to get a key where the server has none of its own."""
+    where = _database_option(address)
+    issue = f"steplog key issue --user NAME{where}"
+    if address.has_users:
+        return f"of its users. Type: {issue}"
+    return f"of its users. Type: steplog user add NAME --admin{where}, then {issue}"
 
 
 def _few_connections(connections: int) -> str | None:

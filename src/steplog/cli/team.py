@@ -16,7 +16,7 @@ from steplog.server.store import Store
 from steplog.server.store_place import Place
 from steplog.server.store_types import NamespaceRow, ProjectRow, UserRow
 
-__all__ = ["WITHIN_S", "opened", "place_named", "project_named", "time_left", "user_named"]
+__all__ = ["WITHIN_S", "opened", "place_named", "project_named", "restricted", "time_left", "user_named"]
 
 WITHIN_S = 5  # what is promised of a running server: its intervals, and its work
 _LEFT = re.compile(r"([1-9][0-9]{0,5})([smhdw])")
@@ -74,3 +74,8 @@ def place_named(store: Store, place: str) -> tuple[NamespaceRow, ProjectRow | No
     if has_project and project is None:
         raise click.ClickException(f"there is no project {place}. Type: steplog project list {slug}")
     return namespace, project
+
+
+def restricted(store: Store, namespace: NamespaceRow) -> list[str]:
+    """The projects in which a role in the namespace counts for nothing, but an OWNER's."""
+    return [project.slug for project in store.projects(namespace) if project.visibility == "RESTRICTED"]

@@ -408,6 +408,10 @@ def _make_project(plan: Plan, client: TellurioClient) -> None:
         if get_project(plan.namespace, plan.project, client) is None:
             where = f"{plan.namespace!r} at {client.base_url}"
             words = f"the project {plan.project!r} is not in {where}, and cannot be made: {error}"
+            if error.response is not None and "already exists" in error.response.text:
+                words = f"the project {plan.project!r} of {where} is not for the user of this key: {error}"
+                words += " Ask an OWNER of it for: steplog member add"
+                words += f" {plan.namespace}/{plan.project} {client.account.username if client.account else 'USER'}"
             raise type(error)(words, response=error.response) from None
 
 

@@ -315,7 +315,7 @@ def _failure(
     status: int, headers: Mapping[str, str] | None = None
 ) -> Callable[[Request, Exception], Awaitable[Response]]:
     async def respond(request: Request, error: Exception) -> Response:
-        detail = str(error) if "caller" in request.scope["state"] else UNUSABLE
+        detail = getattr(error, "what", str(error)) if "caller" in request.scope["state"] else UNUSABLE
         return failure(request.scope, status, detail, headers)
 
     return respond

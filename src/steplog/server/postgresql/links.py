@@ -108,12 +108,21 @@ def is_lost(connection: _Connection, error: BaseException) -> bool:
     return connection.broken or connection.closed or isinstance(error, errors.ReadOnlySqlTransaction)
 
 
+class _UnusableError(StoreBusyError):
+    """``what`` is for clients; PostgreSQL's words, with hosts and users in them, for who operates the server."""
+
+    what = "the database cannot be used now"
+
+    def __init__(self, text: str) -> None:
+        super().__init__(f"{self.what}: {text}")
+
+
 def store_error(error: psycopg.Error) -> StoreError:
     """Translate an error of PostgreSQL."""
     text = str(error).strip().partition("\n")[0]
     if isinstance(error, (errors.DiskFull, errors.OutOfMemory)):
         return StoreFullError(f"the database has no room: {text}")
-    return StoreBusyError(f"the database cannot be used now: {text}")
+    return _UnusableError(text)
 
 
 def refused(url: str, error: psycopg.Error) -> ConfigurationError:
