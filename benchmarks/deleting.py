@@ -22,7 +22,7 @@ from benchmarks.figure import Figure, quantile
 from benchmarks.stage import KEY, Server, Stage
 from steplog.delivery.wire import API
 
-__all__ = ["Client", "figures", "fill", "watch", "write"]
+__all__ = ["Client", "figures", "fill", "longest_wait", "watch", "write"]
 
 GROUP = "deleting"
 NAMES, CHUNKS, CHUNK_BYTES = 40, 8, 8_600
@@ -44,13 +44,7 @@ def figures(stage: Stage) -> Iterator[Figure]:
         told = stage.child(
             watch, stage.environment(), host=host, paths=paths, doomed=doomed, database=str(server.database)
         )
-    note = (
-        f"{before / MB:,.0f} MB gone after {told['seconds']:.0f} s; without it {told['control']:.0f} ms; "
-        f"p99 {told['p99']:.1f} ms, and {told['control_p99']:.1f} ms without it"
-    )
-    yield Figure(
-        group=GROUP, name="longest wait of a write", unit="ms", value=told["longest"], must=100, reach=30, note=note
-    )
+    yield longest_wait(GROUP, told, before)
     yield Figure(
         group=GROUP,
         name="the log when all is gone",
@@ -67,6 +61,16 @@ def figures(stage: Stage) -> Iterator[Figure]:
         more_is_better=True,
         note=f"{told['size'] / MB:,.0f} MB are left",
     )
+
+
+def longest_wait(group: str, told: dict[str, float], before: int) -> Figure:
+    """Of a write, as ``watch`` tells, while so many bytes were deleted."""
+    note = (
+        f"{before / MB:,.0f} MB gone after {told['seconds']:.0f} s; without it {told['control']:.0f} ms; "
+        f"p99 {told['p99']:.1f} ms, and {told['control_p99']:.1f} ms without it"
+    )
+    longest = told["longest"]
+    return Figure(group=group, name="longest wait of a write", unit="ms", value=longest, must=100, reach=30, note=note)
 
 
 def watch(host: str, paths: list[str], doomed: str, database: str) -> dict[str, float]:

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 
-from benchmarks.deleting import CHUNK_BYTES, CHUNKS, MB, NAMES, WRITERS, Client, write
+from benchmarks.deleting import CHUNK_BYTES, CHUNKS, MB, NAMES, WRITERS, Client, longest_wait, write
 from benchmarks.figure import Figure, quantile
 from benchmarks.postgresql import Cluster, StoreServer, cluster, store_server
 from benchmarks.stage import Stage
@@ -43,13 +43,7 @@ def figures(stage: Stage) -> Iterator[Figure]:
 def _figures(
     server: StoreServer, database: Cluster, told: dict[str, float], before: int, written: int
 ) -> Iterator[Figure]:
-    note = (
-        f"{before / MB:,.0f} MB gone after {told['seconds']:.1f} s; without it {told['control']:.0f} ms; "
-        f"p99 {told['p99']:.1f} ms, and {told['control_p99']:.1f} ms without it"
-    )
-    yield Figure(
-        group=GROUP, name="longest wait of a write", unit="ms", value=told["longest"], must=100, reach=30, note=note
-    )
+    yield longest_wait(GROUP, told, before)
     yield Figure(
         group=GROUP,
         name="log written by the deletion",

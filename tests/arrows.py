@@ -170,6 +170,7 @@ ARROWS = {
     "server.records": {"errors", "filters", "column_format", "journal.slot", "journal.range", "records"},
     "server.repeating": set(),
     "server.store_types": {"errors", "filters"},
+    "server.new_file": {"errors"},
     "server.permissions": set(),
     "server.store": {"records", "server.permissions", "server.records", "server.store_types"},
     "server.sql": {
@@ -191,6 +192,7 @@ ARROWS = {
         "journal.range",
         "records",
         "server.records",
+        "server.new_file",
         "server.repeating",
         "server.store_types",
         "server.store",
@@ -203,6 +205,7 @@ ARROWS = {
         "server.store_place",
         "records",
         "server.records",
+        "server.new_file",
         "server.repeating",
         "server.store_types",
         "server.store",

@@ -1,4 +1,7 @@
-"""A server over PgBouncer, in session mode: what it stores and reads, and what becomes of it when PgBouncer goes."""
+"""A server over PgBouncer, in session mode: what it stores and reads, and what becomes of it when PgBouncer goes.
+
+Another mode is refused.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -19,6 +22,8 @@ import postgresql
 from polling import wait_until
 from server.batches import range_of
 from server.process import DEADLINE_S, ServerProcess, lasting_port
+from steplog.errors import ConfigurationError
+from steplog.server.open_store import open_store, schema_versions
 
 pytestmark = pytest.mark.slow
 
@@ -30,7 +35,7 @@ listen_addr = 127.0.0.1
 listen_port = {port}
 unix_socket_dir =
 auth_type = any
-pool_mode = session
+pool_mode = {mode}
 default_pool_size = 60
 """
 
@@ -38,13 +43,13 @@ default_pool_size = 60
 class Bouncer:
     """PgBouncer before the cluster of the tests."""
 
-    def __init__(self, directory: Path, database: str) -> None:
+    def __init__(self, directory: Path, database: str, mode: str = "session") -> None:
         program = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
         if program is None:
             pytest.skip("pgbouncer is not installed")
         place = urlsplit(database)
         port = lasting_port()
-        (directory / "pgbouncer.ini").write_text(CONFIGURATION.format(server=place.port, port=port))
+        (directory / "pgbouncer.ini").write_text(CONFIGURATION.format(server=place.port, port=port, mode=mode))
         self._user = None
         if os.geteuid() == 0:  # which it refuses to run as
             self._user = pwd.getpwnam("nobody").pw_name
@@ -70,12 +75,27 @@ class Bouncer:
         return False
 
 
+@contextmanager
+def running(mode: str) -> Iterator[Bouncer]:
+    with tempfile.TemporaryDirectory(prefix="steplog-bouncer-") as directory:
+        started = Bouncer(Path(directory), postgresql.new_database(), mode)
+        try:
+            yield started
+        finally:
+            started.kill()
+
+
 @pytest.fixture
 def bouncer() -> Iterator[Bouncer]:
-    with tempfile.TemporaryDirectory(prefix="steplog-bouncer-") as directory:
-        started = Bouncer(Path(directory), postgresql.new_database())
+    with running("session") as started:
         yield started
-        started.kill()
+
+
+def test_a_pooler_that_lends_connections_for_a_transaction_is_refused():
+    with running("transaction") as bouncer:
+        with pytest.raises(ConfigurationError, match="pool_mode = session"):
+            open_store(bouncer.url)
+        assert schema_versions(bouncer.url)[0] == 0, "it makes no tables"
 
 
 def test_a_server_works_over_pgbouncer_in_session_mode_also_after_it_was_killed(bouncer, tmp_path):

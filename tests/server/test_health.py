@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import http.client
 import json
 import socket
@@ -139,6 +140,56 @@ def test_what_a_database_says_of_its_path_is_logged_once_and_not_answered(caplog
         "not ready: the database cannot be used now: /secret/place",
         "ready again",
     ]
+
+
+def test_a_database_that_is_refused_and_hangs_in_turn_is_logged_once(caplog):
+    words = "the database cannot be used now: connection timeout expired"
+    hanging, states = threading.Event(), iter([StoreBusyError(words), None, StoreBusyError(words), None, None])
+
+    def look() -> None:
+        error = next(states)
+        if error is not None:
+            raise error
+        if not hanging.is_set():
+            assert hanging.wait(DEADLINE_S)
+
+    async def ask() -> list[list[str]]:
+        found = [await readiness.reasons() for _ in range(2)]
+        hanging.set()
+        while (reasons := await readiness.reasons()) != []:
+            found.append(reasons)
+        return found
+
+    readiness = Readiness(cast(Any, SimpleNamespace(probe=look)), Draining(), timeout_s=0.05)
+    with caplog.at_level("WARNING", "steplog.server"):
+        found = asyncio.run(ask())
+    readiness.close()
+    assert found[:2] == [["the database cannot be used now"], ["the database does not answer within 0.05 s"]]
+    assert [record.message for record in caplog.records][:1] == [f"not ready: {words}"]
+    assert [record.message for record in caplog.records][-1:] == ["ready again"]
+    assert not any("within" in record.message for record in caplog.records)
+
+
+def test_a_look_that_fails_when_nobody_waits_any_more_is_no_error_of_the_server(caplog):
+    failing = threading.Event()
+
+    def look() -> None:
+        assert failing.wait(DEADLINE_S)
+        raise StoreBusyError("away")
+
+    async def leave() -> None:
+        looks = SingleLook[None](0.01, "steplog-look")
+        with pytest.raises(TimeoutError):
+            await looks.result(look)
+        failing.set()
+        while any(each.name.startswith("steplog-look") for each in threading.enumerate()):
+            looks.close()
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    asyncio.run(leave())
+    gc.collect()
+    assert not caplog.records
 
 
 def test_a_database_that_fails_is_in_the_log_whether_or_not_anybody_asks(caplog):

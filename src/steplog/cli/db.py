@@ -24,7 +24,7 @@ def command() -> None:
 @command.command("backup")
 @click.argument("file", type=click.Path(path_type=Path))
 @database_option
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@printing.json_option
 def _back_up(file: Path, database: Place, as_json: bool) -> None:
     """Copy a server's database into a new file, also while the server runs.
 
@@ -39,7 +39,7 @@ def _back_up(file: Path, database: Place, as_json: bool) -> None:
 
 @command.command("compact")
 @database_option
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@printing.json_option
 def _compact(database: Place, as_json: bool) -> None:
     """Give back the room that is free in a database, while its server is stopped.
 
@@ -67,7 +67,7 @@ def _migrate(database: Place, check: bool) -> None:
     shown = shown_place(place)
     if found == present:
         click.echo(f"{shown}: schema version {present}, nothing to do")
-    elif check:
+    elif check and found < present:
         due = (
             f"schema version {found}, to be upgraded to {present}"
             if found
@@ -75,7 +75,7 @@ def _migrate(database: Place, check: bool) -> None:
         )
         click.echo(f"{shown}: {due}. Type the same without --check")
         raise SystemExit(1)
-    else:
+    else:  # one of a newer steplog is refused
         migrate(place)
         click.echo(f"{shown}: schema version {present}, {f'upgraded from {found}' if found else 'made'}")
 

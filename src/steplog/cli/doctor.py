@@ -61,7 +61,7 @@ class _ServerHere(NamedTuple):
 
 
 @click.command("doctor")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@printing.json_option
 @click.pass_context
 def command(context: click.Context, as_json: bool) -> None:
     """Check the settings, this machine, the server and the key.

@@ -19,7 +19,7 @@ import click
 from steplog import instance
 from steplog.cli import printing
 from steplog.cli.database import database_option
-from steplog.cli.team import WITHIN_S, json_option, opened, project_named, time_left
+from steplog.cli.team import WITHIN_S, opened, project_named, time_left
 from steplog.private_files import write_private
 from steplog.server import keys
 from steplog.server.store import Store
@@ -56,7 +56,7 @@ def command() -> None:
 @click.option("--requests-a-minute", metavar="N", type=click.IntRange(1), help="In place of the server's quota.")
 @click.option("--bytes-a-minute", metavar="N", type=click.IntRange(1), help="In place of the server's quota.")
 @database_option
-@json_option
+@printing.json_option
 def _issue(
     username: str | None,
     label: str,
@@ -84,7 +84,7 @@ def _issue(
 @command.command("list")
 @click.option("--all", "everything", is_flag=True, help="Also those that were revoked, or have expired.")
 @database_option
-@json_option
+@printing.json_option
 def _list(everything: bool, database: Place, as_json: bool) -> None:
     """List the keys, without the keys themselves."""
     with opened(database) as store:
@@ -151,7 +151,7 @@ def _revoke(key_ids: tuple[int, ...], database: Place) -> None:
     "--overlap", metavar="TIME", callback=time_left, help="Let the old one count for this long: 1h, 30m.  [default: 0]"
 )
 @database_option
-@json_option
+@printing.json_option
 def _rotate(key_id: int | None, page: bool, overlap: str | None, database: Place, as_json: bool) -> None:
     """Replace a key by a new one, by its number in the list.
 

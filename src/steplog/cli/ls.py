@@ -124,7 +124,7 @@ def _parse_place(_context: click.Context, _parameter: click.Parameter, text: str
 @click.option("--group", metavar="GROUP", help="List only runs of this group.")
 @click.option("--trash", is_flag=True, help="List the runs in the trash.")
 @click.option("--here", is_flag=True, help="List only what waits on this machine; ask no server.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@printing.json_option
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV, a line a run.")
 def command(
     place: tuple[str, str],

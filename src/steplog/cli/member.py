@@ -6,7 +6,7 @@ import click
 
 from steplog.cli import printing
 from steplog.cli.database import database_option
-from steplog.cli.team import WITHIN_S, json_option, opened, place_named, user_named
+from steplog.cli.team import WITHIN_S, opened, place_named, user_named
 from steplog.server.permissions import MEMBER, ROLES
 from steplog.server.store_place import Place
 from steplog.server.store_types import MissingError
@@ -38,7 +38,7 @@ def _add(place: str, user: str, role: str, database: Place) -> None:
 @command.command("list")
 @click.argument("place", metavar="NAMESPACE[/PROJECT]")
 @database_option
-@json_option
+@printing.json_option
 def _list(place: str, database: Place, as_json: bool) -> None:
     """List who has a role in a namespace or a project."""
     with opened(database) as store:

@@ -10,9 +10,9 @@ import io
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 from rich.console import Console, RenderableType
@@ -27,6 +27,7 @@ __all__ = [
     "add_row",
     "console",
     "is_unicode",
+    "json_option",
     "local_time",
     "losses",
     "note",
@@ -43,6 +44,8 @@ __all__ = [
 
 _PLAIN_WIDTH = 200  # of what is laid out; lines and tables are not cut at all
 _STATUS_STYLES = {"RUNNING": "cyan", "COMPLETED": "green", "CRASHED": "red", "FAILED": "yellow"}
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 def console() -> Console:
@@ -86,6 +89,11 @@ def printable(value: object, characters_max: int | None = 200) -> str:
 def text(value: object, style: str = "", characters_max: int | None = 200) -> Text:
     """A printable value, without markup."""
     return Text(printable(value, characters_max), style)
+
+
+def json_option(function: _Command) -> _Command:
+    """The option ``as_json``, for ``print_json``."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(function)
 
 
 def print_json(document: Any) -> None:

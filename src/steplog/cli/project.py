@@ -6,7 +6,7 @@ import click
 
 from steplog.cli import printing
 from steplog.cli.database import database_option
-from steplog.cli.team import WITHIN_S, json_option, opened, place_named, project_named
+from steplog.cli.team import WITHIN_S, opened, place_named, project_named
 from steplog.server.permissions import VISIBILITIES
 from steplog.server.store_place import Place
 from steplog.server.store_types import RETENTION_DAYS_MAX
@@ -27,7 +27,7 @@ def command() -> None:
 @command.command("list")
 @click.argument("namespace", required=False)
 @database_option
-@json_option
+@printing.json_option
 def _list(namespace: str | None, database: Place, as_json: bool) -> None:
     """List the projects, of a namespace or of all."""
     with opened(database) as store:

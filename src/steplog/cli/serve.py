@@ -15,9 +15,9 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -32,6 +32,23 @@ if TYPE_CHECKING:
 __all__ = ["ADOPT_INTERVAL_S", "command"]
 
 ADOPT_INTERVAL_S = 5.0
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def _networks(_context: click.Context, _option: click.Parameter, texts: Sequence[str]) -> Any:
+    from steplog.server.proxies import networks
+
+    try:
+        return networks(texts)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}; write a network, such as 10.0.0.0/8, or an address") from None
+
+
+def _networks_option(name: str, words: str) -> Callable[[_Command], _Command]:
+    """An option of networks, by default this machine's."""
+    this = ["127.0.0.0/8", "::1/128"]
+    return click.option(name, metavar="CIDR", multiple=True, default=this, callback=_networks, help=words)
 
 
 @click.command("serve")
@@ -85,14 +102,7 @@ ADOPT_INTERVAL_S = 5.0
     type=click.Choice(["x-forwarded", "forwarded"]),
     help="Believe what a trusted proxy says of who asks: X-Forwarded-For, -Proto and -Host, or Forwarded.",
 )
-@click.option(
-    "--trusted-proxies",
-    metavar="CIDR",
-    multiple=True,
-    default=["127.0.0.0/8", "::1/128"],
-    callback=lambda _context, _option, values: _networks(values),
-    help="Whose headers are believed; again for each.  [default: this machine's]",
-)
+@_networks_option("--trusted-proxies", "Whose headers are believed; again for each.  [default: this machine's]")
 @click.option(
     "--quota-requests",
     metavar="N",
@@ -105,14 +115,7 @@ ADOPT_INTERVAL_S = 5.0
     type=click.IntRange(1),
     help="How many bytes each key may send a minute, likewise.  [default: any number]",
 )
-@click.option(
-    "--metrics-from",
-    metavar="CIDR",
-    multiple=True,
-    default=["127.0.0.0/8", "::1/128"],
-    callback=lambda _context, _option, values: _networks(values),
-    help="Who may read /metrics without a key; again for each.  [default: this machine]",
-)
+@_networks_option("--metrics-from", "Who may read /metrics without a key; again for each.  [default: this machine]")
 @click.option(
     "--drain",
     "drain_s",
@@ -148,15 +151,6 @@ def _mode(octal: str) -> int:
     if not 0o600 <= mode <= 0o777:
         raise click.BadParameter(f"{octal} is no mode of a socket, such as 660")
     return mode
-
-
-def _networks(texts: Sequence[str]) -> Any:
-    from steplog.server.proxies import networks
-
-    try:
-        return networks(texts)
-    except ValueError as error:
-        raise click.BadParameter(f"{error}; write a network, such as 10.0.0.0/8, or an address") from None
 
 
 def _started(address: RunningServer) -> None:

@@ -33,7 +33,7 @@ _BARS = "▁▂▃▄▅▆▇█"
 @click.argument("run", callback=check_run, shell_complete=complete_readable)
 @click.argument("names", metavar="[NAME]...", nargs=-1, callback=as_texts, shell_complete=complete_metric)
 @click.option("--log", is_flag=True, help="Draw charts with a logarithmic axis of values.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@printing.json_option
 def command(run: str, names: tuple[str, ...], log: bool, as_json: bool) -> None:
     """Show the status, config, metrics and exception of a run.
 

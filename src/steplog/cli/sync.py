@@ -24,7 +24,7 @@ _INTERRUPTED = 130
 @click.option("--all", "everything", is_flag=True, help="All runs; the default without RUN.")
 @click.option("--follow", is_flag=True, help="Wait, however long it takes, instead of giving a run up.")
 @click.option("--recreate", is_flag=True, help="Make RUN on the server anew, which has lost it.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@printing.json_option
 @click.pass_context
 def command(
     context: click.Context, run: str | None, everything: bool, follow: bool, recreate: bool, as_json: bool

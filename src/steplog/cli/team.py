@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
-from typing import Any, TypeVar
 
 import click
 
@@ -17,12 +16,11 @@ from steplog.server.store import Store
 from steplog.server.store_place import Place
 from steplog.server.store_types import NamespaceRow, ProjectRow, UserRow
 
-__all__ = ["WITHIN_S", "json_option", "opened", "place_named", "project_named", "time_left", "user_named"]
+__all__ = ["WITHIN_S", "opened", "place_named", "project_named", "time_left", "user_named"]
 
 WITHIN_S = 5  # what is promised of a running server: its intervals, and its work
 _LEFT = re.compile(r"([1-9][0-9]{0,5})([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-_Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 @contextlib.contextmanager
@@ -30,11 +28,6 @@ def opened(database: Place) -> Iterator[Store]:
     """The database, whether or not its server runs. Raises SteplogError, OSError."""
     with contextlib.closing(open_store(own_database(database), beside=True)) as store:
         yield store
-
-
-def json_option(function: _Command) -> _Command:
-    """The option ``as_json``."""
-    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(function)
 
 
 def time_left(_context: click.Context, _parameter: click.Parameter, text: str | None) -> str | None:

@@ -6,7 +6,7 @@ import click
 
 from steplog.cli import printing
 from steplog.cli.database import database_option
-from steplog.cli.team import WITHIN_S, json_option, opened
+from steplog.cli.team import WITHIN_S, opened
 from steplog.server.store_place import Place
 
 __all__ = ["command"]
@@ -37,7 +37,7 @@ def _add(name: str, email: str | None, is_admin: bool | None, database: Place) -
 @command.command("list")
 @click.option("--all", "everything", is_flag=True, help="Also those that were removed.")
 @database_option
-@json_option
+@printing.json_option
 def _list(everything: bool, database: Place, as_json: bool) -> None:
     """List the users, with their roles."""
     with opened(database) as store:

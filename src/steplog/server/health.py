@@ -27,6 +27,8 @@ PROBE_PATHS = ("/healthz", "/readyz")
 READY_TIMEOUT_S = 2.0
 _WATCH_INTERVAL_S = 5.0
 _UNUSABLE = "the database cannot be used now"
+_NO_ROOM = "there is no room for the database"
+_AWAY = "away"  # or hanging: it is first the one and then the other, again and again
 _log = logging.getLogger("steplog.server")
 
 
@@ -67,7 +69,7 @@ class Readiness:
         except TimeoutError:
             return self._say(f"the database does not answer within {self._timeout_s:g} s", "")
         except StoreFullError as error:
-            return self._say("there is no room for the database", str(error))
+            return self._say(_NO_ROOM, str(error))
         except (StoreGoneError, StoreReplacedError):  # the server says that by itself, at once (``listening``)
             return _UNUSABLE
         except StoreError as error:
@@ -75,12 +77,14 @@ class Readiness:
         return self._say(None, "")
 
     def _say(self, reason: str | None, detail: str) -> str | None:
-        if reason != self._said:
-            self._said = reason
+        kind = _AWAY if reason is not None and reason != _NO_ROOM else reason
+        if kind != self._said:
+            self._said = kind
             if reason is None:
                 _log.warning("ready again")
             else:
-                _log.warning("not ready: %s%s", reason, f": {detail}" if detail else "")
+                said = detail if detail.startswith(reason) else f"{reason}: {detail}" if detail else reason
+                _log.warning("not ready: %s", said)
         return reason
 
 

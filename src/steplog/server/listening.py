@@ -235,6 +235,7 @@ class _UvicornServer(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """As uvicorn's, which waits for connections that are accepted by then and appear only after it has begun."""
+        self._store.hurry()
         late = asyncio.ensure_future(self._close_late(set(self.server_state.connections)))
         try:
             await super().shutdown(sockets)

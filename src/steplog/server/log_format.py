@@ -27,6 +27,8 @@ def configure_logging(form: str) -> None:
     output.setLevel(logging.WARNING)
     output.setFormatter(_JsonLines() if form == "json" else _TextLines())
     logging.getLogger().addHandler(output)
+    # It warns of what is left of a transaction that has failed, which is raised, and answered, by itself.
+    logging.getLogger("psycopg").setLevel(logging.ERROR)
     if form == "json":
         threading.excepthook = _log_failure
 

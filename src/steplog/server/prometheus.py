@@ -39,6 +39,7 @@ FIGURES = {  # each without ``steplog_``; a name that ends in ``_total`` is a co
     "commit_seconds_total": "What commits have taken",
     "unpacked_bytes": "Batches that are stored as they came, and not packed",
     "commit_retries_total": "Transactions run again, since other servers have written meanwhile",
+    "pool_size": "Connections to PostgreSQL that may read",
     "pool_used": "Connections to PostgreSQL that read",
     "pool_waiting": "Reads that wait for one",
     "packer_up": "1 while the packer runs",

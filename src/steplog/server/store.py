@@ -82,6 +82,9 @@ class Store(ABC):
     def check(self) -> None:
         """Raise StoreError if the database is not where it was opened. Does not block."""
 
+    def hurry(self) -> None:  # noqa: B027 - most have nothing to wait for
+        """The server is stopping: give up within seconds what a database that hangs has. Does not block."""
+
     @abstractmethod
     def probe(self) -> None:
         """Read something, and raise StoreError where that fails, or writes would find no room. A read."""

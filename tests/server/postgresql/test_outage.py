@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
+import socket
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -20,15 +23,26 @@ import postgresql
 from polling import wait_until
 from postgresql import Cluster
 from server.batches import range_of
+from server.process import ServerProcess
 from server.stores import ann, listed, new_run
 from steplog.journal.range import encode
 from steplog.server.postgresql.appender import Appender
-from steplog.server.postgresql.links import Readers, Watch, conninfo_of
+from steplog.server.postgresql.links import PING_S, Readers, Watch, conninfo_of, open_connection
 from steplog.server.postgresql.store import PostgresqlStore
 from steplog.server.records.batch import from_range
 from steplog.server.store_types import BatchResult, Creation, StoreBusyError
 
 REFUSED_S = 7.5  # connect_timeout, and some
+STOPPED_S = 25.0
+# Of a server of PostgreSQL, or of a pooler before it: what it is, and that it is ready.
+WELCOME = (
+    b"R\0\0\0\x08\0\0\0\0"
+    + b"".join(
+        b"S" + (4 + len(each)).to_bytes(4, "big") + each
+        for each in (b"server_version\x0017.0\0", b"in_hot_standby\0off\0", b"default_transaction_read_only\0off\0")
+    )
+    + b"Z\0\0\0\x05I"
+)
 SETTINGS = """
 listen_addresses = '127.0.0.1'
 max_connections = 60
@@ -158,6 +172,93 @@ def test_a_read_that_hangs_is_refused(url):
         readers.close()
 
 
+def test_a_database_that_hangs_is_given_up_at_once_for_all_idle_connections(url):
+    now = [0.0]
+    with closing(Watch(lambda: now[0])) as watch:
+        readers = Readers(conninfo_of(url + "?application_name=hanging"), watch)
+        with readers.snapshot(), readers.snapshot(), readers.snapshot():
+            pass
+        hanging = backends(url, "hanging")
+        for each in hanging:
+            os.kill(each, signal.SIGSTOP)
+        try:
+            with ThreadPoolExecutor() as pool:
+                read = pool.submit(store_read, readers)
+                wait_until(lambda: watch.watched)
+                now[0] += PING_S
+                assert read.result(REFUSED_S) == (1,)
+        finally:
+            for each in hanging:
+                os.kill(each, signal.SIGCONT)
+        readers.close()
+
+
+def store_read(readers: Readers) -> Any:
+    with readers.snapshot() as connection:
+        return connection.execute("SELECT 1").fetchone()
+
+
+def test_who_stops_waits_no_longer_for_what_hangs(url):
+    with closing(Watch(lambda: 0.0)) as watch:
+        readers = Readers(conninfo_of(url + "?application_name=hanging"), watch)
+
+        def work() -> None:
+            with readers.borrow() as connection:
+                (hanging,) = backends(url, "hanging")
+                os.kill(hanging, signal.SIGSTOP)
+                watch.hurry(0.0)
+                try:
+                    connection.execute("SELECT 1").fetchone()
+                finally:
+                    os.kill(hanging, signal.SIGCONT)
+
+        with pytest.raises(StoreBusyError):
+            work()
+        readers.close()
+
+
+def test_a_connection_that_hangs_as_soon_as_it_is_made_is_given_up():
+    now = [0.0]
+    with closing(Watch(lambda: now[0])) as watch, socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"postgresql://ann@127.0.0.1:{listener.getsockname()[1]}/none?sslmode=disable&gssencmode=disable"
+        with ThreadPoolExecutor() as pool:
+            opened = pool.submit(open_connection, conninfo_of(url), watch=watch)
+            with listener.accept()[0] as pooler:
+                assert pooler.recv(1 << 16)
+                pooler.sendall(WELCOME)
+                wait_until(lambda: watch.watched)
+                now[0] += PING_S
+                assert isinstance(opened.exception(REFUSED_S), psycopg.OperationalError)
+
+
+@pytest.mark.slow
+def test_servers_answer_and_stop_in_time_while_the_database_hangs(cluster, tmp_path):
+    with ServerProcess(tmp_path, store=cluster.url()) as server:
+        run = server.new_run()
+        started = subprocess.run(
+            ["pgrep", "-P", (cluster.data / "postmaster.pid").read_text().split()[0]], capture_output=True, check=True
+        )
+        stopped = [int((cluster.data / "postmaster.pid").read_text().split()[0]), *map(int, started.stdout.split())]
+        for each in stopped:
+            os.kill(each, signal.SIGSTOP)
+        try:
+            with ThreadPoolExecutor() as pool:
+                runs = run.rpartition("runs/")[0] + "runs/"
+                asked = [("GET", runs, None), ("GET", run, None), ("POST", runs, {}), ("PATCH", run, {"tags": ["a"]})]
+                answers = [pool.submit(server.ask, method, path, json=document) for method, path, document in asked]
+                answers.append(pool.submit(server.send, run, range_of([("a", 1.0)])))
+                assert [each.result().status_code for each in answers] == [503] * 5
+            began = time.monotonic()
+            code, said = server.end()
+            assert (code, time.monotonic() - began < STOPPED_S) == (0, True)
+            assert "Traceback" not in said
+            assert said.count("not ready") <= 1
+        finally:
+            for each in stopped:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(each, signal.SIGCONT)
+
+
 def test_readers_beyond_the_places_wait_for_one_and_are_refused_after_that(url):
     with closing(Watch()) as watch:
         readers = Readers(conninfo_of(url), watch, places=1, wait_s=0.2)
@@ -224,3 +325,13 @@ def committing(operator: psycopg.Connection[Any]) -> list[int]:
     """The connections that wait for a standby."""
     query = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
     return [pid for (pid,) in operator.execute(query)]
+
+
+@pytest.mark.slow
+def test_a_batch_that_the_database_refuses_leaves_nothing_in_the_log_of_the_server(url, tmp_path):
+    with ServerProcess(tmp_path, store=url) as server:
+        run = server.new_run()
+        with psycopg.connect(url, autocommit=True) as operator:
+            operator.execute("ALTER TABLE log ADD CONSTRAINT refusing CHECK (false)")
+        assert server.send(run, range_of([("a", 1.0)])).status_code == 503
+        assert server.end() == (0, "")

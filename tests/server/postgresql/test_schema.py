@@ -10,9 +10,27 @@ import psycopg
 import pytest
 
 import postgresql
+from server import packed
+from server.batches import range_of
+from server.stores import add, listed, new_run
 from steplog.errors import ConfigurationError
-from steplog.server.open_store import open_store
+from steplog.server.open_store import migrate, open_store
 from steplog.server.postgresql.store import PostgresqlStore
+from steplog.server.store_types import BatchResult
+
+TEXT = "é 日本 \\ ' \" \\n"
+ODD = (
+    "search_path = mine",
+    "client_encoding = latin1",
+    "standard_conforming_strings = off",
+    "TimeZone = 'Asia/Kathmandu'",
+    "DateStyle = 'German'",
+    "IntervalStyle = 'iso_8601'",
+    "bytea_output = 'escape'",
+    "default_transaction_isolation = 'serializable'",
+    "extra_float_digits = 0",
+    "transform_null_equals = on",
+)
 
 
 def test_servers_that_start_at_once_make_the_tables_once():
@@ -50,6 +68,41 @@ def of_a_user_without_rights(url: str) -> str:
     return url.replace("postgres@", f"weak_{url.rpartition('/')[2]}@")
 
 
+def made_by_another_user(url: str) -> str:
+    open_store(url).close()
+    weak = of_a_user_without_rights(url)
+    with psycopg.connect(url) as connection:
+        connection.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO weak_{url.rpartition('/')[2]}".encode())
+    return weak
+
+
+def without_a_sequence(url: str) -> str:
+    weak = made_by_another_user(url)
+    with psycopg.connect(url) as connection:
+        connection.execute(f"GRANT ALL ON ALL TABLES IN SCHEMA public TO weak_{url.rpartition('/')[2]}".encode())
+    return weak
+
+
+def of_another_program(url: str) -> str:
+    with psycopg.connect(url) as connection:
+        connection.execute("CREATE TABLE about (text text)")
+    return url
+
+
+def that_only_reads(url: str) -> str:
+    return f"{url}?options=-cdefault_transaction_read_only%3Don"
+
+
+def without_a_schema(url: str) -> str:
+    return f"{url}?options=-csearch_path%3Dnowhere"
+
+
+def without_a_version(url: str) -> str:
+    with closing(open_store(url)), psycopg.connect(url) as connection:
+        connection.execute("DELETE FROM about WHERE name = 'schema'")
+    return url
+
+
 def not_there(url: str) -> str:
     return f"{url}_none"
 
@@ -60,11 +113,62 @@ def not_there(url: str) -> str:
         (newer, "schema version 999, of a newer steplog, and is left as it is; this one supports 1. Type: pip install"),
         (of_another_encoding, "encoding is LATIN1. Type for another one: createdb --encoding UTF8"),
         (of_a_user_without_rights, "permission denied for schema public. Type to its owner's psql: ALTER DATABASE"),
+        (
+            made_by_another_user,
+            "may not read and change about. Type to its owner's psql: GRANT SELECT, INSERT, UPDATE,",
+        ),
+        (
+            without_a_sequence,
+            "may not read and change keys_ids. Type to its owner's psql: GRANT SELECT, INSERT, UPDATE,",
+        ),
+        (of_another_program, "the schema public has a table about, which is not of steplog. Type: createdb"),
+        (that_only_reads, "session is read-only, as a standby is. Name the one that takes writes, or all: postgresql:"),
+        (without_a_schema, "no schema has been selected to create in. Type to psql: CREATE SCHEMA"),
+        (without_a_version, "about has no version: restore the database from a backup"),
         (not_there, "does not exist. Type: createdb"),
     ],
 )
 def test_a_database_that_cannot_hold_a_store_is_refused_in_words(made: Callable[[str], str], words: str):
+    url = made(postgresql.new_database())
+    for use in (open_store, migrate):
+        with pytest.raises(ConfigurationError) as caught:
+            use(url)
+        assert words in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_user_who_makes_no_tables_uses_those_that_an_admin_made():
+    url = postgresql.new_database()
+    migrate(url)
+    weak = of_a_user_without_rights(url)
     with pytest.raises(ConfigurationError) as caught:
-        open_store(made(postgresql.new_database()))
-    assert words in str(caught.value)
-    assert "\n" not in str(caught.value)
+        open_store(weak)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(str(caught.value).partition("psql: ")[2].encode())
+    with closing(open_store(weak)) as store:
+        run = new_run(store)
+        sent = range_of([("a", 1.0)])
+        assert add(store, run, sent) == BatchResult(1, 0)
+        packed.pack(store, run)
+        project = store.project("team", "mnist")
+        assert project is not None
+        store.discard_run(project, run.uuid, now=True).result()
+        while store.reap().result():
+            pass
+
+
+def test_tables_are_where_the_search_path_of_a_user_with_odd_settings_says():
+    url = postgresql.new_database()
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CREATE SCHEMA mine; CREATE TABLE public.about (text text)")
+        for setting in ODD:
+            connection.execute(f"ALTER DATABASE {url.rpartition('/')[2]} SET {setting}".encode())
+    with closing(open_store(f"{url}?client_encoding=latin1")) as store:
+        run = new_run(store)
+        assert store.edit_run(run, {"description": TEXT}).result().description == TEXT
+        assert add(store, run, range_of([(TEXT, 1.0)])) == BatchResult(1, 0)
+        packed.pack(store, run)
+        assert [point["name"] for point in listed(store, run)] == [TEXT]
+    with psycopg.connect(url) as connection:
+        found = connection.execute("SELECT schemaname FROM pg_tables WHERE tablename = 'runs'").fetchall()
+    assert found == [("mine",)]

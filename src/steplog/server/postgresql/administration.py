@@ -1,13 +1,12 @@
 """What is done with a PostgreSQL database as a whole: upgrading it, and copying it into a file.
 
-A copy is an archive of ``pg_dump``, one snapshot, for ``pg_restore``. It is written under another name beside its own,
-of mode 0600, synced, and then gets its name. The password goes by the environment.
+A copy is an archive of ``pg_dump``, one snapshot, for ``pg_restore``, in a new file (``new_file``). The password goes
+by the environment.
 """
 
 from __future__ import annotations
 
 import os
-import secrets
 import shlex
 import shutil
 import subprocess
@@ -20,8 +19,9 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from steplog.errors import ConfigurationError
-from steplog.server.postgresql.links import conninfo_of, store_error
-from steplog.server.postgresql.schema import prepare
+from steplog.server import new_file
+from steplog.server.postgresql.links import conninfo_of, refused
+from steplog.server.postgresql.schema import found_version, prepare
 from steplog.server.store_place import shown_place
 from steplog.server.store_types import DatabaseCopy, StoreError
 
@@ -35,40 +35,26 @@ def back_up(url: str, target: Path) -> DatabaseCopy:
     StoreError, OSError.
     """
     target = target.absolute()
-    if os.path.lexists(target):
-        raise ConfigurationError(f"{target} exists; a backup replaces nothing")
+    new_file.check_free(target)
     program = shutil.which("pg_dump")
     if program is None:
         wanted = f"pg_dump --format=custom --file={shlex.quote(str(target))} {shlex.quote(shown_place(url))}"
         raise ConfigurationError(f"pg_dump is not on PATH. Type where it is (Debian: postgresql-client): {wanted}")
     runs = _count_runs(url)
-    scratch = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
-    try:
-        os.close(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
-    except OSError as error:
-        raise ConfigurationError(f"{target} cannot be written: {error.strerror}") from None
-    try:
+    with new_file.scratch_file(target) as scratch:
         _dump(program, url, scratch)
-        try:
-            os.link(scratch, target)
-        except FileExistsError:
-            raise ConfigurationError(f"{target} exists; a backup replaces nothing") from None
-        _sync(target.parent)
-    finally:
-        scratch.unlink(missing_ok=True)
+        new_file.give_name(scratch, target)
     return DatabaseCopy(str(target), target.stat().st_size, runs)
 
 
 def schema_version(url: str) -> int:
-    """The version of a database; 0 of one without tables. Raises ConfigurationError, StoreError."""
+    """The version of a database; 0 of one without tables. Raises ConfigurationError."""
     with _connected(url) as connection:
-        if _one(connection, "SELECT to_regclass('about')::text") is None:
-            return 0
-        return int(_one(connection, "SELECT value FROM about WHERE name = 'schema'") or 0)
+        return found_version(connection)
 
 
 def migrate(url: str) -> None:
-    """Upgrade a database to the present version. Raises ConfigurationError, StoreError."""
+    """Upgrade a database to the present version. Raises ConfigurationError."""
     with _connected(url) as connection:
         prepare(connection, is_moving=True)
 
@@ -83,15 +69,10 @@ def _count_runs(url: str) -> int:
 @contextmanager
 def _connected(url: str) -> Iterator[psycopg.Connection[Any]]:
     try:
-        connection = psycopg.connect(conninfo_of(url), autocommit=True)
+        with psycopg.connect(conninfo_of(url), autocommit=True) as connection:
+            yield connection
     except psycopg.Error as error:
-        raise ConfigurationError(f"{shown_place(url)} cannot be used: {str(error).strip()}") from None
-    try:
-        yield connection
-    except psycopg.Error as error:
-        raise store_error(error) from error
-    finally:
-        connection.close()
+        raise refused(url, error) from None
 
 
 def _one(connection: psycopg.Connection[Any], query: str) -> Any:
@@ -109,12 +90,3 @@ def _dump(program: str, url: str, scratch: Path) -> None:
     if done.returncode:
         words = done.stderr.decode("utf-8", "replace").strip().splitlines() or [f"exit code {done.returncode}"]
         raise StoreError(f"{shown_place(url)} was not copied: {words[-1]}")
-    _sync(scratch)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

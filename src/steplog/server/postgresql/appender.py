@@ -89,7 +89,7 @@ class Appender:
         times: CommitTimes | None = None,
     ) -> None:
         """``times``: where commits are counted."""
-        self._link = Link(conninfo)
+        self._link = Link(conninfo, watch)
         self._watch = watch
         self._times = times or CommitTimes()
         self._clock = clock

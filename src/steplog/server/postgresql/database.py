@@ -12,16 +12,13 @@ from contextlib import AbstractContextManager
 from typing import Concatenate, ParamSpec, TypeVar
 
 import psycopg
-from psycopg import errors
 
-from steplog.errors import ConfigurationError
 from steplog.server.postgresql.appender import Appender
 from steplog.server.postgresql.lanes import Lane
-from steplog.server.postgresql.links import Readers, Watch, conninfo_of, open_connection
+from steplog.server.postgresql.links import Readers, Watch, check_session, conninfo_of, open_connection, refused
 from steplog.server.postgresql.schema import prepare
 from steplog.server.sql.commit_times import CommitTimes
 from steplog.server.sql.connection import Connection
-from steplog.server.store_place import shown_place
 from steplog.server.store_types import RunId, RunRow
 
 __all__ = ["Database"]
@@ -39,7 +36,7 @@ class Database:
     Attributes:
         instance: its id.
         conninfo: how to connect to it, for libpq.
-        watch: breaks connections that hang.
+        watch: breaks connections that hang; who has opened the database closes it, last.
         appender: appends batches.
         times: counts commits.
     """
@@ -49,9 +46,10 @@ class Database:
         self.conninfo = conninfo_of(url)
         try:
             with open_connection(self.conninfo) as connection:
+                check_session(connection, self.conninfo)
                 self.instance = prepare(connection)
         except psycopg.Error as error:
-            raise ConfigurationError(f"{shown_place(url)} cannot be used: {_said(error)}") from None
+            raise refused(url, error) from None
         self.watch, self.times = Watch(), CommitTimes()
         self._readers = Readers(self.conninfo, self.watch)
         self.appender = Appender(self.conninfo, self.watch, times=self.times)
@@ -60,11 +58,10 @@ class Database:
         )
 
     def close(self) -> None:
-        """Finish pending writes and close it, once."""
+        """Finish pending writes and close it, all but ``watch``."""
         for lane in self._lanes:
             lane.close()
         self._readers.close()
-        self.watch.close()
 
     @property
     def _lanes(self) -> tuple[Appender | Lane, ...]:
@@ -106,13 +103,3 @@ class Database:
     def borrow(self) -> AbstractContextManager[Connection]:
         """A connection in autocommit mode."""
         return self._readers.borrow()
-
-
-def _said(error: psycopg.Error) -> str:
-    """What PostgreSQL said when it was asked for tables, and what to type."""
-    words = error.diag.message_primary or " ".join(str(error).split())
-    if isinstance(error, errors.InsufficientPrivilege):
-        return f"{words}. Type to its owner's psql: ALTER DATABASE … OWNER TO …; the user makes its tables"
-    if words.endswith("does not exist") and "database" in words:
-        return f"{words}. Type: createdb --encoding UTF8 --template template0 NAME"
-    return words

@@ -24,7 +24,7 @@ import psycopg
 from psycopg import errors
 
 from steplog.server.postgresql.connection import PostgresqlConnection
-from steplog.server.postgresql.links import HUNG_S, Link, Watch, is_lost, store_error
+from steplog.server.postgresql.links import HUNG_S, PING_S, Link, Watch, is_lost, store_error
 from steplog.server.postgresql.schema import TURNS
 from steplog.server.sql.commit_times import CommitTimes
 from steplog.server.sql.connection import Connection
@@ -37,6 +37,7 @@ AGAIN = (errors.SerializationFailure, errors.DeadlockDetected, errors.UniqueViol
 _TRIES = 30
 _PAUSE_S = 0.002  # before the second try, on average; twice that before the next one
 _PAUSE_MAX_S = 0.1
+_TURN_S = 15.0  # more than ``lock_timeout``
 
 
 class _Job(NamedTuple):
@@ -64,7 +65,7 @@ class Lane:
         times: CommitTimes,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
-        self._link = Link(conninfo)
+        self._link = Link(conninfo, watch)
         self._watch = watch
         self._times = times
         self._sleep = sleep
@@ -113,8 +114,8 @@ class Lane:
             except psycopg.Error as error:
                 raise _NoConnectionError from error
             try:
-                with self._watch.over(connection, HUNG_S), self._times.timed():
-                    return _transact(connection, job)
+                with self._times.timed():
+                    return self._transact(connection, job)
             except AGAIN as error:
                 last = error
                 self._times.note_retry()
@@ -129,27 +130,34 @@ class Lane:
                 may_reconnect = False
         raise StoreBusyError(f"others were first {_TRIES} times: {last}") from last
 
+    def _transact(self, connection: psycopg.Connection[Any], job: _Job) -> Any:
+        link = PostgresqlConnection(connection)
+        try:
+            if job.project is None:
+                with self._watch.over(connection, PING_S):
+                    link.begin(writes=True)
+            else:  # before the transaction's snapshot, which what is not a query takes none of
+                lock = f"LOCK TABLE turns_{job.project % TURNS} IN EXCLUSIVE MODE"
+                with self._watch.over(connection, _TURN_S):
+                    connection.execute(f"BEGIN ISOLATION LEVEL SERIALIZABLE; {lock}".encode(), prepare=False)
+            with self._watch.over(connection, HUNG_S):
+                result = job.work(link)
+        except BaseException:
+            with suppress(psycopg.Error), self._watch.over(connection, PING_S):
+                connection.execute("ROLLBACK")
+            raise
+        with self._watch.over(connection, HUNG_S):
+            _commit(connection)
+        return result
 
-def _transact(connection: psycopg.Connection[Any], job: _Job) -> Any:
-    link = PostgresqlConnection(connection)
-    try:
-        if job.project is None:
-            link.begin(writes=True)
-        else:  # before the transaction's snapshot, which what is not a query takes none of
-            lock = f"LOCK TABLE turns_{job.project % TURNS} IN EXCLUSIVE MODE"
-            connection.execute(f"BEGIN ISOLATION LEVEL SERIALIZABLE; {lock}".encode(), prepare=False)
-        result = job.work(link)
-    except BaseException:
-        with suppress(psycopg.Error):
-            connection.execute("ROLLBACK")
-        raise
+
+def _commit(connection: psycopg.Connection[Any]) -> None:
     try:
         connection.execute("COMMIT")
     except psycopg.Error as error:
         if is_lost(connection, error):
             raise _UnknownOutcomeError from error
         raise
-    return result
 
 
 def _reason(error: Exception) -> Exception:

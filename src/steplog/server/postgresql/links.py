@@ -4,17 +4,19 @@
    that is there again: nothing tries in between, and nobody waits for a later try.
 2. A network that is gone breaks a connection within ``tcp_user_timeout`` or three missed keepalives. PostgreSQL ends a
    statement after ``statement_timeout``, and one that waits for a lock after ``lock_timeout``. Where PostgreSQL itself
-   hangs, ``Watch`` breaks the connection.
+   hangs, ``Watch`` breaks the connection: at its first statement after ``PING_S``, so that who asks is told in time.
+3. A server that stops does not wait for a database that hangs (``Watch.hurry``).
 """
 
 from __future__ import annotations
 
+import math
 import socket
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any, NamedTuple
 
 import psycopg
@@ -27,9 +29,22 @@ from steplog.server.postgresql.connection import PostgresqlConnection, adapt
 from steplog.server.store_place import shown_place
 from steplog.server.store_types import StoreBusyError, StoreError, StoreFullError
 
-__all__ = ["HUNG_S", "Link", "Readers", "Watch", "conninfo_of", "is_lost", "open_connection", "store_error"]
+__all__ = [
+    "HUNG_S",
+    "PING_S",
+    "Link",
+    "Readers",
+    "Watch",
+    "check_session",
+    "conninfo_of",
+    "is_lost",
+    "open_connection",
+    "refused",
+    "store_error",
+]
 
 HUNG_S = 60.0  # a transaction; more than ``statement_timeout``
+PING_S = 5.0  # a statement that has nothing to do
 _READERS_MAX = 16
 _WAIT_S = 5.0  # for another reader to end
 _WATCH_S = 1.0
@@ -42,9 +57,9 @@ _DEFAULTS = {
     "keepalives_interval": "5",
     "keepalives_count": "3",
     "tcp_user_timeout": "10000",
-    "client_encoding": "UTF8",
     "target_session_attrs": "read-write",
 }
+_FIXED = {"client_encoding": "UTF8"}  # whatever the URL says
 # Not as options of the connection, which PgBouncer refuses.
 _SETTINGS = (
     ("lock_timeout", "10s"),
@@ -68,16 +83,20 @@ def conninfo_of(url: str) -> str:
         words = "is no URL of PostgreSQL's, or has a parameter that PostgreSQL does not know"
         raise ConfigurationError(f"{shown_place(url)} {words}; write %2F for / in a password, %40 for @") from None
     known = {name: str(value) for name, value in given.items() if value is not None}
-    return make_conninfo("", **(_DEFAULTS | known))
+    return make_conninfo("", **(_DEFAULTS | known | _FIXED))
 
 
-def open_connection(conninfo: str, settings: Sequence[tuple[str, str]] = ()) -> _Connection:
-    """A new connection in autocommit mode, with settings beside those of all. Raises psycopg.Error."""
+def open_connection(conninfo: str, settings: Sequence[tuple[str, str]] = (), watch: Watch | None = None) -> _Connection:
+    """A new connection in autocommit mode, with settings beside those of all. Raises psycopg.Error.
+
+    ``watch``: breaks it where it connects, as to PgBouncer, and then hangs.
+    """
     connection = psycopg.connect(conninfo, autocommit=True)
     made = ", ".join(f"set_config('{name}', '{value}', false)" for name, value in (*_SETTINGS, *settings))
     try:
-        connection.execute(f"SELECT {made}".encode())
-        adapt(connection)
+        with watch.over(connection, PING_S) if watch else nullcontext():
+            connection.execute(f"SELECT {made}".encode())
+            adapt(connection)
     except BaseException:
         connection.close()
         raise
@@ -97,6 +116,43 @@ def store_error(error: psycopg.Error) -> StoreError:
     return StoreBusyError(f"the database cannot be used now: {text}")
 
 
+def refused(url: str, error: psycopg.Error) -> ConfigurationError:
+    """Why a database cannot be opened, and what to type."""
+    words = error.diag.message_primary or " ".join(str(error).split())
+    advice = ""
+    if isinstance(error, errors.InsufficientPrivilege):
+        advice = (
+            ". Type to its owner's psql: ALTER DATABASE … OWNER TO …; the user makes its tables. Or type as a user who"
+            " may make them: steplog db migrate"
+        )
+    elif isinstance(error, errors.InvalidSchemaName):
+        advice = ". Type to psql: CREATE SCHEMA …, for one of the user's search_path"
+    elif words.endswith("session is read-only"):
+        advice = (
+            ", as a standby is. Name the one that takes writes, or all:"
+            " postgresql://USER@HOST1,HOST2/DATABASE?target_session_attrs=read-write"
+        )
+    elif words.endswith("does not exist") and "database" in words:
+        advice = ". Type: createdb --encoding UTF8 --template template0 NAME"
+    return ConfigurationError(f"{shown_place(url)} cannot be used: {words}{advice}")
+
+
+def check_session(connection: _Connection, conninfo: str) -> None:
+    """Raise ConfigurationError where a pooler gives the sessions of two connections, which are open, to one backend.
+
+    Settings and advisory locks would be another's.
+    """
+    pids = []
+    with open_connection(conninfo) as other:
+        for each in (other, connection):
+            pids += each.execute("SELECT pg_backend_pid()").fetchall()
+    if pids[0] == pids[1]:
+        raise ConfigurationError(
+            "a pooler is before the database that lends each connection for a transaction, and steplog's hold locks and"
+            " settings for longer. Set for PgBouncer: pool_mode = session; or name PostgreSQL itself"
+        )
+
+
 class Watch:
     """Breaks connections on which something takes too long. In a thread of its own."""
 
@@ -104,6 +160,7 @@ class Watch:
         self._clock = clock
         self._lock = threading.Lock()  # what is watched is not closed meanwhile, nor its number another's
         self._watched: dict[_Connection, float] = {}  # when it is to be broken
+        self._end = math.inf  # when all are
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._work, name="steplog-watch", daemon=True)
         self._thread.start()
@@ -118,6 +175,11 @@ class Watch:
         finally:
             with self._lock:
                 del self._watched[connection]
+
+    def hurry(self, limit_s: float) -> None:
+        """Break whatever is not done in so many seconds, and what begins after that and hangs, at once."""
+        with self._lock:
+            self._end = min(self._end, self._clock() + limit_s)
 
     @property
     def watched(self) -> int:
@@ -134,7 +196,7 @@ class Watch:
         with self._lock:
             now = self._clock()
             for connection, end in self._watched.items():
-                if now >= end and not connection.closed:
+                if now >= min(end, self._end) and not connection.closed:
                     with suppress(OSError), socket.socket(fileno=connection.fileno()) as shared:
                         try:
                             shared.shutdown(socket.SHUT_RDWR)
@@ -149,15 +211,16 @@ class Watch:
 class Link:
     """A connection of one thread, made anew once it is lost."""
 
-    def __init__(self, conninfo: str) -> None:
+    def __init__(self, conninfo: str, watch: Watch | None = None) -> None:
         self._conninfo = conninfo
+        self._watch = watch
         self._connection: _Connection | None = None
 
     def get(self) -> _Connection:
         """A connection that is not known to be broken. Raises psycopg.Error."""
         if self._connection is None or self._connection.broken or self._connection.closed:
             self.close()
-            self._connection = open_connection(self._conninfo)
+            self._connection = open_connection(self._conninfo, watch=self._watch)
         return self._connection
 
     def close(self) -> None:
@@ -204,13 +267,17 @@ class Readers:
     @contextmanager
     def borrow(self) -> Iterator[PostgresqlConnection]:
         """A connection in autocommit mode. Raises StoreError."""
-        with self._place(), self._connection(begins=False) as connection:
+        with self._place(), self._connection(begins=False) as connection, self._watch.over(connection, math.inf):
             yield PostgresqlConnection(connection)
 
     def close(self) -> None:
         """Close those that are idle, and each other one once it is back."""
         with self._lock:
             self._closed = True
+        self._drop_idle()
+
+    def _drop_idle(self) -> None:
+        with self._lock:
             idle, self._idle = self._idle, deque()
         for each in idle:
             each.connection.close()
@@ -254,17 +321,18 @@ class Readers:
                 if self._closed:
                     raise StoreBusyError("the server is stopping")
                 idle = self._idle.pop() if self._idle else None
-            connection = idle.connection if idle else open_connection(self._conninfo, _SETTINGS_OF_READERS)
+            connection = idle.connection if idle else open_connection(self._conninfo, _SETTINGS_OF_READERS, self._watch)
             try:
-                if begins:
-                    with self._watch.over(connection, HUNG_S):
+                with self._watch.over(connection, PING_S):
+                    if begins:
                         PostgresqlConnection(connection).begin(writes=False)
-                elif idle is not None:
-                    connection.execute("SELECT 1")
+                    elif idle is not None:
+                        connection.execute("SELECT 1")
             except psycopg.OperationalError:
                 connection.close()
                 if idle is None:
                     raise
+                self._drop_idle()  # they were made before it was broken: to try each would take as long again
             else:
                 return connection, time.monotonic() if idle is None else idle.made
 

@@ -2,7 +2,7 @@
 
 1. Until all is there, ``about.moving_from`` says whose it will be, and no server opens it.
 2. ``moving`` has each run that was copied, in the transaction that copied it: its project, and the state that it had.
-   Rows that ``add_row`` has stored ahead belong to a run that is in ``moving`` without a state.
+   Rows that were copied ahead belong to a run that is in ``moving`` without a state.
 3. Rows come by COPY, in PostgreSQL's binary format.
 """
 
@@ -18,11 +18,10 @@ from psycopg.sql import SQL, Composed, Identifier
 from steplog.errors import ConfigurationError
 from steplog.records.cells import entries
 from steplog.server.postgresql.connection import PostgresqlConnection
-from steplog.server.postgresql.links import conninfo_of, store_error
+from steplog.server.postgresql.links import check_session, conninfo_of, refused, store_error
 from steplog.server.postgresql.schema import prepare
 from steplog.server.postgresql.texts import stored
 from steplog.server.sql.moving import BY_RUN, CATALOGUE, RunTable
-from steplog.server.store_place import shown_place
 
 __all__ = ["Target"]
 
@@ -65,11 +64,15 @@ class Target:
         try:
             self._connection = psycopg.connect(conninfo_of(url), autocommit=True, application_name=_NAME)
         except psycopg.Error as error:
-            raise ConfigurationError(f"{shown_place(url)} cannot be used: {str(error).strip()}") from None
+            raise refused(url, error) from None
         try:
+            check_session(self._connection, conninfo_of(url))
             self.instance = prepare(self._connection, is_moving=True)
             self._cells = PostgresqlConnection(self._connection)
             self._types = self._read_columns()
+        except psycopg.Error as error:
+            self.close()
+            raise refused(url, error) from None
         except BaseException:
             self.close()
             raise

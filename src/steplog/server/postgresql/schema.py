@@ -16,6 +16,7 @@ schema.
 
 from __future__ import annotations
 
+import re
 import uuid
 from typing import Any
 
@@ -25,7 +26,7 @@ from steplog.errors import ConfigurationError
 from steplog.server.postgresql.connection import adapt
 from steplog.server.postgresql.folding import FOLDED
 
-__all__ = ["POINTS", "SCHEMA_VERSION", "STATEMENTS", "TURNS", "prepare"]
+__all__ = ["POINTS", "SCHEMA_VERSION", "STATEMENTS", "TURNS", "found_version", "prepare"]
 
 SCHEMA_VERSION = 1
 POINTS = ("progress", "marks", "log", "blocks", "sealed", "series", "chunks", "points", "summaries")
@@ -196,6 +197,22 @@ BEGIN
 END
 $$;
 """
+# What is beside the table in any version.
+_FOREIGN = """
+SELECT c.relnamespace::regnamespace::text FROM pg_class c
+WHERE c.oid = to_regclass('about') AND NOT (
+    SELECT count(*) = 3 FROM pg_class each
+    WHERE each.relnamespace = c.relnamespace AND each.relname IN ('runs', 'progress', 'marks')
+)
+"""
+_WITHHELD = """
+SELECT each.relname, each.relnamespace::regnamespace::text FROM pg_class c
+JOIN pg_class each ON each.relnamespace = c.relnamespace AND each.relname = ANY(%s)
+WHERE c.oid = to_regclass('about') AND NOT CASE each.relkind WHEN 'S' THEN has_sequence_privilege(each.oid, 'USAGE')
+    ELSE has_table_privilege(each.oid, 'SELECT') AND has_table_privilege(each.oid, 'INSERT')
+        AND has_table_privilege(each.oid, 'UPDATE') AND has_table_privilege(each.oid, 'DELETE') END
+ORDER BY each.relkind DESC, each.relname LIMIT 1
+"""
 
 
 def _made(statements: str) -> list[str]:
@@ -208,13 +225,11 @@ def _made(statements: str) -> list[str]:
 
 
 STATEMENTS = (*_made(_TABLES), *(f"CREATE TABLE turns_{number} ()" for number in range(TURNS)), _APPEND, FOLDED)
+_NAMES = re.findall(r"CREATE (?:TABLE|SEQUENCE) (\w+)", "\n".join(STATEMENTS))
 
 
-def prepare(connection: psycopg.Connection[Any], *, is_moving: bool = False) -> str:
-    """Make or upgrade the tables, and adapt the connection; the id of the database.
-
-    ``is_moving``: even of one that another database is being moved into. Raises ConfigurationError.
-    """
+def found_version(connection: psycopg.Connection[Any]) -> int:
+    """The version of the tables, 0 where there are none. Raises ConfigurationError where there cannot be any."""
     if connection.info.server_version < _LOWEST * 10_000:
         version = connection.info.server_version // 10_000
         raise ConfigurationError(f"the database is PostgreSQL {version}; steplog needs {_LOWEST} or newer")
@@ -222,22 +237,48 @@ def prepare(connection: psycopg.Connection[Any], *, is_moving: bool = False) -> 
     if encoding != "UTF8":
         name = f"--encoding UTF8 --template template0 {connection.info.dbname}"
         raise ConfigurationError(f"the database's encoding is {encoding}. Type for another one: createdb {name}")
+    if connection.execute("SELECT to_regclass('about')").fetchone() == (None,):
+        return 0
+    foreign = connection.execute(_FOREIGN).fetchone()
+    if foreign is not None:
+        raise ConfigurationError(
+            f"the schema {foreign[0]} has a table about, which is not of steplog. Type: createdb --encoding UTF8"
+            " --template template0 NAME, for a database of its own"
+        )
+    withheld = connection.execute(_WITHHELD, (list(_NAMES),)).fetchone()
+    if withheld is not None:
+        (table, schema), user = withheld, connection.info.user
+        raise ConfigurationError(
+            f"the user {user} may not read and change {table}. Type to its owner's psql: GRANT SELECT, INSERT, UPDATE,"
+            f" DELETE ON ALL TABLES IN SCHEMA {schema} TO {user}; GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema}"
+            f" TO {user};"
+        )
+    found = connection.execute("SELECT value FROM about WHERE name = 'schema'").fetchone()
+    if found is None:
+        raise ConfigurationError("the database's table about has no version: restore the database from a backup")
+    return int(found[0])
+
+
+def prepare(connection: psycopg.Connection[Any], *, is_moving: bool = False) -> str:
+    """Make or upgrade the tables, and adapt the connection; the id of the database.
+
+    ``is_moving``: even of one that another database is being moved into. Raises ConfigurationError.
+    """
     with connection.transaction():
         connection.execute("SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0")
         connection.execute("SELECT pg_advisory_xact_lock(%s::bigint)", (_LOCK,))
-        found = connection.execute("SELECT to_regclass('about') IS NOT NULL").fetchone()
-        if found is not None and not found[0]:
+        version = found_version(connection)
+        if not version:
             for statement in STATEMENTS:
                 connection.execute(statement.encode())
             about = [("instance", uuid.uuid4().hex), ("schema", str(SCHEMA_VERSION))]
             connection.cursor().executemany("INSERT INTO about (name, value) VALUES (%s, %s)", about)
+        elif version != SCHEMA_VERSION:
+            raise ConfigurationError(
+                f"the database has schema version {version}, of a newer steplog, and is left as it is; this one"
+                f" supports {SCHEMA_VERSION}. Type: pip install --upgrade 'steplog[postgres]'"
+            )
         kept = dict(connection.execute("SELECT name, value FROM about").fetchall())
-    version = int(kept.get("schema", 0))
-    if version != SCHEMA_VERSION:
-        raise ConfigurationError(
-            f"the database has schema version {version}, of a newer steplog, and is left as it is; this one supports"
-            f" {SCHEMA_VERSION}. Type: pip install --upgrade 'steplog[postgres]'"
-        )
     if "moving_from" in kept and not is_moving:
         raise ConfigurationError(
             "a database is being moved into this store. Type its steplog db move again, to the end"

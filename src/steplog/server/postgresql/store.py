@@ -17,6 +17,8 @@ from steplog.server.store_types import BatchResult, ProjectRow, RunId, RunRow
 
 __all__ = ["PostgresqlStore"]
 
+_HURRY_S = 5.0  # as long as requests in flight have, once the server stops (``listening``)
+
 
 class PostgresqlStore(SqlStore):
     """Users, projects, runs and their points in a PostgreSQL database.
@@ -32,7 +34,7 @@ class PostgresqlStore(SqlStore):
         self.database = Database(url)
         self.instance = self.database.instance
         self._next_steps = log.NextSteps()
-        self.versions = SharedVersions(self.database.conninfo)
+        self.versions = SharedVersions(self.database.conninfo, self.database.watch)
         super().__init__(self.database, self.versions)
 
     def check(self) -> None:
@@ -41,6 +43,10 @@ class PostgresqlStore(SqlStore):
     def close(self) -> None:
         super().close()
         self.versions.close()
+        self.database.watch.close()
+
+    def hurry(self) -> None:
+        self.database.watch.hurry(_HURRY_S)
 
     def _forget_run(self, run_id: int) -> None:
         self._next_steps.forget(run_id)

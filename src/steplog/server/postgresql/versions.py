@@ -23,7 +23,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import psycopg
 
 from steplog.server.postgresql.connection import PostgresqlConnection
-from steplog.server.postgresql.links import Link
+from steplog.server.postgresql.links import HUNG_S, Link, Watch
 from steplog.server.sql.connection import Connection
 from steplog.server.sql.versions import Numbers, Versions
 
@@ -58,9 +58,10 @@ INSERT INTO changes (project, part, number) SELECT project, part, sum(number) FR
 class SharedVersions(Versions):
     """Of a database that several servers change."""
 
-    def __init__(self, conninfo: str) -> None:
+    def __init__(self, conninfo: str, watch: Watch) -> None:
         super().__init__()
-        self._link = Link(conninfo)
+        self._watch = watch
+        self._link = Link(conninfo, watch)
         self._link_lock = threading.Lock()
         self._lock = threading.Lock()
         self._untold: Counter[int] = Counter()  # changes of points, by project
@@ -145,6 +146,6 @@ class SharedVersions(Versions):
     def _execute(self, statement: str, *values: Any) -> None:
         with self._link_lock:
             connection = self._link.get()
-            with connection.transaction():
+            with self._watch.over(connection, HUNG_S), connection.transaction():
                 connection.execute("SET LOCAL synchronous_commit = off")  # what a crash undoes, it tells of
                 PostgresqlConnection(connection).execute(statement, values)

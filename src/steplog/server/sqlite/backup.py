@@ -1,7 +1,6 @@
 """Copies of a database: backups beside its server, and one that takes its place without the room that is free in it.
 
-1. A copy is one snapshot. It is written into ``.<name>.<random>`` of mode 0600, synced, and only then given its name. A
-   kill may leave the former.
+1. A copy is one snapshot, in a new file (``new_file``).
 2. A backup waits for nobody, and nobody waits for it. What is committed meanwhile stays in the write-ahead log until it
    ends, which is larger by that.
 3. A copy can give room back (see removal), whichever version made its database. It is of the same version.
@@ -11,23 +10,20 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
-import secrets
 import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 
 from steplog.errors import ConfigurationError
+from steplog.server import new_file
 from steplog.server.sqlite.connection import SqliteConnection
 from steplog.server.sqlite.schema import connect, open_existing, prepare, store_error
 from steplog.server.store_types import DatabaseCopy
 
 __all__ = ["back_up", "compact"]
-
-_NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
 
 def back_up(database: Path, target: Path) -> DatabaseCopy:
@@ -36,10 +32,9 @@ def back_up(database: Path, target: Path) -> DatabaseCopy:
     Raises ConfigurationError where the target exists or the database does not, StoreError, OSError.
     """
     target = target.absolute()
-    if os.path.lexists(target):
-        raise ConfigurationError(f"{target} exists; a backup replaces nothing")
+    new_file.check_free(target)
     with closing(open_existing(database, upgrade=False)) as connection, _copied(connection, target) as scratch:
-        _give_name(scratch, target)
+        new_file.give_name(scratch, target)
     return _described(target)
 
 
@@ -52,8 +47,7 @@ def compact(database: Path) -> DatabaseCopy:
         with closing(connect(path)) as connection:
             _take_alone(connection, database)
             with _copied(connection, path) as scratch:
-                os.replace(scratch, path)
-                _sync_directory(path)
+                new_file.replace(scratch, path)
     finally:
         lock.release()
     return _described(path)
@@ -72,23 +66,17 @@ def _take_alone(connection: SqliteConnection, database: Path) -> None:
 
 @contextlib.contextmanager
 def _copied(connection: SqliteConnection, target: Path) -> Iterator[Path]:
-    """A durable copy in the target's directory, which the block gives its name."""
-    scratch = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
-    try:
-        os.close(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
-    except OSError as error:
-        raise ConfigurationError(f"{target} cannot be written: {error.strerror}") from None
-    try:
-        if connection.execute("PRAGMA auto_vacuum").fetchone() == (0,):
-            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # of the copy; of this one, it would be a commit
-        _vacuum_into(connection, scratch)
-        _sync(scratch, os.O_RDWR)
-        yield scratch
-    except sqlite3.Error as error:
-        raise store_error(error) from None
-    finally:
-        for path in (scratch, scratch.with_name(f"{scratch.name}-journal")):
-            path.unlink(missing_ok=True)
+    """A copy in the target's directory, which the block gives its name."""
+    with new_file.scratch_file(target) as scratch:
+        try:
+            if connection.execute("PRAGMA auto_vacuum").fetchone() == (0,):
+                connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # of the copy; of this one, it would be a commit
+            _vacuum_into(connection, scratch)
+            yield scratch
+        except sqlite3.Error as error:
+            raise store_error(error) from None
+        finally:
+            scratch.with_name(f"{scratch.name}-journal").unlink(missing_ok=True)
 
 
 def _vacuum_into(connection: SqliteConnection, scratch: Path) -> None:
@@ -100,32 +88,6 @@ def _vacuum_into(connection: SqliteConnection, scratch: Path) -> None:
         except KeyboardInterrupt:
             connection.interrupt()
             raise
-
-
-def _give_name(scratch: Path, target: Path) -> None:
-    """Under its name, unless something is there by now."""
-    try:
-        os.link(scratch, target)
-    except FileExistsError:
-        raise ConfigurationError(f"{target} exists; a backup replaces nothing") from None
-    except OSError as error:
-        if error.errno not in _NO_HARD_LINKS or os.path.lexists(target):
-            raise
-        os.rename(scratch, target)
-    _sync_directory(target)
-
-
-def _sync_directory(file: Path) -> None:
-    with suppress(OSError):  # not every file system can
-        _sync(file.parent, os.O_RDONLY)
-
-
-def _sync(path: Path, how: int) -> None:
-    descriptor = os.open(path, how | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _described(copy: Path) -> DatabaseCopy:
