@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import requests
 
 from polling import wait_until
+from server.asgi import asked
 from server.process import KEY, ServerProcess
 from steplog import instance
-from steplog.server.keys import hash_key
+from steplog.delivery.wire import API
+from steplog.server.access import AllowedHosts
+from steplog.server.app import create_app
+from steplog.server.keys import Keyring, hash_key
 from steplog.server.open_store import open_store
 from steplog.server.store import Store
 from steplog.server.store_types import KeyTerms, ProjectRow
@@ -207,3 +211,32 @@ def test_the_servers_own_key_is_an_admins(server):
     assert server.ask("GET", "/verify-api-key/", headers={"Authorization": f"Api-Key {KEY}"}).status_code == 200
     made_ = server.ask("POST", "/anything/projects/", json={"display_name": "x", "visibility": "TEAM"})
     assert made_.status_code == 201
+
+
+class Counting:
+    """A store, and what was called of it."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.called: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        self.called.append(name)
+        return getattr(self._store, name)
+
+
+def test_a_namespace_that_is_hidden_costs_as_many_reads_as_one_that_is_not_there(tmp_path):
+    with closing(open_store(tmp_path / "server.db")) as store:
+        store.add_user("ann").result()
+        store.issue_key("bob", hash_key("of-bob"), "").result()
+        counting = Counting(store)
+        keyring = Keyring(store)
+        app = create_app(cast(Any, counting), keyring, hosts=AllowedHosts(8787))
+        called = []
+        for name in ("ann", "nowhere"):
+            counting.called.clear()
+            answer = asked(app, "GET", f"{API}/{name}/projects/", {"Authorization": "Api-Key of-bob"})
+            assert answer.status == 404
+            called.append(list(counting.called))
+        keyring.close()
+    assert called[0] == called[1] == ["namespace", "facts", "namespace_roles"]
