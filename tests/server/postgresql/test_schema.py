@@ -172,3 +172,19 @@ def test_tables_are_where_the_search_path_of_a_user_with_odd_settings_says():
     with psycopg.connect(url) as connection:
         found = connection.execute("SELECT schemaname FROM pg_tables WHERE tablename = 'runs'").fetchall()
     assert found == [("mine",)]
+
+
+def test_ids_beyond_32_bits_are_as_others():
+    url = postgresql.new_database()
+    with closing(open_store(url)) as store, psycopg.connect(url, autocommit=True) as operator:
+        sequences = operator.execute("SELECT sequencename FROM pg_sequences").fetchall()
+        assert len(sequences) == 7
+        for (name,) in sequences:
+            operator.execute("SELECT setval(%s, %s)", (name, 2**31 - 1))
+        runs = [new_run(store) for _ in range(2)]
+        for run in runs:
+            assert run.id >= 2**31
+            assert add(store, run, range_of([("a", 0.5), ("b", 1.5), ("a", 2.5)])) == BatchResult(3, 0)
+            packed.pack(store, run, chunk_points=2)
+            assert add(store, run, range_of([("a", 3.5)], 3)) == BatchResult(1, 0)
+            assert [point["value"] for point in listed(store, run)] == [0.5, 1.5, 2.5, 3.5]
