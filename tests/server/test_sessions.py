@@ -124,7 +124,9 @@ def test_a_cookie_is_for_this_server_alone_and_no_script_reads_it(server):
     state = instance.read(server.state)
     assert first.partition("=")[0] == f"steplog_{state.instance}"
     given = dict(each.lower().partition("=")[::2] for each in attributes)
-    assert 30 * 86400 - 60 <= int(given.pop("max-age")) <= 30 * 86400, "what is left of it, which a slow answer takes from"
+    assert 30 * 86400 - 60 <= int(given.pop("max-age")) <= 30 * 86400, (
+        "what is left of it, which a slow answer takes from"
+    )
     assert given == {"httponly": "", "path": "/", "samesite": "strict"}
 
 

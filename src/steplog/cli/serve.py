@@ -161,8 +161,9 @@ def _started(address: RunningServer) -> None:
     elif address.has_users:
         click.echo(f"  key       of its users. Type: steplog key issue --user NAME{_database_option(address)}")
     else:
-        first = f"steplog user add NAME --admin{_database_option(address)}"
-        click.echo(f"  key       of its users. Type: {first}, then steplog key issue --user NAME")
+        option = _database_option(address)
+        first, second = f"steplog user add NAME --admin{option}", f"steplog key issue --user NAME{option}"
+        click.echo(f"  key       of its users. Type: {first}, then {second}")
     if address.page_url is not None:
         click.echo(f"  page      {_page(address, address.page_url)}")
     if address.state:
