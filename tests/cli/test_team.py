@@ -213,6 +213,7 @@ def test_a_team_begins_with_an_empty_postgresql_database(tmp_path: Path, capsys:
         ServerProcess(tmp_path / "b", store=url, key=None) as second,
     ):
         assert "of its users. Type: steplog user add NAME --admin --store postgresql://" in first.said
+        assert "then steplog key issue --user NAME --store postgresql://" in first.said
         assert call("user", "add", "ann", "--admin").returncode == 0
         ann, bob = issued(call, "--user", "ann"), issued(call, "--user", "bob")
         made = {"display_name": "MNIST", "visibility": "RESTRICTED"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 
+import pytest
 import requests
 
 from polling import wait_until
@@ -57,6 +58,7 @@ def test_a_drained_server_takes_what_comes_meanwhile_and_then_exits_0(tmp_path):
         assert server.end() == (0, "")
 
 
+@pytest.mark.slow  # three servers; a second signal is tried without one above
 def test_a_second_signal_and_ctrl_c_end_draining_at_once(tmp_path):
     for second in (signal.SIGTERM, signal.SIGINT):
         with ServerProcess(tmp_path, "--drain", "3600") as server:

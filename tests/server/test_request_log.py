@@ -51,6 +51,7 @@ def test_the_access_log_has_a_line_a_request_and_names_nobody(tmp_path):
         assert secret not in said
 
 
+@pytest.mark.slow  # three servers
 def test_as_text_it_is_a_line_a_request_too_and_without_the_option_nothing(tmp_path):
     for arguments, count in ((["--access-log"], 1), (["--log-format", "json"], 0), ([], 0)):
         with ServerProcess(tmp_path, *arguments) as server:
