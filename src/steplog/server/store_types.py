@@ -315,18 +315,18 @@ class RunRow(msgspec.Struct, frozen=True):
     notes: str | None
     started: str | None
     ended: str | None
-    seen: str
-    last_point: str | None
     provenance: str | None  # JSON
     report: str | None  # JSON
     deleted: str | None
-    unreadable: int  # records that arrived and cannot be read
     project_uuid: str
     project_display_name: str
     project_slug: str
     user_uuid: str
     username: str
     user_slug: str
+    seen: str
+    last_point: str | None
+    unreadable: int  # records that arrived and cannot be read
 
     @property
     def key(self) -> str | None:

@@ -35,15 +35,17 @@ SELECT p.id, p.uuid, p.slug, p.display_name, p.visibility, p.date_created,
 FROM projects p JOIN namespaces n ON n.id = p.namespace AND p.deleted IS NULL
 """
 
-# Last heard of are the runs that go on, some of which began long ago, or the newest. SQLite would not take the index of
-# those that go on by itself.
-_RUNNING = "FROM runs INDEXED BY runs_running WHERE project = p.id AND status = 'RUNNING' AND deleted IS NULL"
-_ACTIVITY = f"""
-SELECT p.id, (SELECT count(*) FROM runs WHERE project = p.id AND deleted IS NULL), (SELECT count(*) {_RUNNING}),
-       (SELECT max(seen) FROM progress WHERE run IN (
-           SELECT id {_RUNNING} UNION ALL SELECT max(id) FROM runs WHERE project = p.id AND deleted IS NULL))
+_ACTIVITY = """
+SELECT p.id, (SELECT count(*) FROM runs WHERE project = p.id AND deleted IS NULL),
+       (SELECT max(id) FROM runs WHERE project = p.id AND deleted IS NULL)
 FROM projects p WHERE p.namespace = ? AND p.deleted IS NULL
-"""  # noqa: S608 - constants
+"""
+# SQLite would not take this index by itself.
+_RUNNING = """
+SELECT p.id, r.id FROM projects p
+JOIN runs r INDEXED BY runs_running ON r.project = p.id AND r.status = 'RUNNING' AND r.deleted IS NULL
+WHERE p.namespace = ? AND p.deleted IS NULL
+"""
 
 
 def namespace(connection: Connection, slug: str) -> NamespaceRow | None:
@@ -74,8 +76,24 @@ def projects(connection: Connection, namespace_id: int) -> list[ProjectRow]:
 
 def activity(connection: Connection, namespace_id: int) -> dict[int, ProjectActivity]:
     """What goes on in each project of a namespace, by the project's id."""
-    rows = connection.execute(_ACTIVITY, (namespace_id,))
-    return {project_id: ProjectActivity(*counted) for project_id, *counted in rows}
+    rows = connection.execute(_ACTIVITY, (namespace_id,)).fetchall()
+    running: dict[int, list[int]] = {project_id: [] for project_id, *_ in rows}
+    for project_id, run_id in connection.execute(_RUNNING, (namespace_id,)):
+        running[project_id].append(run_id)
+    # Last heard of are the runs that go on, some of which began long ago, or the newest.
+    asked = {
+        project_id: {*running[project_id], *([] if newest is None else [newest])} for project_id, _, newest in rows
+    }
+    one_of_them, numbers = connection.among(sorted(set[int]().union(*asked.values())))
+    seen = dict(connection.execute(f"SELECT run, seen FROM progress WHERE run {one_of_them}", numbers).fetchall())  # noqa: S608
+    return {
+        project_id: ProjectActivity(
+            count,
+            len(running[project_id]),
+            max((seen[run_id] for run_id in asked[project_id] if run_id in seen), default=None),
+        )
+        for project_id, count, _ in rows
+    }
 
 
 def project(connection: Connection, namespace_slug: str, slug: str) -> ProjectRow | None:

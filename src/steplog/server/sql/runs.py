@@ -28,7 +28,7 @@ from datetime import datetime, timezone
 from slugify import slugify
 
 from steplog.records.dates import utc_text
-from steplog.server.sql.connection import NO_LIMIT, Connection
+from steplog.server.sql.connection import NO_LIMIT, Connection, Values
 from steplog.server.store_types import MissingError, RunRow
 
 __all__ = [
@@ -50,7 +50,6 @@ __all__ = [
 ]
 
 IS_THERE = "runs.deleted IS NULL AND EXISTS (SELECT 1 FROM projects WHERE id = runs.project AND deleted IS NULL)"
-_IDS_A_QUERY = 500
 _PUT_SUFFIX = (
     "INSERT INTO suffixes (project, name, next) VALUES (?, ?, ?)"
     " ON CONFLICT (project, name) DO UPDATE SET next = excluded.next"
@@ -60,10 +59,11 @@ _SUFFIXED = re.compile(r"(.*)_([1-9][0-9]{0,17})", re.DOTALL)
 _RUN = """
 SELECT r.id, r.uuid, r.name, r.description, r.status, r.date_created, r.date_updated, r.project, r.idempotency_key,
        r.made_by, r.generation, (SELECT began FROM generations WHERE run = r.id AND number = r.generation), r.tags,
-       r."group", r.job_type, r.notes, r.started, r.ended, g.seen, g.last_point, r.provenance, r.report, r.deleted,
-       g.sealed, p.uuid, p.display_name, p.slug, u.uuid, u.username, u.slug
-FROM runs r JOIN projects p ON p.id = r.project JOIN users u ON u.id = r."user" JOIN progress g ON g.run = r.id
+       r."group", r.job_type, r.notes, r.started, r.ended, r.provenance, r.report, r.deleted,
+       p.uuid, p.display_name, p.slug, u.uuid, u.username, u.slug
+FROM runs r JOIN projects p ON p.id = r.project JOIN users u ON u.id = r."user"
 """
+_PROGRESS = "SELECT run, seen, last_point, sealed FROM progress WHERE run"
 
 
 def in_project(
@@ -73,10 +73,8 @@ def in_project(
     # The inner one reads an index alone, also where it skips.
     live = "(SELECT id FROM projects WHERE id = ? AND deleted IS NULL)"
     ids = f"SELECT id FROM runs WHERE project = {live} AND deleted {deleted} ORDER BY id LIMIT ? OFFSET ?"  # noqa: S608
-    rows = connection.execute(
-        f"{_RUN} WHERE r.id IN ({ids}) ORDER BY r.id", (project_id, NO_LIMIT if limit is None else limit, offset)
-    )
-    return [RunRow(*row) for row in rows]
+    values = project_id, NO_LIMIT if limit is None else limit, offset
+    return _read(connection, f"{_RUN} WHERE r.id IN ({ids}) ORDER BY r.id", values)
 
 
 def made_after(connection: Connection, project_id: int, run_uuid: str, limit: int | None) -> list[RunRow]:
@@ -86,7 +84,7 @@ def made_after(connection: Connection, project_id: int, run_uuid: str, limit: in
         raise MissingError("the run does not exist")
     ids = "SELECT id FROM runs WHERE project = ? AND deleted IS NULL AND id > ? ORDER BY id LIMIT ?"
     values = project_id, found[0], NO_LIMIT if limit is None else limit
-    return [RunRow(*row) for row in connection.execute(f"{_RUN} WHERE r.id IN ({ids}) ORDER BY r.id", values)]
+    return _read(connection, f"{_RUN} WHERE r.id IN ({ids}) ORDER BY r.id", values)
 
 
 def by_slug(connection: Connection, project_id: int, slug: str, trashed: bool = False) -> list[RunRow]:
@@ -184,14 +182,20 @@ def now_text() -> str:
 
 def _by_ids(connection: Connection, ids: Sequence[int]) -> list[RunRow]:
     """The runs with these numbers, in the trash or not, oldest first."""
-    rows: list[RunRow] = []
-    for first in range(0, len(ids), _IDS_A_QUERY):
-        some = ids[first : first + _IDS_A_QUERY]
-        marks = ", ".join("?" * len(some))
-        rows += [RunRow(*row) for row in connection.execute(f"{_RUN} WHERE r.id IN ({marks}) ORDER BY r.id", some)]
-    return rows
+    one_of_them, numbers = connection.among(ids)
+    return _read(connection, f"{_RUN} WHERE r.id {one_of_them} ORDER BY r.id", numbers)
 
 
 def _one(connection: Connection, condition: str, *values: object) -> RunRow | None:
-    row = connection.execute(f"{_RUN} WHERE {condition} AND r.deleted IS NULL AND p.deleted IS NULL", values).fetchone()
-    return RunRow(*row) if row else None
+    found = _read(connection, f"{_RUN} WHERE {condition} AND r.deleted IS NULL AND p.deleted IS NULL", values)
+    return found[0] if found else None
+
+
+def _read(connection: Connection, query: str, values: Values) -> list[RunRow]:
+    """The runs that a query by ``_RUN`` finds. Their progress is not of the catalogue, and asked by itself."""
+    rows = connection.execute(query, values).fetchall()
+    if not rows:
+        return []
+    one_of_them, numbers = connection.among([row[0] for row in rows])
+    progress = {of_run[0]: of_run[1:] for of_run in connection.execute(f"{_PROGRESS} {one_of_them}", numbers)}
+    return [RunRow(*row, *progress[row[0]]) for row in rows if row[0] in progress]
