@@ -473,6 +473,16 @@ def test_a_table_does_not_depend_on_what_is_packed(store, seed):
                 assert [store.table(project, query) for query in queries] == before
 
 
+@pytest.mark.parametrize("field", ["seen", "last_point"])
+def test_runs_are_found_by_when_they_were_last_heard_of(store, field):
+    project = new_project(store, f"heard-{field.replace('_', '-')}")
+    run = new_run(store, project)
+    add(store, run, range_of([("loss", 0.5)]))
+    for where, found in ((f"{field}>2001-01-01", [run.uuid]), (f"{field}>2999-01-01", [])):
+        query = TableQuery(parse_filter(where), parse_fields("name"), 4, NOW_TEXT, parse_field(field), False)
+        assert [row.uuid for row in store.table(project, query).rows] == found
+
+
 def test_packing_changes_the_version_of_tables_of_metrics_alone(store):
     """Of many runs that go on, a filter knows what is packed: another table once more is."""
     project = new_project(store, "packs")
