@@ -38,6 +38,18 @@ def test_points_show_within_a_second_at_another_server(stores, change):
     assert there.points_version(run) == here.points_version(run)
 
 
+@pytest.mark.parametrize("change", OF_POINTS)
+def test_points_show_at_once_at_the_server_that_took_them(stores, change):
+    here, _ = stores
+    run = new_run(here)
+    project = here.project("team", "mnist")
+    seen = {version(here, project)}
+    for _ in range(3):
+        OF_POINTS[change](here, run)
+        assert version(here, project) not in seen
+        seen.add(version(here, project))
+
+
 def test_a_version_stays_as_long_as_nothing_changes(opened, url):
     """Also where another server begins to serve, and the rows that count changes are folded."""
     store = opened()

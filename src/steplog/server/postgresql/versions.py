@@ -3,7 +3,8 @@
 1. A change of runs adds a row in its own transaction, and so does packing: whoever reads after it sees another version,
    at any server, and no two transactions wait for each other.
 2. Batches add none: their row would be one that all of a project wait for. A server counts them, and adds a row for all
-   of them at once, and again no sooner than ``INTERVAL_S`` later: so far behind is what a reader may have.
+   of them at once, and again no sooner than ``INTERVAL_S`` later: so far behind is what a reader at another server may
+   have. Until it has, it has versions of its own.
 3. A row that was added twice, when nobody knew whether it was, does no harm: a version that differs is never wrong.
    A server that was killed has not told of its last batches; each tells at its start that there may be some.
 4. Rows of a project are folded into one from time to time, which changes no sum. Nobody waits for that.
@@ -12,6 +13,7 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
 from collections import Counter
@@ -64,7 +66,10 @@ class SharedVersions(Versions):
         self._link = Link(conninfo, watch)
         self._link_lock = threading.Lock()
         self._lock = threading.Lock()
-        self._untold: Counter[int] = Counter()  # changes of points, by project
+        self._process = secrets.token_hex(4)
+        self._counts: Counter[int] = Counter()  # changes of points, by project
+        self._untold: Counter[int] = Counter()  # those that are not in the database
+        self._telling: Counter[int] = Counter()  # those that may be
         self._changed = threading.Event()
         self._changed.set()
         self._closing = threading.Event()
@@ -84,6 +89,7 @@ class SharedVersions(Versions):
         """Add what has changed, now. Raises psycopg.Error."""
         with self._lock:
             told, self._untold = self._untold, Counter()
+            self._telling += told
         if not told:
             return
         try:
@@ -92,6 +98,9 @@ class SharedVersions(Versions):
             with self._lock:
                 self._untold += told
             raise
+        finally:
+            with self._lock:
+                self._telling -= told
 
     def counted(
         self, project_id: int, job: Callable[Concatenate[Connection, _P], _T]
@@ -111,14 +120,20 @@ class SharedVersions(Versions):
         def note(_: Future[Any]) -> None:
             with self._lock:
                 self._untold[project_id] += 1
+                self._counts[project_id] += 1
             self._changed.set()
 
         done.add_done_callback(note)
         return done
 
     def numbers(self, connection: Connection, project_id: int, *, of_points: bool) -> Numbers:
+        with self._lock:
+            is_told = not self._untold[project_id] and not self._telling[project_id]
+            own = f"-{self._process}-{self._counts[project_id]}"
         numbers = Numbers(*connection.execute(_NUMBERS, {"project": project_id}).fetchone())
-        return numbers if of_points else numbers._replace(points=0, packs=0)
+        if not of_points:
+            return numbers._replace(points=0, packs=0)
+        return numbers if is_told else numbers._replace(opened=numbers.opened + own)
 
     def of_points(self, connection: Connection, run_id: int) -> str:
         row = connection.execute(_POINTS_OF_RUN, (run_id,)).fetchone()
