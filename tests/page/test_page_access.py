@@ -155,8 +155,9 @@ def test_the_token_cannot_write(server, run, token, method):
 
 
 def test_the_token_is_no_key(server, token):
-    for path in ("/verify-api-key/", "/nowhere/", "/namespaces", "/projects/"):
-        assert get(server, f"/api/v0{path}", **bearing(token)).status_code == 403
+    assert get(server, "/api/v0/verify-api-key/", **bearing(token)).status_code == 403
+    for path in ("/nowhere/", "/projects/"):
+        assert get(server, f"/api/v0{path}", **bearing(token)).status_code == 404
 
 
 @pytest.mark.parametrize(
