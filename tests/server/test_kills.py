@@ -200,7 +200,7 @@ def test_a_full_disk_answers_507_and_the_server_goes_on_when_there_is_room(tmp_p
         resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
         for _ in range(3):
             answer = server.send(run, range_of(noise))
-            assert (answer.status_code, list(answer.json())) == (507, ["detail"])
+            assert (answer.status_code, list(answer.json())) == (507, ["detail", "request_id"])
         assert len(server.ask("GET", f"{run}metrics/").json()) == 1
         unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
         resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, unlimited)

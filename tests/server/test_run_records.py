@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -19,6 +18,7 @@ from steplog.records.run_fields import CONFIG_KEYS_MAX, Order
 from steplog.server.records.batch import from_range
 from steplog.server.sql import run_changes
 from steplog.server.sql.run_changes import CONFIG_BYTES_MAX
+from steplog.server.sqlite.schema import connect
 from steplog.server.sqlite.store import SqliteStore
 from steplog.server.store_types import BatchResult, RunRow
 
@@ -196,7 +196,7 @@ def test_the_config_that_is_shown_beyond_the_bounds_does_not_depend_on_arrival(s
 def test_a_change_of_one_key_of_many_writes_one_row_and_its_cell(store, tmp_path):
     run = new_run(store)
     add(store, run, range_of([says({f"k{number}": 1 for number in range(CONFIG_KEYS_MAX)}, "config")]))
-    with closing(sqlite3.connect(tmp_path / "a.db")) as connection:
+    with closing(connect(tmp_path / "a.db")) as connection:
         before = connection.total_changes
         order = Order(1, BEGAN_NS + 1, "w", 1)
         kept = run_changes.apply_config(connection, run.id, [("k7", order, "2")], CONFIG_KEYS_MAX)

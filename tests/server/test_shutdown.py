@@ -31,8 +31,9 @@ class Connection:
 
 def test_a_connection_that_was_accepted_as_it_stops_is_closed_too(caplog):
     """It was waited for until the timeout, which was then printed as an error."""
+    store = cast(Any, SimpleNamespace(hurry=lambda: None))
     server = _UvicornServer(
-        uvicorn.Config(lambda: None, timeout_graceful_shutdown=20), lambda: None, cast(Any, None), None, Draining()
+        uvicorn.Config(lambda: None, timeout_graceful_shutdown=20), lambda: None, store, None, Draining()
     )
     late = Connection(server)
     first = Connection(server, late)
