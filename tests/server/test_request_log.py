@@ -67,10 +67,10 @@ def configured() -> Iterator[Callable[[str], None]]:
     """Configures logging for the test."""
     root = logging.getLogger()
     before, hook = list(root.handlers), threading.excepthook
+    root.handlers.clear()  # also of those that another test has left
     yield configure_logging
     threading.excepthook = hook
-    for each in set(root.handlers) - set(before):
-        root.removeHandler(each)
+    root.handlers[:] = before
 
 
 def test_an_error_is_one_line_of_json_with_its_traceback_and_the_id(configured, capsys):

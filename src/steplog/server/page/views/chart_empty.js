@@ -10,7 +10,10 @@ import { Code, Empty } from "./parts/empty.js";
 export function NoProject() {
   return html`
     <${Empty} title="No such project">
-      <p>The server has no project of this name, or you may not see it. <a href=${web.home()}>See those that it has for you.</a></p>
+      <p>
+        The server has no project of this name, or you may not see it.${" "}
+        <a href=${web.home()}>See those that it has for you.</a>
+      </p>
     <//>
   `;
 }
