@@ -33,7 +33,7 @@ class PostgresqlStore(SqlStore):
         """Open a database, and make its tables where missing. Raises ConfigurationError."""
         self.database = Database(url)
         self.instance = self.database.instance
-        self._next_steps = log.NextSteps()
+        self._steps = log.NextSteps()
         self.versions = SharedVersions(self.database.conninfo, self.database.watch)
         super().__init__(self.database, self.versions)
 
@@ -48,17 +48,15 @@ class PostgresqlStore(SqlStore):
     def hurry(self) -> None:
         self.database.watch.hurry(_HURRY_S)
 
+    @property
+    def _next_steps(self) -> log.NextSteps:
+        return self._steps
+
     def _forget_run(self, run_id: int) -> None:
         self._next_steps.forget(run_id)
 
     def delete_project(self, project: ProjectRow) -> Future[None]:
         return self._change(project.id, trash.delete_project, project.id)
-
-    def discard_run(self, project: ProjectRow, uuid: str, now: bool = False) -> Future[None]:
-        def discard(connection: Connection) -> None:
-            self._next_steps.forget(trash.discard(connection, project.id, uuid, now))
-
-        return self._change(project.id, discard)
 
     def reap(self, now: datetime | None = None) -> Future[bool]:
         reaped: Future[bool] = Future()
@@ -83,12 +81,6 @@ class PostgresqlStore(SqlStore):
             added = self.database.write_run(run, add, changes_run=True)
             self._versions.changes_runs(run.project_id, added)
         return self._versions.changes_points(run.project_id, added)
-
-    def number(self, run: RunRow, point: SinglePoint) -> NumberedPoint:
-        step = point.step
-        if step is None:
-            step = self.database.read(self._next_steps.likely_step, run.id, point.name)
-        return point.numbered(step)
 
     def add_metric(
         self,

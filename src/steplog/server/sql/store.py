@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import datetime
 from typing import Concatenate, ParamSpec, TypeVar
 
 from steplog.server.permissions import OWNER, Facts
+from steplog.server.records.batch import NumberedPoint, SinglePoint
 from steplog.server.records.curve_query import CurveAnswer, CurveQuery
 from steplog.server.sql import (
     catalog,
@@ -305,6 +307,13 @@ class SqlStore(Store):
 
         return self._change(project_id, expire)
 
+    def discard_run(self, project: ProjectRow, uuid: str, now: bool = False) -> Future[None]:
+        def discard(connection: Connection) -> None:
+            self._forget_run(trash.discard(connection, project.id, uuid, now))
+
+        return self._change(project.id, discard)
+
+    @abstractmethod
     def _forget_run(self, run_id: int) -> None:
         """Drop what is cached of a run, which is being deleted in this transaction."""
 
@@ -312,6 +321,17 @@ class SqlStore(Store):
         return self._change(project.id, trash.restore, project.id, uuid)
 
     # Points
+
+    @property
+    @abstractmethod
+    def _next_steps(self) -> log.NextSteps:
+        """What is known of the steps of runs."""
+
+    def number(self, run: RunRow, point: SinglePoint) -> NumberedPoint:
+        step = point.step
+        if step is None:
+            step = self._database.read(self._next_steps.likely_step, run.id, point.name)
+        return point.numbered(step)
 
     def point_count(self, run: RunRow) -> int:
         return self._database.read(reading.arrivals, run.id)

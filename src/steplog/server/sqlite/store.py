@@ -9,22 +9,14 @@ from pathlib import Path
 
 from steplog.records.run_fields import Changes
 from steplog.server.records.batch import Batch, NumberedPoint, SinglePoint
-from steplog.server.sql import (
-    removal,
-    trash,
-)
+from steplog.server.sql import log, removal, trash
 from steplog.server.sql.store import SqlStore
 from steplog.server.sql.versions import LocalVersions
 from steplog.server.sqlite import packer
 from steplog.server.sqlite.connection import SqliteConnection
 from steplog.server.sqlite.database import Database
 from steplog.server.sqlite.ingest import Ingester
-from steplog.server.store_types import (
-    BatchResult,
-    ProjectRow,
-    RunId,
-    RunRow,
-)
+from steplog.server.store_types import BatchResult, ProjectRow, RunId, RunRow
 
 __all__ = ["SqliteStore"]
 
@@ -62,6 +54,10 @@ class SqliteStore(SqlStore):
         if self._served is not None:
             self._served.forget()
 
+    @property
+    def _next_steps(self) -> log.NextSteps:
+        return self._ingester.next_steps
+
     def _forget_run(self, run_id: int) -> None:
         self._ingester.forget(run_id)
 
@@ -71,12 +67,6 @@ class SqliteStore(SqlStore):
             trash.delete_project(connection, project.id)
 
         return self._versions.changes_runs(project.id, self.database.write(delete))
-
-    def discard_run(self, project: ProjectRow, uuid: str, now: bool = False) -> Future[None]:
-        def discard(connection: SqliteConnection) -> None:
-            self._ingester.forget(trash.discard(connection, project.id, uuid, now))
-
-        return self._versions.changes_runs(project.id, self.database.write(discard))
 
     def reap(self, now: datetime | None = None) -> Future[bool]:
         self.database.read(removal.read_ahead, now)
@@ -90,12 +80,6 @@ class SqliteStore(SqlStore):
         if batch.changes is not None:
             self._versions.changes_runs(run.project_id, added)
         return self._versions.changes_points(run.project_id, added)
-
-    def number(self, run: RunRow, point: SinglePoint) -> NumberedPoint:
-        step = point.step
-        if step is None:
-            step = self.database.read(self._ingester.next_steps.likely_step, run.id, point.name)
-        return point.numbered(step)
 
     def add_metric(
         self,
