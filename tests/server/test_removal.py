@@ -15,6 +15,7 @@ from server.batches import range_of
 from server.stores import ann, new_project
 from steplog.server.records.batch import from_range
 from steplog.server.sql import removal
+from steplog.server.sqlite import free_pages
 from steplog.server.sqlite.store import SqliteStore
 from steplog.server.store_types import Creation, RunRow
 
@@ -126,7 +127,7 @@ def _read_ahead(connection: sqlite3.Connection) -> list[bytes]:
 
 
 def test_the_file_gets_smaller_by_what_a_deleted_run_took(store, path, monkeypatch):
-    monkeypatch.setattr(removal, "_SPARE_PAGES", 10)
+    monkeypatch.setattr(free_pages, "_SPARE_PAGES", 10)
     kept, gone = filled(store), filled(store)
     last = filled(store)  # after it in the file, and moved
     before = pages(store, "page_count")
@@ -146,8 +147,8 @@ def test_the_file_gets_smaller_by_what_a_deleted_run_took(store, path, monkeypat
 
 def test_room_is_given_back_slice_by_slice_and_batches_come_between(store, monkeypatch):
     """A slice is a page here."""
-    monkeypatch.setattr(removal, "_SPARE_PAGES", 0)
-    monkeypatch.setattr(removal, "_SLICE_S", 0.0)
+    monkeypatch.setattr(free_pages, "_SPARE_PAGES", 0)
+    monkeypatch.setattr(free_pages, "_SLICE_S", 0.0)
     kept, gone = filled(store), filled(store)
     remove(store, gone)
     left = pages(store, "freelist_count")
@@ -167,6 +168,6 @@ def test_free_pages_of_an_older_database_stay_for_what_comes(path):
     connection.execute("DELETE FROM t")
     connection.commit()
     free = connection.execute("PRAGMA freelist_count").fetchone()
-    assert not removal.give_back(connection)
+    assert not free_pages.give_back(connection)
     assert connection.execute("PRAGMA freelist_count").fetchone() == free > (200,)
     connection.close()

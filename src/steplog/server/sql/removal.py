@@ -1,12 +1,10 @@
-"""Removing what is deleted for good (see trash), and giving its room back, in slices that hold nobody up.
+"""Removing what is deleted for good (see trash), in slices that hold nobody up.
 
 1. A slice ends after ``_SLICE_S``, whatever it is at: the next one goes on with what is left, also in another process.
    No slice waits for the disk. ``read_ahead`` has the kernel read before what would have to be read meanwhile.
 2. A run's ``progress`` goes first, so that nobody packs it any more, and its row in ``runs`` last.
 3. Of a deleted project only its own row says so, until its runs are gone, too: to mark 50,000 of them takes long.
    Its number is free, for another project, only then.
-4. Pages that are free are moved to the end of the file, and cut off with the next checkpoint, except ``_SPARE_PAGES``,
-   since SQLite looks through all that are free for each. Only a database that was made by version 4 can do it.
 """
 
 from __future__ import annotations
@@ -21,16 +19,14 @@ from steplog.server.sql.connection import Connection
 from steplog.server.sql.table import forget_config, forget_metric
 from steplog.server.sql.trash import CONDEMNED, TOMBSTONE_DAYS, TRASH_HOURS
 
-__all__ = ["give_back", "read_ahead", "reap"]
+__all__ = ["read_ahead", "reap"]
 
-_SPARE_PAGES = 16_384  # 64 MiB
 _SLICE_S = 0.003  # no more than a thread runs for at a time, so that a slice is seldom interrupted
 _CHUNKS_A_STEP = 16  # of up to 256 KiB each
 _ROWS_A_STEP = 512
 _READ_AHEAD_BYTES = 2 << 20
 _ROW_BYTES = 4096  # at least, of what is read ahead
 _RUNS_READ_AHEAD = 64
-_INCREMENTAL = 2  # of PRAGMA auto_vacuum
 
 _IN_TRASH_FOR_LONG = "SELECT id FROM runs WHERE deleted <= ? ORDER BY deleted LIMIT ?"
 _DELETED_PROJECT = "SELECT id FROM projects WHERE deleted IS NOT NULL LIMIT 1"
@@ -64,18 +60,6 @@ def read_ahead(connection: Connection, now: datetime | None = None) -> None:
             left -= max(size, _ROW_BYTES)
             if left <= 0:
                 return
-
-
-def give_back(connection: Connection) -> bool:
-    """Cut a slice of free pages off the file; whether more than the spare ones are left."""
-    if connection.execute("PRAGMA auto_vacuum").fetchone() != (_INCREMENTAL,):
-        return False
-    stop_at = time.monotonic() + _SLICE_S
-    while connection.execute("PRAGMA freelist_count").fetchone()[0] > _SPARE_PAGES:
-        connection.execute("PRAGMA incremental_vacuum(1)")  # sqlite3 makes one step, however many are asked for
-        if time.monotonic() >= stop_at:
-            return True
-    return False
 
 
 def _doomed(connection: Connection, now: datetime | None, limit: int) -> list[tuple[int]]:

@@ -3,7 +3,7 @@
 1. A copy is one snapshot, in a new file (``new_file``).
 2. A backup waits for nobody, and nobody waits for it. What is committed meanwhile stays in the write-ahead log until it
    ends, which is larger by that.
-3. A copy can give room back (see removal), whichever version made its database. It is of the same version.
+3. A copy can give room back (see free_pages), whichever version made its database. It is of the same version.
 4. A database is only replaced while nobody else has it open, and when nothing of it is in a log.
 """
 

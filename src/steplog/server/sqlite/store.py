@@ -12,7 +12,7 @@ from steplog.server.records.batch import Batch, NumberedPoint, SinglePoint
 from steplog.server.sql import log, removal, trash
 from steplog.server.sql.store import SqlStore
 from steplog.server.sql.versions import LocalVersions
-from steplog.server.sqlite import packer
+from steplog.server.sqlite import free_pages, packer
 from steplog.server.sqlite.connection import SqliteConnection
 from steplog.server.sqlite.database import Database
 from steplog.server.sqlite.ingest import Ingester
@@ -73,7 +73,7 @@ class SqliteStore(SqlStore):
         return self.database.write_lazily(removal.reap, now)
 
     def give_back(self) -> Future[bool]:
-        return self.database.write_lazily(removal.give_back)
+        return self.database.write_lazily(free_pages.give_back)
 
     def add_batch(self, run: RunRow | RunId, batch: Batch, generation: int = 1) -> Future[BatchResult]:
         added = self.database.write(self._ingester.add_batch, run.id, batch, generation)
