@@ -152,7 +152,20 @@ ALLOWED = {  # parts of statements that break a rule, and why; what breaks none 
     "(SELECT seen FROM progress WHERE run = r.id)": "a table by it would carry the numbers of all runs to and fro",
     "(SELECT last_point FROM progress WHERE run = r.id)": "the same",
 }
-UNREACHED: dict[str, str] = {}  # functions of sql/ whose statements no test executes in PostgreSQL, and why
+OLDER = "of a database that an older version has made, which is SQLite's"
+UNREACHED = {  # functions of sql/ with a statement that no quick test executes in PostgreSQL, and which that is
+    "block_reading.read_entries": "part of a block of more than 64 KiB",
+    "reading._last_chunk": OLDER,
+    "removal._large_rows": "SQLite alone reads ahead",
+    "run_changes._read_configs": "of a config that is cut",
+    "runs.points_version": "SQLite's; PostgreSQL's is in its own versions",
+    "table.unfilled": OLDER,
+    "table_columns._fresh_entries": OLDER,
+    "table_columns._fresh_metrics": OLDER,
+    "table_columns._newest_unfilled": OLDER,
+    "table_rows._put_cells_by_column": OLDER,
+    "versions.numbers": "SQLite's; PostgreSQL's is in its own versions",
+}
 
 
 @pytest.mark.slow
@@ -179,7 +192,7 @@ def test_all_that_the_stores_tests_execute_keeps_the_rules_and_no_call_is_missed
     assert {text: found for text, found in broken.items() if not any(part in text for part in ALLOWED)} == {}
     assert [part for part in ALLOWED if not any(part in text for text in broken)] == []
     missed = sorted({name for name, where in calls() if not where & reached})
-    assert missed == sorted(UNREACHED), " ".join(missed)
+    assert missed == sorted(UNREACHED)
 
 
 def run_the_stores_tests(log: Path, sites: Path) -> None:
