@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import random
+import threading
 from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
+
+import pytest
 
 from steplog.delivery.sampling import Sampling
 
@@ -86,3 +89,13 @@ def test_after_a_pause_one_sample_follows_and_no_burst():
     sampling.round()
     assert sampling._loop.wait_s == 15.0
     assert len(sampled(run)) == 2
+
+
+def test_where_no_thread_can_be_started_nothing_is_sampled(monkeypatch: pytest.MonkeyPatch):
+    def refuse(*_: object) -> None:
+        raise RuntimeError("can't create new thread at interpreter shutdown")  # as CPython 3.12 does in atexit
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    faults: list[object] = []
+    Sampling(Runs(a_run()), 15.0, dict, "node7").start(lambda *told: faults.append(told))
+    assert faults == []

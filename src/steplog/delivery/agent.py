@@ -165,7 +165,7 @@ class Agent:
         self.sampling = Sampling(self, interval_s, read, host)
 
     def start_sampling(self) -> None:
-        """Called each second. Raises RuntimeError where no thread can be started."""
+        """Called each second."""
         if self.sampling is not None:
             self.sampling.start(self._fault)
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import Protocol
 
 from steplog.delivery.lease import Lease
@@ -57,9 +57,10 @@ class Sampling:
         self._wall_ns = wall_ns
 
     def start(self, fault: Callable[[str, BaseException], None]) -> None:
-        """Start the thread, once. Raises RuntimeError where none can be started."""
+        """Start the thread, once. Where none can be started, as at the interpreter's end, nothing is sampled."""
         if not self._loop.started and self._wanting():
-            self._loop.start(self.round, "steplog-system", fault)
+            with suppress(RuntimeError):
+                self._loop.start(self.round, "steplog-system", fault)
 
     def round(self) -> None:
         """Sample once."""
