@@ -96,7 +96,7 @@ SLEEPERS = {
 
 MODULES = sorted(SRC.rglob("*.py"))
 PEERS = ROOT / "benchmarks" / "out"  # what the benchmarks leave there, among it the peers' own files
-BESIDE = [file for folder in ("tests", "benchmarks") for file in (ROOT / folder).rglob("*.py")]
+BESIDE = [file for folder in ("tests", "benchmarks", "examples") for file in (ROOT / folder).rglob("*.py")]
 PYTHON = sorted([*MODULES, *(file for file in BESIDE if PEERS not in file.parents)])
 
 

@@ -72,9 +72,9 @@ class SteplogCallback(Callback):
         try:
             return steplog.init(**init)
         except ValueError:
-            if "project" in init:
+            if init.get("project") is not None:
                 raise
-            return steplog.init(**init, project=job.job.name)
+            return steplog.init(**{**init, "project": job.job.name})
 
 
 def _composed(config: DictConfig) -> dict[str, Any]:

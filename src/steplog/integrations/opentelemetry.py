@@ -37,13 +37,11 @@ class SteplogMetricExporter(MetricExporter):
     def __init__(self, run: steplog.Run | None = None, **init: Any) -> None:
         super().__init__(init.pop("preferred_temporality", None), init.pop("preferred_aggregation", None))
         self._is_own = self._needs_config = False
-        if run is None:
-            try:
-                run = steplog.get_active_run()
-            except ValueError:
-                run = _begin(init)
-                self._is_own = self._needs_config = True
-        self._run = run
+        try:
+            self._run = run or steplog.get_active_run()
+        except ValueError:
+            self._run = _begin(init)
+            self._is_own = self._needs_config = True
 
     def export(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **_: Any) -> MetricExportResult:
         """Log them. FAILURE where that is refused, such as by a run that is over."""
@@ -74,9 +72,10 @@ def _begin(init: dict[str, Any]) -> steplog.Run:
     try:
         return steplog.init(**init, activate=False)
     except ValueError:
-        if "project" in init:
+        if init.get("project") is not None:
             raise
-        return steplog.init(**init, project=os.environ.get("OTEL_SERVICE_NAME") or "opentelemetry", activate=False)
+        project = os.environ.get("OTEL_SERVICE_NAME") or "opentelemetry"
+        return steplog.init(**init | {"project": project, "activate": False})
 
 
 def _values(name: str, point: Any) -> Iterator[tuple[str, Any]]:
