@@ -281,6 +281,7 @@ ARROWS = {
         "filters",
         "journal",
         "lifecycle",
+        "safeguard",
         "run",
         "config",
         "reading",
