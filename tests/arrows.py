@@ -279,6 +279,7 @@ ARROWS = {
         "errors",
         "settings",
         "filters",
+        "formats",
         "journal",
         "lifecycle",
         "safeguard",
