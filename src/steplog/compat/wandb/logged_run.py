@@ -354,5 +354,5 @@ class Run(RunFiles):
 def _in_another_process(run: steplog.Run, settings: Settings, run_id: str, step: int, config: dict[str, Any]) -> Run:
     """The run as a worker has it, which logs to it and does not end it."""
     made = Run(run, settings.model_copy(update={"run_id": run_id}), is_own=False, config=config)
-    made._counter.next = step
+    made._counter.move(step)
     return made
