@@ -282,6 +282,7 @@ ARROWS = {
         "formats",
         "journal",
         "lifecycle",
+        "safeguard",
         "run",
         "config",
         "reading",
