@@ -46,6 +46,14 @@ _tags: dict[str, dict[str, str]] = {}
 _active: str | None = None  # its id
 
 
+def _after_fork_in_child() -> None:
+    global _lock
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
 def _experiment(name: str) -> Experiment:
     slug = slug_of(name)
     if not slug:

@@ -17,6 +17,7 @@ A run that is over goes on taking values by its id, as MLflow's do: it is joined
 from __future__ import annotations
 
 import getpass
+import os
 import sys
 import threading
 import time
@@ -289,6 +290,16 @@ def _param(value: Any) -> Any:
 def _is_scalar(value: Any) -> bool:
     """A number of NumPy or of a tensor library."""
     return hasattr(value, "item") and getattr(value, "shape", None) == ()
+
+
+def _after_fork_in_child() -> None:
+    global _lock
+    _lock = threading.Lock()
+    for each in _runs.values():
+        each._lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 def _name(key: Any) -> str:
