@@ -283,6 +283,7 @@ ARROWS = {
         "formats",
         "journal",
         "lifecycle",
+        "safeguard",
         "run",
         "config",
         "reading",
