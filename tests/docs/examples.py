@@ -42,7 +42,7 @@ LANGUAGES = {"python", "output", "sh", "toml", "text", "yaml"}
 OTHER_VARIABLES = {"STEPLOG_SERVE_API_KEY", "STEPLOG_STORE", "_STEPLOG_COMPLETE"}
 OTHER_VARIABLES |= {"STEPLOG_TEST_POSTGRESQL", "STEPLOG_TEST_STORE"}  # of the tests
 _FENCE = re.compile(r"^(`{3,})([^`\n]*)$")
-_MARK = re.compile(r"^<!-- (?:(alone)|(needs|with): ([\w ]+)) -->$")
+_MARK = re.compile(r"^<!-- (?:(alone)|(needs|with): ([\w. ]+)) -->$")
 _ASSIGNMENT = re.compile(r"^(?:export )?[A-Za-z_]\w*=\S*$")
 _CALL = re.compile(r"`((?:steplog|run)\.\w+\(.*?\))`")
 _VARIABLE = re.compile(r"\b_?STEPLOG_[A-Z_]*[A-Z]\b")
@@ -75,7 +75,14 @@ class Program:
 
     def missing(self) -> str | None:
         """The module for the want of which it is skipped."""
-        return next((name for name in self.needs if importlib.util.find_spec(name) is None), None)
+        return next((name for name in self.needs if not _is_there(name)), None)
+
+
+def _is_there(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:  # what it is in is not there
+        return False
 
 
 def pages() -> list[Path]:
