@@ -8,6 +8,7 @@
   else in the background.
 
 What is not delivered stays in the journal, with the status. No hook starts a thread. A forked child is disarmed.
+``before_end`` is for what else there is to log or to say by then.
 """
 
 from __future__ import annotations
@@ -28,11 +29,12 @@ from steplog.lifecycle.exit_progress import ExitProgress
 from steplog.lifecycle.open_run import OpenRun, open_runs
 from steplog.settings import Settings
 
-__all__ = ["Supersedable", "arm", "disarm", "settle_later", "supersede"]
+__all__ = ["Supersedable", "arm", "before_end", "disarm", "settle_later", "supersede"]
 
 _log = logging.getLogger("steplog")
 _thread = threading.local()
 _superseded: list[OpenRun] = []  # until their status is sent
+_before_end: list[Callable[[], None]] = []
 _hooked_in: int | None = None  # the pid whose atexit calls us
 _SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
@@ -46,15 +48,18 @@ class Supersedable(Protocol):
 
 def arm() -> None:
     """Install the hooks: a run is open."""
-    global _hooked_in
-    if _hooked_in != os.getpid():
-        atexit.register(_at_exit, os.getpid())
-        _hooked_in = os.getpid()
+    _watch_exit()
     exit_code.watch()
     for number in _SIGNALS:
         if _is_default(number):
             with contextlib.suppress(ValueError):  # a subinterpreter
                 signal.signal(number, _on_signal)
+
+
+def before_end(call: Callable[[], None]) -> None:
+    """Call it when the process ends, at exit or by a signal, before the open runs do. It may log; it must not wait."""
+    _before_end.append(call)
+    _watch_exit()
 
 
 def disarm(run: Supersedable) -> None:
@@ -86,7 +91,15 @@ def _after_fork_in_child() -> None:
     _hooked_in = None
     _thread.bare = None
     _superseded.clear()
+    _before_end.clear()
     _unhook()
+
+
+def _watch_exit() -> None:
+    global _hooked_in
+    if _hooked_in != os.getpid():
+        atexit.register(_at_exit, os.getpid())
+        _hooked_in = os.getpid()
 
 
 def _unhook() -> None:
@@ -136,6 +149,11 @@ def _on_signal(number: int, frame: FrameType | None) -> None:
 
 
 def _end(status: str, limit_s: Callable[[Settings], float]) -> None:
+    for call in _before_end:
+        try:
+            call()
+        except Exception as error:  # noqa: BLE001 - the runs end all the same
+            _log.debug("steplog: before the end: %r", error)
     began, progress, runs = time.monotonic(), ExitProgress(), open_runs()
     interrupted = any(opened.left for opened in runs)  # a second Ctrl-C came before finish() was over
     for opened in runs:

@@ -37,10 +37,11 @@ PROGRAM = """
 import itertools, os, sys, types
 from pathlib import Path
 from steplog.server.sql import removal
-from steplog.server.sqlite import checkpoints
+from steplog.server.sqlite import checkpoints, free_pages
 from steplog.server.sqlite.store import SqliteStore
-removal.time = types.SimpleNamespace(monotonic=itertools.count().__next__)
-removal._SLICE_S, removal._SPARE_PAGES, checkpoints.COPY_BYTES = 6, 0, 50_000
+removal.time = free_pages.time = types.SimpleNamespace(monotonic=itertools.count().__next__)
+removal._SLICE_S = free_pages._SLICE_S = 6
+free_pages._SPARE_PAGES, checkpoints.COPY_BYTES = 0, 50_000
 store = SqliteStore(Path(sys.argv[1]))
 project = store.project("team", "gone")
 print("ready", flush=True)

@@ -7,6 +7,10 @@
     import steplog.compat.mlflow as mlflow
     import steplog.compat.trackio as trackio
 
+or, in a program that is not changed at all::
+
+    python -m steplog.compat wandb train.py
+
 1. What such a call is given is recorded as steplog records it. What is accepted and cannot be kept is counted, and
    said once, when the run ends (``unsupported``); no call that logs raises for it.
 2. Nothing is ever sent to the other logger's servers, and its keys are not read.
@@ -14,3 +18,7 @@
 """
 
 from __future__ import annotations
+
+from steplog.compat.shadow import install
+
+__all__ = ["install"]

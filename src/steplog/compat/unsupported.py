@@ -3,45 +3,61 @@
 ::
 
     steplog: not recorded, since steplog has no counterpart of it:
-    steplog:   wandb.watch() (once): gradients are not read; log what you need: run.log("grad_norm", …)
+    steplog:   wandb.watch() (once): gradients are not read; log what you need: run.log({"grad_norm": …})
 
-The counts are also the run's metric ``compat/unsupported``, a dict, so that whoever reads the run sees what it lacks.
+1. It is said when a run ends (``tell``), else when the process does, at exit or by SIGTERM. A forked child says its
+   own.
+2. The counts are also the active run's metric ``compat/unsupported``, so that whoever reads the run sees what it lacks.
+   It is logged whenever one of them has doubled, so that a killed run has it too, and when the run ends.
+3. At most 100 kinds are told apart; a name of the user's does not belong into ``what``.
 """
 
 from __future__ import annotations
 
-import atexit
 import logging
+import os
 import threading
-from collections import Counter
 from contextlib import suppress
 
-from steplog import Run
+from steplog import Run, get_active_run
 from steplog.lifecycle.messages import say
+from steplog.safeguard import before_end
 from steplog.settings import resolve
 
-__all__ = ["METRIC", "Unsupported", "unsupported"]
+__all__ = ["KINDS_MAX", "METRIC", "OTHERS", "Unsupported", "unsupported"]
 
 METRIC = "compat/unsupported"
+KINDS_MAX = 100
+OTHERS = "other calls"
 
 
 class Unsupported:
-    """The counts of a process, by what was asked for. Safe in any thread."""
+    """The counts of a process, by what was asked for. Safe in any thread, and in a signal handler."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._counts: Counter[str] = Counter()
         self._advice: dict[str, str] = {}
-        self._hooked = False
+        self.forget()
+
+    def forget(self) -> None:
+        """Count anew, as a forked child does."""
+        self._lock = threading.RLock()
+        self._counts: dict[str, int] = {}
+        self._is_hooked = False
 
     def note(self, what: str, advice: str) -> None:
         """Count one call, such as ``wandb.watch()``; ``advice`` says what is lost and what to do, in one line."""
         with self._lock:
-            self._counts[what] += 1
+            count = self._counts.get(what, 0) + 1
+            if count == 1 and len(self._counts) >= KINDS_MAX:
+                what, advice, count = OTHERS, "of more kinds than are told apart", self._counts.get(OTHERS, 0) + 1
+            self._counts[what] = count
+            if count & (count - 1):
+                return
             self._advice[what] = advice
-            if not self._hooked:
-                self._hooked = True
-                atexit.register(self.tell)
+            is_hooked, self._is_hooked = self._is_hooked, True
+        if not is_hooked:
+            before_end(self.tell)
+        self._log(None, self.counts())
 
     def counts(self) -> dict[str, int]:
         """How often, since it was said last."""
@@ -49,20 +65,26 @@ class Unsupported:
             return dict(self._counts)
 
     def tell(self, run: Run | None = None) -> None:
-        """Say what was counted since the last time, and log it to ``run``, which is about to end. Never raises."""
+        """Say what was counted since the last time, and log it to ``run``, which is about to end. Never raises.
+
+        ``run`` is the active one by default.
+        """
         with self._lock:
-            counts, self._counts = dict(self._counts), Counter()
+            counts, self._counts = self._counts, {}
         if not counts:
             return
+        self._log(run, counts)
         with suppress(Exception):
             quiet = resolve().quiet
             say(quiet, logging.WARNING, "not recorded, since steplog has no counterpart of it:")
             for what, count in counts.items():
                 times = "once" if count == 1 else f"{count:,} times"
                 say(quiet, logging.WARNING, f"  {what} ({times}): {self._advice[what]}")
-        if run is not None:
-            with suppress(Exception):
-                run.log(METRIC, counts)
+
+    def _log(self, run: Run | None, counts: dict[str, int]) -> None:
+        with suppress(Exception):
+            (run or get_active_run()).log(METRIC, counts)
 
 
 unsupported = Unsupported()
+os.register_at_fork(after_in_child=unsupported.forget)

@@ -1,0 +1,65 @@
+"""``python -m steplog.compat wandb SCRIPT``: run a program as it is, with steplog under wandb's name.
+
+This process becomes ``python SCRIPT`` (exec) with a folder more on PYTHONPATH: the program's arguments, ``__main__``,
+exit code and traceback are Python's own, and its children inherit the folder. See ``shadow``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from importlib.machinery import PathFinder
+from pathlib import Path
+
+from steplog.compat.shadow import NAMES, folder_of, real_spec, taken
+
+__all__ = ["flags", "main"]
+
+_USAGE = "python -m steplog.compat [-h] [--replace] NAME (SCRIPT | -m MODULE | -c CODE) [ARGUMENT ...]"
+
+
+def main() -> None:
+    """Replace this process by the program."""
+    parser = argparse.ArgumentParser(
+        usage=_USAGE,
+        description="Run a program as it is, and log to steplog what it logs to another logger.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--replace", action="store_true", help="also where the other logger is installed")
+    parser.add_argument("name", metavar="NAME", choices=NAMES, help=f"the other logger: {', '.join(NAMES)}")
+    parser.add_argument("program", metavar="SCRIPT", nargs=argparse.REMAINDER, help="what python gets as arguments")
+    given = parser.parse_args()
+    if not given.program:
+        parser.error("which program? Such as: python -m steplog.compat wandb train.py")
+    if sys.flags.ignore_environment:
+        parser.error("python -E and -I ignore PYTHONPATH, by which the program would find steplog: leave them out")
+    _look_where_the_program_looks(given.program)
+    if (beside := PathFinder.find_spec(given.name, sys.path[:1])) is not None and beside.origin is not None:
+        parser.exit(2, f"steplog: the program's own {beside.origin} takes the name {given.name}: rename it\n")
+    if not given.replace and (there := real_spec(given.name)) is not None:
+        parser.exit(2, f"steplog: {taken(given.name, there, f'type --replace before {given.name}')}\n")
+    paths = os.environ.get("PYTHONPATH")
+    folder = folder_of(given.name)
+    os.environ["PYTHONPATH"] = os.pathsep.join([folder, paths] if paths else [folder])
+    os.execv(  # noqa: S606 - what the user has typed, and no shell
+        sys.executable, [sys.executable, *flags(sys.orig_argv, len(sys.argv) - 1), *given.program]
+    )
+
+
+def flags(orig_argv: list[str], own: int) -> list[str]:
+    """What Python was given before ``-m steplog.compat``, and its ``own`` arguments, such as ``-u`` or ``-X dev``."""
+    *before, last = orig_argv[1 : len(orig_argv) - own]
+    glued = last if last.startswith("-") else before.pop()  # -m, or -um, or -msteplog.compat
+    return [*before, *(flag for flag in [glued[: glued.index("m")]] if flag != "-")]
+
+
+def _look_where_the_program_looks(program: list[str]) -> None:
+    """It has the script's folder first, where this process has the current one."""
+    if not program[0].startswith("-") and sys.path and sys.path[0] == os.getcwd():
+        script = Path(program[0]).resolve()
+        sys.path[0] = str(script if script.is_dir() else script.parent)
+
+
+if __name__ == "__main__":
+    main()

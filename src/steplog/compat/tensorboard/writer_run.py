@@ -1,0 +1,178 @@
+"""The run of a ``SummaryWriter``.
+
+1. It is looked for at the first value: the active run; without one, a run of the log directory, which is begun.
+   Writers of one log directory share it.
+2. A run that a writer has begun ends when the last of its writers is closed. A writer that goes on after that, or
+   another one of the same log directory in the same process, resumes it.
+3. A run that was joined is ended by whoever began it. Once that has happened, the run that is active then is joined;
+   if there is none, what comes is dropped, and that is said once.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from typing import Any
+
+import steplog
+from steplog import Run, RunFinishedError
+from steplog.compat.tensorboard import log_dirs
+from steplog.compat.unsupported import unsupported
+from steplog.settings import resolve
+
+__all__ = ["WriterRun", "checked_tag"]
+
+_NAME_BYTES_MAX = 256
+_log = logging.getLogger("steplog")
+_lock = threading.RLock()
+
+
+class _OwnRun:
+    """A run that writers have begun."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.pid = os.getpid()
+        self.writers: set[int] = set()
+        self.error: BaseException | None = None
+
+
+_own: dict[str, _OwnRun] = {}  # by log directory
+_ended: dict[str, str] = {}  # the uuid, by log directory
+
+
+class WriterRun:
+    """The run of one writer; safe in any thread."""
+
+    def __init__(self, log_dir: str, *, goes_on: bool = False) -> None:
+        self.log_dir = log_dir
+        self._key = os.path.abspath(log_dir)
+        self._goes_on = goes_on
+        self._run: Run | None = None
+        self._prefix = ""
+        self._names: dict[str, str] = {}  # of metrics, by tag
+        self._told = False
+
+    def run(self) -> Run:
+        """The run. Raises as ``steplog.init`` does, where it begins one."""
+        with _lock:
+            if self._run is not None:
+                return self._run
+            own = _own.get(self._key)
+            if own is None and (active := _active()) is not None:
+                return self._use(active, log_dirs.prefix(active, self.log_dir))
+            if own is None:
+                own = _own[self._key] = _OwnRun(self._begun())
+            own.writers.add(id(self))
+            return self._use(own.run, "")
+
+    def _use(self, run: Run, prefix: str) -> Run:
+        self._run, self._prefix, self._names = run, prefix, {}
+        return run
+
+    def log(self, tag: str, value: Any, step: int | None) -> None:
+        """Log a value; see ``Run.log``."""
+        run = self._run or self.run()
+        try:
+            run.log(self._names.get(tag) or self._named(tag), value, step)
+        except RunFinishedError as error:
+            if self._joins_another():
+                self.log(tag, value, step)
+            else:
+                self._say_dropped(error)
+
+    def configure(self, values: dict[str, Any]) -> None:
+        """Set keys of the run's config."""
+        run = self._run or self.run()
+        try:
+            run.config.update(values)
+        except RunFinishedError as error:
+            if self._joins_another():
+                self.configure(values)
+            else:
+                self._say_dropped(error)
+
+    def _joins_another(self) -> bool:
+        """The run is over; whether another one is active, which is joined."""
+        with _lock:
+            active = _active()
+            if active is None or active is self._run:
+                return False
+            self._use(active, log_dirs.prefix(active, self.log_dir))
+            return True
+
+    def flush(self) -> None:
+        """Wait until what was logged is delivered, or ``finish_timeout_s`` has passed."""
+        if self._run is not None:
+            self._run.flush()
+
+    def close(self, error: BaseException | None = None) -> None:
+        """Let go of the run; end it, if writers have begun it and this is the last one. ``error`` makes it CRASHED."""
+        with _lock:
+            own = _own.get(self._key)
+            is_last = False
+            if own is not None and own.run is self._run and own.pid == os.getpid():
+                own.error = own.error or error
+                own.writers.discard(id(self))
+                is_last = not own.writers
+                if is_last:
+                    _ended[self._key] = str(own.run.uuid)
+                    del _own[self._key]
+                self._run = None
+        if own is not None and is_last:
+            unsupported.tell(own.run)
+            own.run.finish(error=own.error)
+
+    def _begun(self) -> Run:
+        """A run of the log directory: a new one, or the one that this process has ended."""
+        if (uuid := _ended.get(self._key)) is not None:
+            return steplog.attach(uuid, owner=True)
+        names = log_dirs.names(self.log_dir)
+        return steplog.init(
+            project=resolve().project or names.project,
+            name=names.name,
+            group=names.group,
+            resume="allow" if self._goes_on else None,
+            activate=False,
+        )
+
+    def _named(self, tag: str) -> str:
+        name = self._names[tag] = checked_tag(self._prefix + tag if tag.__class__ is str else tag)
+        return name
+
+    def _say_dropped(self, error: RunFinishedError) -> None:
+        if not self._told:
+            self._told = True
+            _log.warning("steplog: the SummaryWriter of %s goes on after its run: %s", self.log_dir, error)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_names": {}}
+
+
+def _active() -> Run | None:
+    """The active run, unless a writer has begun it."""
+    try:
+        run = steplog.get_active_run()
+    except ValueError:
+        return None
+    return None if any(own.run is run for own in _own.values()) else run
+
+
+def checked_tag(tag: str) -> str:
+    """The name of a metric; a tag that is too long for one is cut. Raises TypeError where it is no text."""
+    if not isinstance(tag, str):
+        raise TypeError(f"a tag is a str, not {type(tag).__name__}")
+    data = tag.encode("utf-8", "replace")
+    if 0 < len(data) <= _NAME_BYTES_MAX:
+        return data.decode()
+    unsupported.note("a tag of no character, or of more than 256 bytes", "it is cut; shorten it")
+    return data[:_NAME_BYTES_MAX].decode("utf-8", "ignore") or "_"
+
+
+def _after_fork_in_child() -> None:
+    global _lock
+    _lock = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

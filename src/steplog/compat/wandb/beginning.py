@@ -1,0 +1,380 @@
+"""``wandb.init``, ``finish``, ``setup``, ``teardown``: when a run begins, and which.
+
+::
+
+    a run of wandb.init is open, and reinit is     the call gives
+    None, False, "default", "return_previous"      that run ("default" in a notebook: as "finish_previous")
+    True, "finish_previous"                        a new run, after the open ones are finished
+    "create_new"                                   a new run beside them; wandb.run and wandb.log stay as they are
+
+    no such run, but one of steplog's is active    that one, whose end stays what it was going to be; unless ``init``
+                                                   names an id
+
+1. An argument comes before ``settings``, that before ``STEPLOG_*``, and that before ``WANDB_*``.
+2. The project is "uncategorized" where nothing names one.
+3. An entity that the server does not have, or that is not for this key, is left out, which is said once.
+4. An id that exists, without ``resume``, begins another run of that name; wandb would overwrite the first.
+5. ``resume="auto"`` goes on with the last run of this folder and project, unless that was finished with 0.
+"""
+
+from __future__ import annotations
+
+import atexit
+import importlib
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import steplog
+from steplog.compat.unsupported import unsupported
+from steplog.compat.wandb import open_runs
+from steplog.compat.wandb.config_sources import DEFAULTS_FILE, config_of_file, parse_config
+from steplog.compat.wandb.environment import from_environment
+from steplog.compat.wandb.errors import AuthenticationError, CommError, Error, UsageError
+from steplog.compat.wandb.field_limits import fitting_tags, fitting_text, key_of
+from steplog.compat.wandb.logged_run import Run
+from steplog.compat.wandb.notices import say, say_once
+from steplog.compat.wandb.settings import Settings
+from steplog.settings import resolve
+
+__all__ = ["attach", "ensure_configured", "finish", "init", "require", "setup", "teardown"]
+
+_MODES = {"dryrun": "offline", "run": "online", "shared": "online"}
+_SETTINGS = {  # init's argument: the setting
+    "dir": "root_dir",
+    "group": "run_group",
+    "id": "run_id",
+    "job_type": "run_job_type",
+    "name": "run_name",
+    "notes": "run_notes",
+    "tags": "run_tags",
+}
+_GIVEN = {
+    *_SETTINGS.values(),
+    *("allow_val_change", "anonymous", "entity", "force", "fork_from", "mode", "project"),
+    *("reinit", "resume", "resume_from", "save_code"),
+}
+_PROJECT = "uncategorized"
+_FINISHES = (True, "finish_previous")
+_session = Settings()  # of setup()
+_hooked_in: int | None = None  # the pid whose atexit calls us
+
+
+def init(
+    entity: str | None = None,
+    project: str | None = None,
+    dir: str | os.PathLike[str] | None = None,  # noqa: A002 - wandb's name
+    id: str | None = None,  # noqa: A002 - wandb's name
+    name: str | None = None,
+    notes: str | None = None,
+    tags: Iterable[str] | None = None,
+    config: Any = None,
+    config_exclude_keys: list[str] | None = None,
+    config_include_keys: list[str] | None = None,
+    allow_val_change: bool | None = None,
+    group: str | None = None,
+    job_type: str | None = None,
+    mode: str | None = None,
+    force: bool | None = None,
+    anonymous: Any = None,
+    reinit: bool | str | None = None,
+    resume: bool | str | None = None,
+    resume_from: str | None = None,
+    fork_from: str | None = None,
+    save_code: bool | None = None,
+    tensorboard: bool | None = None,
+    sync_tensorboard: bool | None = None,
+    monitor_gym: bool | None = None,
+    settings: Settings | dict[str, Any] | None = None,
+) -> Run:
+    """Begin a run, or return the open one; the arguments are wandb's."""
+    given = {setting: value for name, value in locals().items() if (setting := _SETTINGS.get(name, name)) in _GIVEN}
+    given["sync_tensorboard"] = tensorboard if sync_tensorboard is None else sync_tensorboard
+    chosen = _settled(settings, given)
+    if (previous := _previous(chosen)) is not None:
+        return previous
+    _note_unsupported(chosen, monitor_gym)
+    values = parse_config(config, config_exclude_keys, config_include_keys)
+    if os.path.exists(DEFAULTS_FILE):
+        values = {**config_of_file(DEFAULTS_FILE), **values}
+    run = _joined(chosen) or _begun(chosen)
+    if chosen.sync_tensorboard:
+        _sync_tensorboard(run)
+    run.config.update(values, allow_val_change=True)
+    open_runs.open_runs.append(run)
+    if chosen.reinit != "create_new":
+        open_runs.bind(run)
+    _hook()
+    return run
+
+
+def _settled(settings: Settings | dict[str, Any] | None, given: Mapping[str, Any]) -> Settings:
+    """Everything that was said of the run, by precedence."""
+    chosen = Settings(**from_environment(os.environ))
+    chosen.update_from_dict(_session.given())
+    told = settings if isinstance(settings, Settings) else Settings(**(settings or {}))
+    chosen.update_from_dict(told.given())
+    chosen.update_from_dict(given)
+    if _in_notebook() and "allow_val_change" not in chosen.given():
+        chosen.allow_val_change = True
+    if chosen.resume is True:
+        chosen.resume = "auto"
+    elif chosen.resume is False or chosen.resume == "":
+        chosen.resume = None
+    if chosen.resume not in (None, "auto", "allow", "must", "never"):
+        raise UsageError(f'resume is "allow", "must", "never" or "auto", not {chosen.resume!r}')
+    mode = chosen.given().get("mode")
+    if mode is not None and mode not in ("online", "offline", "disabled", *_MODES):
+        raise UsageError(f'mode is "online", "offline", "disabled" or "shared", not {mode!r}')
+    return chosen
+
+
+def _previous(chosen: Settings) -> Run | None:
+    """The open run, where ``reinit`` does not say that it gives way."""
+    if not open_runs.open_runs or chosen.reinit == "create_new":
+        return None
+    if chosen.reinit in _FINISHES or (chosen.reinit == "default" and _in_notebook()):
+        for run in reversed(list(open_runs.open_runs)):
+            run.finish()
+        return None
+    if chosen.resume == "must":
+        raise Error(
+            "Cannot resume a run while another run is active. You must either finish it using run.finish(),"
+            " or use reinit='create_new' when calling wandb.init()."
+        )
+    previous: Run = open_runs.open_runs[-1]
+    return previous
+
+
+def _note_unsupported(chosen: Settings, monitor_gym: bool | None) -> None:
+    if chosen.save_code:
+        unsupported.note("wandb.init(save_code=True)", "the code is not stored; the git commit and its changes are")
+    if monitor_gym:
+        unsupported.note("wandb.init(monitor_gym=True)", "videos are not stored")
+    for name in ("resume_from", "fork_from"):
+        if chosen.given().get(name):
+            advice = 'a new run begins at step 0; to go on with one: init(id="…", resume="must")'
+            unsupported.note(f"wandb.init({name}=…)", advice)
+
+
+def _joined(chosen: Settings) -> Run | None:
+    """A run that something else has begun in this process."""
+    if chosen.run_id or chosen.resume or chosen._noop or chosen.reinit == "create_new":
+        return None
+    try:
+        run = steplog.get_active_run()
+    except ValueError:
+        return None
+    known = {"run_name": run.name, "mode": chosen.mode}
+    _set_fields(run, chosen)
+    return Run(run, chosen.model_copy(update=known), is_own=False, start=_after(run), config=run.config.copy())
+
+
+def _after(run: steplog.Run) -> int:
+    """The first step that is free."""
+    last = run.step
+    return 0 if last is None else last + 1
+
+
+def _set_fields(run: steplog.Run, chosen: Settings) -> None:
+    """What an ``init`` gives of a run that is open already."""
+    for field in ("tags", "group", "job_type", "notes"):
+        given = chosen.given().get(f"run_{field}")
+        if given:
+            setattr(run, field, fitting_tags((*run.tags, *given)) if field == "tags" else fitting_text(field, given))
+
+
+def _begun(chosen: Settings) -> Run:
+    """A run of its own."""
+    mode = chosen.given().get("mode")
+    mode = _MODES.get(str(mode), mode)
+    settings = resolve(project=chosen.given().get("project"), mode=mode)
+    chosen.mode = "shared" if chosen._shared else settings.mode
+    project = settings.project or _PROJECT
+    auto = _AutoResume(chosen, project) if chosen.resume == "auto" else None
+    if auto is not None and not chosen.run_id:
+        chosen.run_id = auto.last()
+    resume = {"auto": "allow" if chosen.run_id else None}.get(chosen.resume, chosen.resume)
+    if chosen._shared and chosen.run_id:
+        resume = resume or "allow"
+    if resume in ("allow", "must") and not chosen.run_id:
+        if resume == "must":
+            raise UsageError('resume="must" needs the id of a run: wandb.init(id="…", resume="must")')
+        resume = None
+    arguments = {
+        "project": project,
+        "mode": mode,
+        "name": fitting_text("name", chosen.run_name),
+        "tags": fitting_tags(chosen.run_tags) or None,
+        "group": fitting_text("group", chosen.run_group),
+        "job_type": fitting_text("job type", chosen.run_job_type),
+        "notes": fitting_text("notes", chosen.run_notes),
+        "id": key_of(chosen.run_id) if chosen.run_id else None,
+        "resume": resume,
+        "activate": chosen.reinit != "create_new",
+    }
+    run, resumed = _made(arguments, chosen.entity)
+    chosen.resumed = resumed
+    made = Run(
+        run,
+        chosen,
+        resumed=resumed,
+        start=_after(run) if resumed else 0,
+        config=run.config.copy() if resumed else None,
+        on_finish=None if auto is None else auto.finished,
+    )
+    if auto is not None:
+        auto.began(made.id)
+    return made
+
+
+def _made(arguments: dict[str, Any], entity: str | None) -> tuple[steplog.Run, bool]:
+    """The run, and whether it was there before."""
+    import requests
+
+    try:
+        try:
+            return _of(arguments, namespace=entity or None)
+        except requests.HTTPError as error:
+            status = 0 if error.response is None else error.response.status_code
+            if not entity or status not in (401, 403, 404):
+                raise
+            say_once(
+                f"the entity {entity!r} is not for this key here ({status}); the run goes to the key's own namespace"
+            )
+            return _of(arguments, namespace=None)
+    except steplog.InvalidAPIKeyError as error:
+        raise AuthenticationError(str(error), error) from error
+    except (requests.HTTPError, steplog.RunNotFoundError) as error:
+        raise CommError(str(error), error) from error
+    except steplog.RunExistsError as error:
+        raise UsageError(str(error)) from error
+
+
+def _of(arguments: dict[str, Any], namespace: str | None) -> tuple[steplog.Run, bool]:
+    try:
+        run = steplog.init(namespace=namespace, **arguments)
+    except steplog.RunExistsError:
+        if arguments["resume"] is not None:
+            raise
+        taken = arguments["id"]
+        say(
+            f"the run id {taken!r} is taken, and its run stays as it is: this is another of that name; "
+            'to go on with the first: wandb.init(id="…", resume="allow")'
+        )
+        named = {**arguments, "id": None, "name": arguments["name"] or taken}
+        return steplog.init(namespace=namespace, **named), False
+    return run, arguments["resume"] in ("allow", "must") and not run._is_new
+
+
+class _AutoResume:
+    """The file that has the id of the last run, until that is finished with 0."""
+
+    def __init__(self, chosen: Settings, project: str) -> None:
+        slug = "".join(letter if letter.isalnum() else "-" for letter in project)
+        self._file = Path(chosen.root_dir or os.getcwd(), "steplog-runs", f"resume-{slug}.json")
+
+    def last(self) -> str | None:
+        """The id, if there is one."""
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            return str(json.loads(self._file.read_text("utf-8"))["run_id"])
+        return None
+
+    def began(self, run_id: str) -> None:
+        """This is the last run now."""
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            self._file.write_text(json.dumps({"run_id": run_id}), "utf-8")
+        except OSError as error:
+            say(f'resume="auto" cannot go on with this run later: {error}')
+
+    def finished(self, failed: bool) -> None:
+        """Forget it, unless it failed."""
+        if not failed:
+            with suppress(OSError):
+                self._file.unlink()
+
+
+def _sync_tensorboard(run: Run) -> None:
+    try:
+        sync = importlib.import_module("steplog.compat.tensorboard_sync")
+    except ModuleNotFoundError:
+        unsupported.note("wandb.init(sync_tensorboard=True)", "log to the run as well: wandb.log({…})")
+        return
+    sync.start(run.steplog_run)
+
+
+def _in_notebook() -> bool:
+    shell = sys.modules.get("IPython")
+    return "ipykernel" in sys.modules and shell is not None and shell.get_ipython() is not None
+
+
+def _hook() -> None:
+    """At exit before steplog, which ends what is open."""
+    global _hooked_in
+    if _hooked_in != os.getpid():
+        _hooked_in = os.getpid()
+        atexit.register(_at_exit)
+
+
+def _at_exit() -> None:
+    for run in list(open_runs.open_runs):
+        run.conclude()
+
+
+def finish(exit_code: int | None = None, quiet: bool | None = None) -> None:
+    """Finish ``wandb.run``; without one, nothing."""
+    run = open_runs.current()
+    if run is not None:
+        run.finish(exit_code)
+
+
+class _Session:
+    """What ``setup`` gives."""
+
+    @property
+    def settings(self) -> Settings:
+        return _session
+
+    def teardown(self, exit_code: int | None = None) -> None:
+        teardown(exit_code)
+
+
+def setup(settings: Settings | dict[str, Any] | None = None) -> _Session:
+    """Set what every later ``init`` of this process begins with."""
+    if settings is not None:
+        told = settings if isinstance(settings, Settings) else Settings(**settings)
+        _session.update_from_dict(told.given())
+    return _Session()
+
+
+def teardown(exit_code: int | None = None) -> None:
+    """Finish every open run."""
+    for run in reversed(list(open_runs.open_runs)):
+        run.finish(exit_code)
+
+
+def attach(attach_id: str | None = None, run_id: str | None = None, **_: Any) -> Run:
+    """Join a run that another process has, by its id."""
+    if not (attach_id or run_id):
+        raise UsageError("Either `attach_id` or `run_id` must be specified")
+    try:
+        run = steplog.attach(str(attach_id or run_id))
+    except (steplog.RunNotFoundError, steplog.ServerUnavailableError) as error:
+        raise UsageError(f"Unable to attach to run {attach_id or run_id} ({error})") from error
+    made = Run(run, Settings(run_id=attach_id or run_id), is_own=False, start=_after(run), config=run.config.copy())
+    open_runs.open_runs.append(made)
+    open_runs.bind(made)
+    return made
+
+
+def require(requirement: Any = None, experiment: Any = None) -> None:
+    """Nothing: there are no switches of wandb's own here."""
+
+
+def ensure_configured() -> None:
+    """Nothing: a run configures itself."""

@@ -1,0 +1,147 @@
+"""``wandb.config``: values by key and by attribute, over the run's own config.
+
+1. A key that is set keeps its value: another one raises ConfigError, unless ``allow_val_change`` is given.
+2. Values are plain as they are read, and may be changed in place. What then differs from what was logged is logged at
+   the next change, and when the run ends, which is said once.
+3. Keys are texts, without "-" around them. Those that begin with "_" are not among ``keys`` and ``items``.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from steplog.compat.wandb.config_sources import parse_config
+from steplog.compat.wandb.errors import ConfigError
+from steplog.compat.wandb.notices import say_once
+from steplog.journal.values import Values
+
+__all__ = ["Config"]
+
+_BYTES_MAX = 16 * 1024 * 1024
+
+
+class Config:
+    """``log`` logs values and returns what was kept of them; ``items`` are there before."""
+
+    def __init__(
+        self,
+        log: Callable[[dict[str, Any]], dict[str, Any]] = dict,
+        items: Mapping[str, Any] | None = None,
+        allow_val_change: bool = False,
+    ) -> None:
+        values = copy.deepcopy(dict(items or {}))
+        self.__dict__.update(
+            _items=values, _logged=copy.deepcopy(values), _log=log, _allows=allow_val_change, _locked=set()
+        )
+
+    def __repr__(self) -> str:
+        return str(dict(self))
+
+    def keys(self) -> list[str]:
+        """Those that do not begin with "_"."""
+        return [key for key in self._items if not key.startswith("_")]
+
+    def values(self) -> list[Any]:
+        """Of ``keys``."""
+        return [self._items[key] for key in self.keys()]
+
+    def items(self) -> list[tuple[str, Any]]:
+        """Of ``keys``."""
+        return [(key, self._items[key]) for key in self.keys()]
+
+    def as_dict(self) -> dict[str, Any]:
+        """A copy."""
+        return dict(self)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The value, or ``default``."""
+        return self._items.get(key, default)
+
+    def __getitem__(self, key: str) -> Any:
+        return self._items[key]
+
+    def __getattr__(self, key: str) -> Any:
+        try:
+            return self.__dict__["_items"][key]
+        except KeyError:
+            raise AttributeError(f"{type(self)!r} object has no attribute {key!r}") from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._items
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self._change({key: value}, None)
+
+    __setattr__ = __setitem__
+
+    def update(self, d: Any, allow_val_change: bool | None = None) -> None:
+        """Set several: a mapping, an object with attributes, flags, or a file."""
+        self._change(parse_config(d), allow_val_change)
+
+    def setdefaults(self, d: Any) -> None:
+        """Set those that are not set."""
+        self._change({key: value for key, value in parse_config(d).items() if _key(key) not in self._items}, None)
+
+    def update_locked(self, d: Any, user: str | None = None, _allow_val_change: bool | None = None) -> None:
+        """Set several, which nothing but this changes from now on, as those of a sweep."""
+        values = parse_config(d)
+        self._locked.difference_update(map(_key, values))
+        self._change(values, _allow_val_change)
+        self._locked.update(map(_key, values))
+
+    def persist(self) -> None:
+        """Log what was changed in place."""
+        changed = {
+            key: value
+            for key, value in self._items.items()
+            if isinstance(value, (dict, list)) and value != self._logged.get(key)
+        }
+        if changed:
+            say_once(
+                f"config: {', '.join(changed)} changed in place, which is logged now; "
+                "to have it logged at once, assign it: wandb.config.update({…}, allow_val_change=True)"
+            )
+            self._store(changed)
+
+    def _change(self, given: Mapping[Any, Any], allows: bool | None) -> None:
+        values = {_key(key): value for key, value in given.items()}
+        for key in [key for key in values if key in self._locked]:
+            say_once(f"config: {key} is locked, and stays as it is")
+            del values[key]
+        if not (self._allows if allows is None else allows):
+            for key in [key for key in values if key in self._items]:
+                if not _same(Values(_BYTES_MAX).plain(values[key]), self._items[key]):
+                    raise ConfigError(
+                        f'Attempted to change value of key "{key}" from {self._items[key]} to {values[key]}\n'
+                        "If you really want to do this, pass allow_val_change=True to config.update()"
+                    )
+        self.persist()
+        if values:
+            self._store(values)
+
+    def _store(self, values: dict[str, Any]) -> None:
+        kept = self._log(values)
+        self._items.update(kept)
+        self._logged.update(copy.deepcopy(kept))
+
+    def __deepcopy__(self, memo: Any) -> Config:
+        return self
+
+    def __reduce__(self) -> Any:
+        return Config, (dict, dict(self._items))
+
+
+def _key(key: Any) -> str:
+    return str(key).strip("-")
+
+
+def _same(value: Any, before: Any) -> bool:
+    return bool(value == before) or (value != value and before != before)

@@ -1,0 +1,146 @@
+"""``steplog.compat.install("wandb")``: what then imports wandb, or looks for it, finds steplog's module."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from compat.standing_in import environment, python, write
+from steplog.compat import install
+
+REAL = {
+    "wandb/__init__.py": "__version__ = '0.9'\nprint('the real one')\n",
+    "wandb/sdk.py": "",
+    "wandb-0.9.dist-info/METADATA": "Metadata-Version: 2.1\nName: wandb\nVersion: 0.9\n",
+}
+INSTALL = "import sys\nimport steplog.compat\nsteplog.compat.install('wandb')\n"
+
+
+def printed(where: Path, program: str, *paths: Path) -> str:
+    write(where, {"program.py": textwrap.dedent(program)})
+    done = python(where, environment(where / "env", *paths), "-W", "error", "program.py")
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def test_both_names_give_the_same_modules_and_classes(tmp_path):
+    program = """
+        import importlib, pickle
+        import wandb.sdk.lib
+        from wandb import Image, sdk
+        import steplog.compat.wandb as ours
+        assert wandb is ours and sdk is ours.sdk and sdk.lib is importlib.import_module("steplog.compat.wandb.sdk.lib")
+        assert type(pickle.loads(pickle.dumps(Image()))) is ours.Image
+        assert ours.__spec__.name == "steplog.compat.wandb" and importlib.reload(wandb) is ours
+    """
+    assert printed(tmp_path, INSTALL + textwrap.dedent(program)) == ""
+
+
+def test_who_looks_for_the_distribution_or_the_module_finds_them_unimported(tmp_path):
+    program = """
+        from importlib import metadata, util
+        print(metadata.version("wandb").partition("+")[0], metadata.distribution("wandb").metadata["Name"])
+        print(metadata.packages_distributions()["wandb"])
+        print(util.find_spec("wandb") is not None, "steplog.compat.wandb" in sys.modules)
+        import wandb
+        print(wandb.__version__, util.find_spec("wandb.sdk.lib") is not None, util.find_spec("wandb.none"))
+    """
+    assert printed(tmp_path, INSTALL + textwrap.dedent(program)).splitlines() == [
+        "0.31.0 wandb",
+        "['wandb']",
+        "True False",
+        "0.31.0 True None",
+    ]
+
+
+def test_what_the_module_does_not_have_cannot_be_imported(tmp_path):
+    program = """
+        try:
+            import wandb.none
+        except ModuleNotFoundError as error:
+            print(error.name)
+    """
+    assert printed(tmp_path, INSTALL + textwrap.dedent(program)) == "wandb.none\n"
+
+
+def test_an_installed_logger_is_not_replaced_unasked(tmp_path):
+    real = write(tmp_path / "real", REAL)
+    program = """
+        import sys
+        import steplog.compat
+        try:
+            steplog.compat.install("wandb")
+        except ImportError as error:
+            print(error)
+        import wandb
+    """
+    refused, real_one = printed(tmp_path, program, real).splitlines()
+    assert str(real / "wandb" / "__init__.py") in refused
+    assert 'steplog.compat.install("wandb", replace=True)' in refused
+    assert real_one == "the real one"
+
+
+def test_an_installed_logger_is_replaced_where_asked(tmp_path):
+    program = """
+        import steplog.compat
+        steplog.compat.install("wandb", replace=True)
+        from importlib import metadata
+        import wandb.sdk.lib
+        print(wandb.__version__, metadata.version("wandb").partition("+")[0])
+    """
+    assert printed(tmp_path, program, write(tmp_path / "real", REAL)) == "0.31.0 0.31.0\n"
+
+
+def test_a_logger_that_is_imported_already_is_replaced_with_a_warning(tmp_path):
+    program = """
+        import logging, sys
+        import steplog.compat
+        import wandb.sdk
+        logging.basicConfig(stream=sys.stdout, format="%(message)s")
+        try:
+            steplog.compat.install("wandb")
+        except ImportError:
+            steplog.compat.install("wandb", replace=True)
+        import wandb.sdk
+        print(wandb.__version__, wandb.sdk.__name__)
+    """
+    _, said, ours = printed(tmp_path, program, write(tmp_path / "real", REAL)).splitlines()
+    assert "call install() before the first import" in said
+    assert ours == "0.31.0 steplog.compat.wandb.sdk"
+
+
+def test_a_folder_of_runs_called_wandb_is_no_installed_logger(tmp_path):
+    """wandb itself leaves one in the current directory, and Python can import it, as a package without code."""
+    write(tmp_path, {"wandb/offline-run-1/run-1.wandb": ""})
+    program = "import wandb\nassert not hasattr(wandb, 'init')\n" + INSTALL + "import wandb\nprint(wandb.__version__)\n"
+    assert printed(tmp_path, program) == "0.31.0\n"
+
+
+def test_a_second_install_changes_nothing(tmp_path):
+    program = "before = sys.path[:], sys.meta_path[:]\nimport wandb\nsteplog.compat.install('wandb', replace=True)\n"
+    after = "import wandb as again\nassert again is wandb and before == (sys.path, sys.meta_path)\n"
+    assert printed(tmp_path, INSTALL + program + after) == ""
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_a_child_of_multiprocessing_sees_what_its_parent_has_installed(tmp_path, method):
+    program = f"""
+        def child():
+            import wandb
+            print(wandb.__name__, flush=True)
+
+        if __name__ == "__main__":
+            import multiprocessing, steplog.compat
+            steplog.compat.install("wandb")
+            process = multiprocessing.get_context({method!r}).Process(target=child)
+            process.start()
+            process.join()
+    """
+    assert printed(tmp_path, program) == "steplog.compat.wandb\n"
+
+
+def test_a_name_of_no_module_is_refused_with_those_that_there_are():
+    with pytest.raises(ValueError, match=r"no module for 'wandbb': it has wandb"):
+        install("wandbb")
