@@ -41,6 +41,7 @@ from steplog.compat.wandb.field_limits import fitting_tags, fitting_text, key_of
 from steplog.compat.wandb.logged_run import Run
 from steplog.compat.wandb.notices import say, say_once
 from steplog.compat.wandb.settings import Settings
+from steplog.identity import slug_of
 from steplog.lifecycle.open_run import OpenRun
 from steplog.safeguard import before_end
 from steplog.settings import resolve
@@ -202,6 +203,8 @@ def _begun(chosen: Settings) -> Run:
     settings = resolve(project=chosen.given().get("project"), mode=mode)
     chosen.mode = "shared" if chosen._shared else settings.mode
     project = settings.project or _PROJECT
+    if chosen._shared and chosen.run_id and not chosen.x_primary and (joined := _shared(chosen, project)) is not None:
+        return joined
     auto = _AutoResume(chosen, project) if chosen.resume == "auto" else None
     if auto is not None and not chosen.run_id:
         chosen.run_id = auto.last() or secrets.token_hex(4)
@@ -238,6 +241,16 @@ def _begun(chosen: Settings) -> Run:
         auto.began(made.id)
         made.call_at_end(auto.finished)
     return made
+
+
+def _shared(chosen: Settings, project: str) -> Run | None:
+    """The run that another process is the primary of; None: there is none yet."""
+    namespace = _asked_for(chosen.entity, None)
+    try:
+        run = steplog.attach(key_of(chosen.run_id), project_slug=slug_of(project), namespace_slug=namespace)
+    except (steplog.SteplogError, ValueError):
+        return None
+    return Run(run, chosen, is_own=False, start=_after(run), config=run.config.copy())
 
 
 def _made(arguments: dict[str, Any], entity: str | None) -> tuple[steplog.Run, bool]:
@@ -307,8 +320,7 @@ class _AutoResume:
     """The file that has the id of the last run, until that is finished with 0."""
 
     def __init__(self, chosen: Settings, project: str) -> None:
-        slug = "".join(letter if letter.isalnum() else "-" for letter in project)
-        self._file = Path(chosen.root_dir or os.getcwd(), "steplog-runs", f"resume-{slug}.json")
+        self._file = Path(chosen.root_dir or os.getcwd(), "steplog-runs", f"resume-{slug_of(project)}.json")
 
     def last(self) -> str | None:
         """The id, if there is one."""
