@@ -279,6 +279,7 @@ ARROWS = {
         "errors",
         "identity",
         "settings",
+        "identity",
         "filters",
         "formats",
         "journal",

@@ -367,7 +367,7 @@ def _conclude() -> None:
         run.conclude()
 
 
-def finish(exit_code: int | None = None, quiet: bool | None = None) -> None:  # noqa: ARG001 - wandb's
+def finish(exit_code: int | None = None, quiet: bool | None = None) -> None:
     """Finish ``wandb.run``; without one, nothing."""
     run = open_runs.current()
     if run is not None:

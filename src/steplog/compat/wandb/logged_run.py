@@ -20,6 +20,7 @@ from steplog.compat.wandb.metric_definitions import Metric, MetricDefinitions
 from steplog.compat.wandb.notices import say, say_once
 from steplog.compat.wandb.rows import Rows
 from steplog.compat.wandb.run_config import Config
+from steplog.compat.wandb.run_files import RunFiles
 from steplog.compat.wandb.run_summary import PREFIX, Summary
 from steplog.compat.wandb.settings import Settings
 from steplog.compat.wandb.step_counter import StepCounter
@@ -37,7 +38,7 @@ class RunStatus:
     sync_time: datetime | None = None
 
 
-class Run:
+class Run(RunFiles):
     """A run that ``wandb.init`` has begun, or one of steplog's that was open, and is not its to end (``is_own``).
 
     ``start`` is the step of its first row; ``config`` what the run had before, if it goes on.

@@ -21,6 +21,7 @@ from typing import Any
 
 from steplog import Run, RunFinishedError
 from steplog.compat.unsupported import unsupported
+from steplog.compat.wandb.media import NOT_KEPT, logged
 from steplog.compat.wandb.metric_definitions import MetricDefinitions
 from steplog.compat.wandb.notices import say
 from steplog.compat.wandb.step_counter import StepCounter
@@ -56,7 +57,7 @@ class Rows:
         append, counter, defined = self._run.log, self.counter, self._definitions.defined
         plain, keep, log_any = _PLAIN, self.last.update, self.log_any
 
-        def log(data: Any, step: Any = None, commit: bool | None = None, sync: bool | None = None) -> None:  # noqa: ARG001
+        def log(data: Any, step: Any = None, commit: bool | None = None, sync: bool | None = None) -> None:
             """Log a row; ``sync`` is of old wandb's."""
             if data.__class__ is not dict or defined or commit is not None:
                 return log_any(data, step, commit)
@@ -147,7 +148,8 @@ def _values(data: Mapping[Any, Any], before: str = "", depth: int = 0) -> Iterat
         if isinstance(value, Mapping) and value and "_type" not in value and depth < _DEPTH_MAX:
             yield from _values(value, f"{name}.", depth + 1)
         elif name:
-            yield _fitting(name), plain_value(value)
+            if (kept := logged(plain_value(value))) is not NOT_KEPT:
+                yield _fitting(name), kept
         else:
             unsupported.note('wandb.log() of the name ""', "a metric has a name of at least one character")
 
