@@ -10,13 +10,15 @@ __all__ = ["points", "rows"]
 
 
 def rows(run: Any) -> dict[int, dict[str, Any]]:
-    """Step by step, what is there; the summary aside."""
+    """Step by step, what is there; the summary, and what is not kept, aside."""
     table = steplog.open(run.steplog_run).history()
     found = {
         row["step"]: {
             name: value
             for name, value in row.items()
-            if name not in ("step", "time") and value is not None and not name.startswith(("summary/", "system/"))
+            if name not in ("step", "time")
+            and value is not None
+            and not name.startswith(("summary/", "compat/", "system/"))
         }
         for row in table
     }
