@@ -1,10 +1,27 @@
-"""The run that a framework's adapter logs to: the one it is given, else the active one, else one of its own."""
+"""The run that a framework's adapter logs to: the one it is given, else the active one, else one of its own.
+
+One of its own is begun by the first ``get``, and is the active run from then on. It ends
+
+* by ``finish``, where the framework says that all is over, or what it has failed of;
+* after ``rest``, when a training is over, by which adapter begins one of its own next, or by the end of the program:
+  until then what comes after a training, such as a test, is logged to it.
+
+A run that the program has begun is ended by the program. A copy of an adapter, in this process or in another one that
+it is sent to, logs to the same run and never ends it.
+"""
 
 from __future__ import annotations
 
+import copy
 import logging
+import multiprocessing
+import threading
+from argparse import Namespace
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
+
+from steplog.integrations.config_values import config_values
 
 if TYPE_CHECKING:
     from steplog import Run, RunStatus
@@ -12,38 +29,133 @@ if TYPE_CHECKING:
 __all__ = ["AdapterRun"]
 
 _log = logging.getLogger("steplog")
+_beginning = threading.RLock()
+_resting: WeakSet[Run] = WeakSet()
 
 
 class AdapterRun:
-    """Looked for at the first ``get``. One of its own is begun by ``steplog.init(**init)``."""
+    """``init`` are arguments of ``steplog.init``; ``default_project`` counts where no setting names a project."""
 
-    def __init__(self, run: Run | None = None, **init: Any) -> None:
+    def __init__(self, run: Run | None = None, *, default_project: str | None = None, **init: Any) -> None:
+        self.is_own = False
+        self._given = run
         self._run = run
+        self._default_project = default_project
         self._init = init
         self._said: set[str] = set()
-        self.is_own = False
+
+    @property
+    def begun(self) -> Run | None:
+        """The run, if it has been looked for."""
+        return self._run
 
     def get(self) -> Run:
-        """The run. Raises as ``steplog.init`` does, where it begins one."""
-        if self._run is None:
-            import steplog
-
-            try:
-                self._run = steplog.get_active_run()
-            except ValueError:
-                self._run, self.is_own = steplog.init(**self._init), True
-        return self._run
+        """The run; one of its own goes on if it is over. Raises as ``steplog.init`` does, where it begins one."""
+        with _beginning:
+            run = self._run
+            if run is None or (_is_over(run) and not self.is_own and self._given is None):
+                self._run = self._active() or self._begin()
+            elif self.is_own:
+                _resting.discard(run)
+                if _is_over(run):
+                    self._run = self._go_on(run)
+            return self._run  # type: ignore[return-value]
 
     def log(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """Log several values. What cannot be logged, and a run that is over, is said once and stops nothing."""
+        run = self._run or self.get()
         try:
-            self.get().log(metrics, step=step)
-        except (TypeError, ValueError, RuntimeError) as error:  # RunFinishedError is a RuntimeError
-            if (text := f"{error!s:.300}") not in self._said:
-                self._said.add(text)
-                _log.warning("steplog: not logged: %s", text)
+            run.log(metrics, step=step)
+        except (TypeError, ValueError):
+            for name, value in metrics.items():  # the others are logged all the same
+                self._try("not logged", run.log, str(name), value, step)
+        except Exception as error:  # noqa: BLE001 - a training goes on without it
+            self._say("not logged", error)
+
+    def configure(self, values: Mapping[Any, Any] | Namespace | None) -> None:
+        """Set values of the run's config. What cannot be set is said once and stops nothing."""
+        config = self.get().config
+        try:
+            config.update(config_values(values))
+        except Exception as error:  # noqa: BLE001 - any, of a value that is computed when it is looked at
+            self._say("not set in the config", error)
+
+    def rest(self) -> None:
+        """A training is over: the run is ended by whoever begins one of its own next, or with the program.
+
+        A process of multiprocessing ends without a word, so that the run ends now, and goes on where more comes.
+        """
+        if multiprocessing.parent_process() is not None:
+            self.finish()
+        elif self.is_own and self._run is not None:
+            _resting.add(self._run)
 
     def finish(self, status: RunStatus | str | None = None, error: BaseException | None = None) -> None:
         """End the run, if it is one of its own; see ``Run.finish``. Else the program ends it."""
         if self.is_own and self._run is not None:
-            self._run.finish(status=status, error=error)
+            self._try("not finished", lambda run: run.finish(status=status, error=error), self._run)
+
+    def fail(self, error: BaseException | None) -> None:
+        """A training has failed of this: the run ends CRASHED with it, if it is one of its own.
+
+        Another run ends so as well where the error is none that a program goes on after, such as KeyboardInterrupt:
+        frameworks exit with a code of their own then.
+        """
+        if isinstance(error, Exception) or error is None:
+            self.finish(status="CRASHED", error=error)
+        elif self._run is not None:
+            left = type(error) is SystemExit and not error.code
+            self._try("not finished", lambda run: run.finish(error=None if left else error), self._run)
+
+    def _active(self) -> Run | None:
+        import steplog
+
+        try:
+            run = steplog.get_active_run()
+        except ValueError:
+            return None
+        if run not in _resting:
+            return run
+        self._try("not finished", run.finish)
+        return None
+
+    def _begin(self) -> Run:
+        import steplog
+
+        try:
+            run = steplog.init(**self._init)
+        except ValueError:  # no project is named anywhere; or another argument is wrong, and raises again
+            if self._default_project is None or self._init.get("project") is not None:
+                raise
+            run = steplog.init(**{**self._init, "project": self._default_project})
+        self.is_own = True
+        return run
+
+    def _go_on(self, run: Run) -> Run:
+        import steplog
+
+        begun = steplog.attach(str(run.uuid), owner=True)
+        if self._active() is None:
+            steplog.set_active_run(begun)
+        return begun
+
+    def _try(self, what: str, act: Any, *arguments: Any) -> None:
+        try:
+            act(*arguments)
+        except Exception as error:  # noqa: BLE001 - a training goes on without it
+            self._say(what, error)
+
+    def _say(self, what: str, error: Exception) -> None:
+        if (text := f"{what}: {error!s:.300}") not in self._said:
+            self._said.add(text)
+            _log.warning("steplog: %s", text)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"is_own": False}
+
+    def __deepcopy__(self, memo: Any) -> AdapterRun:
+        return copy.copy(self)
+
+
+def _is_over(run: Run) -> bool:
+    return run.status.value != "RUNNING"
