@@ -278,6 +278,7 @@ ARROWS = {
         "<public>",
         "errors",
         "settings",
+        "identity",
         "filters",
         "formats",
         "journal",

@@ -171,7 +171,13 @@ def _joined(chosen: Settings) -> Run | None:
         return None
     known = {"run_name": run.name, "mode": chosen.mode}
     _set_fields(run, chosen)
-    return Run(run, chosen.model_copy(update=known), is_own=False, config=run.config.copy())
+    return Run(run, chosen.model_copy(update=known), is_own=False, start=_after(run), config=run.config.copy())
+
+
+def _after(run: steplog.Run) -> int:
+    """The first step that is free."""
+    last = run.step
+    return 0 if last is None else last + 1
 
 
 def _set_fields(run: steplog.Run, chosen: Settings) -> None:
@@ -217,6 +223,7 @@ def _begun(chosen: Settings) -> Run:
         run,
         chosen,
         resumed=resumed,
+        start=_after(run) if resumed else 0,
         config=run.config.copy() if resumed else None,
         on_finish=None if auto is None else auto.finished,
     )
@@ -319,7 +326,7 @@ def _at_exit() -> None:
         run.conclude()
 
 
-def finish(exit_code: int | None = None, quiet: bool | None = None) -> None:  # noqa: ARG001 - wandb's
+def finish(exit_code: int | None = None, quiet: bool | None = None) -> None:
     """Finish ``wandb.run``; without one, nothing."""
     run = open_runs.current()
     if run is not None:
@@ -359,7 +366,7 @@ def attach(attach_id: str | None = None, run_id: str | None = None, **_: Any) ->
         run = steplog.attach(str(attach_id or run_id))
     except (steplog.RunNotFoundError, steplog.ServerUnavailableError) as error:
         raise UsageError(f"Unable to attach to run {attach_id or run_id} ({error})") from error
-    made = Run(run, Settings(run_id=attach_id or run_id), is_own=False, config=run.config.copy())
+    made = Run(run, Settings(run_id=attach_id or run_id), is_own=False, start=_after(run), config=run.config.copy())
     open_runs.open_runs.append(made)
     open_runs.bind(made)
     return made
