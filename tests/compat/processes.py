@@ -30,7 +30,7 @@ def environment(*paths: Path) -> dict[str, str]:
     return os.environ | {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
 
 
-def python(where: Path, env: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+def python(where: Path, env: dict[str, str], *arguments: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, *arguments], cwd=where, env=env, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, *arguments], cwd=where, env=env, capture_output=True, text=True, timeout=timeout, check=False
     )
