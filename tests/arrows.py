@@ -277,6 +277,7 @@ ARROWS = {
     "compat": {
         "<public>",
         "errors",
+        "identity",
         "settings",
         "identity",
         "filters",
