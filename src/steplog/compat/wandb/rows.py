@@ -4,8 +4,9 @@
 2. A dict within a row is several values: ``{"a": {"b": 1}}`` is ``a.b``.
 3. Nothing that is logged raises, but for what is no dict, or a step that is none. A run that is over takes nothing,
    which is said once.
-4. Of the last values only what is plain is kept: a tensor would keep its graph alive.
-5. Safe in any thread: rows without a step that threads log at once have steps that differ. What is not plain takes a
+4. An array or tensor of more than 32 elements is a histogram of 32 bins, as wandb has it.
+5. Of the last values only what is plain is kept: a tensor would keep its graph alive.
+6. Safe in any thread: rows without a step that threads log at once have steps that differ. What is not plain takes a
    lock, which is held for an append, and that waits for nothing.
 """
 
@@ -25,6 +26,7 @@ from steplog.compat.wandb.media import NOT_KEPT, logged
 from steplog.compat.wandb.metric_definitions import MetricDefinitions
 from steplog.compat.wandb.notices import say
 from steplog.compat.wandb.step_counter import StepCounter
+from steplog.compat.wandb.table import Histogram
 from steplog.journal.jsonable import element
 from steplog.journal.range import NAME_BYTES_MAX
 from steplog.journal.values import checked_step
@@ -33,6 +35,8 @@ __all__ = ["Rows", "find", "plain_value"]
 
 _PLAIN = frozenset((float, int, bool, str, type(None)))
 _DEPTH_MAX = 32  # of dicts in dicts
+_LISTED_MAX = 32  # elements of an array that is kept as a list
+_BINS = 32
 
 
 class Rows:
@@ -155,7 +159,7 @@ def _values(data: Mapping[Any, Any], before: str = "", depth: int = 0) -> Iterat
 
 
 def plain_value(value: Any) -> Any:
-    """The number in a tensor or in NumPy's, and in dicts; else the value."""
+    """Of an array or tensor with one element that, of a large one a histogram, also in dicts; else the value."""
     if isinstance(value, Mapping):
         return {_text(key): plain_value(item) for key, item in value.items()}
     if value.__class__ in _PLAIN or not hasattr(value, "dtype"):
@@ -163,8 +167,20 @@ def plain_value(value: Any) -> Any:
     number = element(value)  # it waits for a GPU, once
     if number is None:
         with suppress(Exception):  # the user's code; what steplog makes of the value is its own affair
-            number = element(value.reshape(())) if math.prod(value.shape) == 1 else None
+            size = math.prod(value.shape)
+            number = element(value.reshape(())) if size == 1 else _histogram(value) if size > _LISTED_MAX else None
     return value if number is None else number
+
+
+def _histogram(values: Any) -> Any:
+    """Of an array or tensor of numbers; None: it has none."""
+    import numpy
+
+    if hasattr(values, "detach"):  # a tensor of torch; numpy has no bfloat16
+        values = values.detach().cpu().double()
+    numbers = numpy.asarray(values, dtype=float).ravel()
+    finite = numbers[numpy.isfinite(numbers)]
+    return Histogram(finite, num_bins=_BINS).kept() if finite.size else None
 
 
 def _text(key: Any) -> str:
