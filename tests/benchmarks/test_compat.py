@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from benchmarks import compat
-
 from apart import apart
+from benchmarks import compat
 
 
 @apart
