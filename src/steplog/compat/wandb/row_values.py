@@ -8,7 +8,7 @@
     wandb's own values, figures                    ``media.logged``
     a name of over 256 bytes, or of none           cut, left out; counted
 
-Of what is remembered for the summary only plain values are kept: a tensor would keep its graph alive.
+Remembered for the summary are plain values, lists of them, and wandb's own: a tensor would keep its graph alive.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _BINS = 32
 
 
 def collect(data: Mapping[Any, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The values by flat name, and the plain ones of them as they were nested."""
+    """The values by flat name; and those to remember, as they were nested."""
     values: dict[str, Any] = {}
     last: dict[str, Any] = {}
     _collect(data, "", values, last, 0)
@@ -58,6 +58,10 @@ def _collect(data: Mapping[Any, Any], before: str, values: dict[str, Any], last:
         values[name] = value
         if value.__class__ in PLAIN:
             last[key] = value
+        elif value.__class__ in (list, tuple) and PLAIN.issuperset(map(type, value)):
+            last[key] = list(value)
+        elif value.__class__ is dict and "_type" in value:
+            last[key] = value
 
 
 def _has_names(value: Any) -> bool:
@@ -68,7 +72,7 @@ def merge(last: dict[str, Any], row: Mapping[str, Any]) -> None:
     """Put the values of a row over the last ones, dict by dict."""
     for key, value in row.items():
         before = last.get(key)
-        if value.__class__ is dict and before.__class__ is dict:
+        if value.__class__ is dict and before.__class__ is dict and "_type" not in value:
             merge(before, value)
         else:
             last[key] = value
