@@ -74,8 +74,8 @@ def test_a_run_of_its_own_ends_with_the_block():
         training = trainer()
         attach(logger, training)
         training.run(range(4), max_epochs=1)
-        logger.log("more", 1.5)
-        assert logger.config["lr"] == 0.1
+        logger.run.log("more", 1.5)
+        assert logger.run.config["lr"] == 0.1
         assert logger.run.name == "own"
     assert fields("mnist") == {"own": ("COMPLETED",)}
     assert points(opened("mnist", "own"), "more") == [(0, 1.5)]

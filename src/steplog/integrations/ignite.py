@@ -19,7 +19,7 @@
 
 ``training/loss`` at the iteration, ``validation/accuracy`` at the trainer's epoch, ``lr/group_0``, as Ignite's own
 loggers call them. The world's first process logs. ``close`` ends a run of its own, CRASHED if an exception leaves the
-block. ``run`` and, through it, all of ``Run`` is there: ``logger.log(…)``, ``logger.config``.
+block. ``logger.run`` is the run, for what else is to be logged.
 """
 
 from __future__ import annotations
@@ -50,11 +50,6 @@ class SteplogLogger(BaseLogger):  # type: ignore[misc,unused-ignore]
     def run(self) -> Run:
         """The run. Raises as ``steplog.init`` does, where it begins one."""
         return self._run.get()
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        return getattr(self.run, name)
 
     def write(self, metrics: dict[str, Any], step: int) -> None:
         """Log values, in the world's first process."""
