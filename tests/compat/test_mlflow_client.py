@@ -3,37 +3,15 @@
 from __future__ import annotations
 
 import math
-import os
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 import steplog
 import steplog.compat.mlflow as mlflow
 from apart import apart
-from end_to_end.programs import Host
-from server.process import ServerProcess
 from steplog.compat.mlflow.entities import Metric, Param, RunStatus, RunTag
 from steplog.compat.mlflow.search_filter import clauses_of, in_order, is_met
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    with ServerProcess(tmp_path_factory.mktemp("server"), "--user", "team") as started:
-        yield started
-
-
-@pytest.fixture
-def host(tmp_path: Path, server: ServerProcess, monkeypatch: pytest.MonkeyPatch) -> Host:
-    """This process logs to the server, into a project of its own."""
-    for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
-        monkeypatch.delenv(name)
-    host = Host(tmp_path, server)
-    host.environment["MLFLOW_EXPERIMENT_NAME"] = host.project
-    host.configure(monkeypatch)
-    return host
 
 
 @apart
@@ -103,6 +81,7 @@ def found(text: str, order_by: list[str] | None = None) -> list[str]:
     return [run.info.run_name for run in runs]
 
 
+@pytest.mark.slow
 @apart
 def test_runs_of_other_processes_are_searched(host):
     done = host.run(PROGRAM)
@@ -138,6 +117,7 @@ def test_a_search_finds_what_this_process_has_just_logged(host):
     assert found("metrics.acc = 0.5 and status = 'FINISHED'") == ["open"]
 
 
+@pytest.mark.slow
 @apart
 def test_runs_are_a_data_frame_as_mlflow_has_it(host):
     pandas = pytest.importorskip("pandas", reason="needs pandas: pip install 'steplog[readers]'")

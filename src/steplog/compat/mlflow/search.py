@@ -54,9 +54,9 @@ def _as_mlflows(what: str) -> Iterator[None]:
     """Translate what is raised in the block."""
     try:
         yield
-    except (steplog.RunNotFoundError, ValueError) as error:  # also FilterError, and a text that may mean several runs
+    except steplog.RunNotFoundError as error:
         raise missing(f"Run '{what}' not found: {error}") from None
-    except steplog.SteplogError as error:
+    except (steplog.SteplogError, ValueError) as error:  # also of a text that may mean several runs
         raise MlflowException(f"{what}: {error}") from error
 
 
