@@ -277,7 +277,9 @@ ARROWS = {
     "compat": {
         "<public>",
         "errors",
+        "identity",
         "settings",
+        "identity",
         "filters",
         "formats",
         "journal",

@@ -251,6 +251,18 @@ def test_a_run_begun_offline_goes_on_online_and_is_delivered_after_a_kill(host: 
     assert sorted(host.server.values("job", "loss")) == [1.0, 2.0, 3.0]
 
 
+def test_a_run_begun_offline_is_resumed_by_the_id_it_had_then(host: Host, server):
+    """A checkpoint that had kept ``run.id`` of an offline run went on with another run."""
+    begun = "run = begin(mode='offline')\nrun.log('loss', 1.0)\nrun.finish()\nprint(run.id)"
+    local_id = host.run(program(host, begun)).out.strip()
+    for mode, value in (("offline", 2.0), ("online", 3.0)):
+        goes_on = f"run = begin(id={local_id!r}, resume='allow', mode={mode!r})\nrun.log('loss', {value})\nrun.finish()"
+        assert host.run(program(host, goes_on)).code == 0
+    assert told(host, server)["status"] == "COMPLETED"
+    (row,) = host.server.runs()
+    assert sorted(host.server.values(row.name, "loss")) == [1.0, 2.0, 3.0]
+
+
 @pytest.mark.slow
 def test_who_cannot_ask_whether_the_run_exists_logs_on_and_is_told_later(host: Host, server):
     assert host.run(program(host, "begin(id='there').finish()")).code == 0

@@ -83,6 +83,7 @@ class _Synced:
     def __init__(self, run: Run | None) -> None:
         self._run = run
         self._readers: weakref.WeakKeyDictionary[Any, EventReader] = weakref.WeakKeyDictionary()
+        self._names: dict[tuple[Run, str, str], str] = {}
         self._said: set[str] = set()
 
     def written(self, writer: Any, event: Any, step: Any) -> None:
@@ -90,15 +91,27 @@ class _Synced:
         try:
             run = steplog.get_active_run() if self._run is None else self._run
             call: _Call | None = getattr(_local, "call", None)
-            before = prefix(run, writer.get_logdir() if call is None else call.log_dir)
-            reader = self._readers.setdefault(writer, EventReader(self._configure))
-            for tag, value in reader.values(event):
+            log_dir = writer.get_logdir() if call is None else call.log_dir
+            for tag, value in self._reader(writer).values(event):
                 name, number = (tag, value) if call is None else call.as_given(tag, value)
-                run.log(checked_tag(before + name), number, step_of(event, step))
+                run.log(self._name(run, log_dir, name), number, step_of(event, step))
         except Exception as error:  # noqa: BLE001 - the training goes on, and its event files have it
             if (text := f"{error!s:.300}") not in self._said:
                 self._said.add(text)
                 _log.warning("steplog: not logged of %s: %s", writer.get_logdir(), text)
+
+    def _reader(self, writer: Any) -> EventReader:
+        reader = self._readers.get(writer)
+        if reader is None:
+            reader = self._readers[writer] = EventReader(self._configure)
+        return reader
+
+    def _name(self, run: Run, log_dir: str, tag: str) -> str:
+        """The metric of a tag; found once."""
+        name = self._names.get((run, log_dir, tag))
+        if name is None:
+            name = self._names[run, log_dir, tag] = checked_tag(prefix(run, log_dir) + tag)
+        return name
 
     def _configure(self, config: dict[str, Any]) -> None:
         run = steplog.get_active_run() if self._run is None else self._run

@@ -52,7 +52,7 @@ def _is_meant(manifest: Manifest, plan: Plan, url: str) -> bool:
         for theirs, ours in ((manifest.namespace, plan.namespace), (manifest.base_url, url))
     )
     if plan.key:
-        return same_place and plan.key in (manifest.key, manifest.run)
+        return same_place and plan.key in (manifest.key, manifest.run, manifest.local_id)
     return same_place and bool(plan.name) and manifest.name == plan.name
 
 

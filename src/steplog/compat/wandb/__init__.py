@@ -21,8 +21,23 @@ from steplog.compat.wandb import open_runs as _open_runs
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from steplog.compat.wandb import (
+        apis,
+        data_types,
+        errors,
+        integration,
+        plot,
+        sdk,
+        sklearn,
+        tensorboard,
+        util,
+        wandb_run,
+    )
     from steplog.compat.wandb import config_sources as helper
-    from steplog.compat.wandb import errors
+    from steplog.compat.wandb import sdk as wandb_sdk
+    from steplog.compat.wandb.api import Api
+    from steplog.compat.wandb.api import Api as PublicApi
+    from steplog.compat.wandb.artifact import Artifact, ArtifactTTL
     from steplog.compat.wandb.beginning import attach, ensure_configured, finish, init, require, setup, teardown
     from steplog.compat.wandb.beginning import finish as join
     from steplog.compat.wandb.errors import (
@@ -33,11 +48,30 @@ if TYPE_CHECKING:
         UnsupportedError,
         UsageError,
     )
+    from steplog.compat.wandb.integration import catboost, gym, keras, lightgbm, sb3, xgboost
     from steplog.compat.wandb.logged_run import Run
+    from steplog.compat.wandb.login import api, login
+    from steplog.compat.wandb.media import (
+        Audio,
+        Classes,
+        Graph,
+        Html,
+        Image,
+        Molecule,
+        Object3D,
+        Plotly,
+        Video,
+        box3d,
+    )
     from steplog.compat.wandb.metric_definitions import Metric
+    from steplog.compat.wandb.plot import plot_table, visualize
     from steplog.compat.wandb.run_config import Config
+    from steplog.compat.wandb.run_files import AlertLevel, restore
     from steplog.compat.wandb.run_summary import Summary
     from steplog.compat.wandb.settings import Settings
+    from steplog.compat.wandb.sweeps import agent, controller, sweep
+    from steplog.compat.wandb.table import EvalTable, Histogram, JoinedTable, Table
+    from steplog.compat.wandb.term import termerror, termlog, termsetup, termwarn
 
     alert: Callable[..., Any]
     config: Config
@@ -58,61 +92,132 @@ if TYPE_CHECKING:
     watch: Callable[..., Any]
 
 __all__ = [
+    "AlertLevel",
+    "Api",
+    "Artifact",
+    "ArtifactTTL",
+    "Audio",
     "AuthenticationError",
+    "Classes",
     "CommError",
     "Config",
     "ConfigError",
     "Error",
+    "EvalTable",
+    "Graph",
+    "Histogram",
+    "Html",
+    "Image",
+    "JoinedTable",
     "Metric",
+    "Molecule",
+    "Object3D",
+    "Plotly",
+    "PublicApi",
     "Run",
     "Settings",
     "Summary",
+    "Table",
     "UnsupportedError",
     "UsageError",
+    "Video",
+    "agent",
     "alert",
+    "api",
+    "apis",
     "attach",
+    "box3d",
+    "catboost",
     "config",
+    "controller",
+    "data_types",
     "define_metric",
     "ensure_configured",
     "errors",
     "finish",
+    "gym",
     "helper",
     "init",
+    "integration",
     "join",
+    "keras",
+    "lightgbm",
     "link_artifact",
     "link_model",
     "log",
     "log_artifact",
     "log_model",
+    "login",
     "mark_preempting",
     "pin_config_keys",
+    "plot",
+    "plot_table",
     "require",
+    "restore",
     "run",
     "save",
+    "sb3",
+    "sdk",
     "setup",
+    "sklearn",
     "summary",
+    "sweep",
     "teardown",
+    "tensorboard",
+    "termerror",
+    "termlog",
+    "termsetup",
+    "termwarn",
     "unwatch",
     "use_artifact",
     "use_model",
+    "util",
+    "visualize",
+    "wandb_run",
+    "wandb_sdk",
     "watch",
+    "xgboost",
 ]
 
 __version__ = "0.31.0"  # whose names these are: programs compare it
 
 _MODULES = {
+    "api": ("Api",),
+    "artifact": ("Artifact", "ArtifactTTL"),
     "beginning": ("attach", "ensure_configured", "finish", "init", "require", "setup", "teardown"),
     "errors": ("AuthenticationError", "CommError", "ConfigError", "Error", "UnsupportedError", "UsageError"),
     "logged_run": ("Run",),
+    "login": ("api", "login"),
+    "media": (
+        "Audio",
+        "Classes",
+        "Graph",
+        "Html",
+        "Image",
+        "Molecule",
+        "Object3D",
+        "Plotly",
+        "Video",
+        "box3d",
+    ),
     "metric_definitions": ("Metric",),
+    "plot": ("plot_table", "visualize"),
     "run_config": ("Config",),
+    "run_files": ("AlertLevel", "restore"),
     "run_summary": ("Summary",),
     "settings": ("Settings",),
+    "sweeps": ("agent", "controller", "sweep"),
+    "table": ("EvalTable", "Histogram", "JoinedTable", "Table"),
+    "term": ("termerror", "termlog", "termsetup", "termwarn"),
 }
 _ALIASES = {  # wandb's name: the module, and what it is there; "": the module itself
-    "errors": ("errors", ""),
+    **{name: (name, "") for name in ("apis", "data_types", "errors", "integration", "plot", "sdk", "sklearn")},
+    **{name: (name, "") for name in ("tensorboard", "util", "wandb_run")},
+    **{name: (f"integration.{name}", "") for name in ("catboost", "gym", "keras", "lightgbm", "sb3", "xgboost")},
+    "PublicApi": ("api", "Api"),
     "helper": ("config_sources", ""),
     "join": ("beginning", "finish"),
+    "wandb_sdk": ("sdk", ""),
 }
 _found = {name: (module, name) for module, names in _MODULES.items() for name in names} | _ALIASES
 

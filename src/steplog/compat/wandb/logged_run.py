@@ -20,6 +20,7 @@ from steplog.compat.wandb.metric_definitions import Metric, MetricDefinitions
 from steplog.compat.wandb.notices import say, say_once
 from steplog.compat.wandb.rows import Rows
 from steplog.compat.wandb.run_config import Config
+from steplog.compat.wandb.run_files import RunFiles
 from steplog.compat.wandb.run_summary import PREFIX, Summary
 from steplog.compat.wandb.settings import Settings
 from steplog.compat.wandb.step_counter import StepCounter
@@ -37,10 +38,10 @@ class RunStatus:
     sync_time: datetime | None = None
 
 
-class Run:
+class Run(RunFiles):
     """A run that ``wandb.init`` has begun, or one of steplog's that was open, and is not its to end (``is_own``).
 
-    ``config``: what the run had before, if it goes on.
+    ``start`` is the step of its first row; ``config`` what the run had before, if it goes on.
     """
 
     def __init__(
@@ -50,18 +51,18 @@ class Run:
         *,
         is_own: bool = True,
         resumed: bool = False,
+        start: int = 0,
         config: Mapping[str, Any] | None = None,
-        on_finish: Callable[[bool], None] | None = None,
     ) -> None:
         self._run = run
         self._settings = settings
         self._is_own = is_own
         self._is_finished = False
-        self._on_finish = on_finish
+        self._is_concluded = False
+        self._at_end: list[Callable[[bool], None]] = []
         self._made_in = os.getpid()
         self.resumed = resumed
-        last = run.step if resumed or not is_own else None
-        self.starting_step = 0 if last is None else last + 1
+        self.starting_step = start
         self.start_time = time.time()
         self._counter = StepCounter(self.starting_step)
         self._definitions = MetricDefinitions()
@@ -319,13 +320,18 @@ class Run:
             open_runs.unbind(self)
             if self in open_runs.open_runs:
                 open_runs.open_runs.remove(self)
-        if self._on_finish is not None:
-            self._on_finish(failed)
+        for call in self._at_end:
+            call(failed)
+
+    def call_at_end(self, call: Callable[[bool], None]) -> None:
+        """Internal: call it once the run is finished, with whether that failed."""
+        self._at_end.append(call)
 
     def conclude(self) -> None:
-        """Internal: log what is only known at the end. Never raises."""
-        if os.getpid() != self._made_in:
+        """Internal: log what is only known at the end. Never raises, nor waits."""
+        if os.getpid() != self._made_in or self._is_concluded:
             return
+        self._is_concluded = True
         try:
             self.config.persist()
             if found := self._definitions.summaries():
@@ -347,11 +353,18 @@ class Run:
         return self
 
     def __reduce__(self) -> Any:
-        return _in_another_process, (self._run, self._settings, self.id, self._counter.next, dict(self.config))
+        run = self._run
+        where = run.uuid, *(None if place is None else place.slug for place in (run.organization, run.project))
+        settings = self._settings.model_copy(update={"run_id": self.id})
+        state = settings, self._counter.next, dict(self.config)
+        return _in_another_process, (run if self.disabled else None, where, *state)
 
 
-def _in_another_process(run: steplog.Run, settings: Settings, run_id: str, step: int, config: dict[str, Any]) -> Run:
+def _in_another_process(
+    run: steplog.Run | None, where: tuple[str | None, ...], settings: Settings, step: int, config: dict[str, Any]
+) -> Run:
     """The run as a worker has it, which logs to it and does not end it."""
-    made = Run(run, settings.model_copy(update={"run_id": run_id}), is_own=False, config=config)
-    made._counter.next = step
-    return made
+    if run is None:
+        uuid, namespace, project = where
+        run = steplog.attach(uuid, namespace_slug=namespace or None, project_slug=project, missing="ignore")
+    return Run(run, settings, is_own=False, start=step, config=config)

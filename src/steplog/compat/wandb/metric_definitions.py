@@ -95,6 +95,7 @@ class MetricDefinitions:
         self.defined: dict[str, Metric] = {}
         self._of_name: dict[str, Metric | None] = {}  # as found
         self._aggregates: dict[str, _Aggregate] = {}
+        self._summarizes = False  # whether any definition wants more than the last value
 
     def define(self, name: str, step_metric: str | Metric | None = None, **options: Any) -> Metric:
         """Add a definition. Raises Error for what wandb refuses."""
@@ -110,11 +111,19 @@ class MetricDefinitions:
         before = None if options.get("overwrite") else self.defined.get(name)
         self.defined[name] = made if before is None else before.merged(made)
         self._of_name.clear()
+        self._summarizes = self._summarizes or made.summary is not None
         return made
 
-    def of(self, name: str) -> Metric | None:
+    def step_metric_of(self, name: Any) -> str | None:
+        """The name that has the steps of this one; None: the run's counter has."""
+        found = self.of(name)
+        return None if found is None else found.step_metric
+
+    def of(self, name: Any) -> Metric | None:
         """The definition that holds for a name."""
         if name not in self._of_name:
+            if not isinstance(name, str):
+                return None
             begins = [key for key in self.defined if key.endswith("*") and name.startswith(key[:-1])]
             found = self.defined.get(name)
             self._of_name[name] = self.defined[max(begins, key=len)] if found is None and begins else found
@@ -122,7 +131,7 @@ class MetricDefinitions:
 
     def take(self, row: Mapping[str, Any]) -> None:
         """Count the values of a row in."""
-        for name, value in row.items():
+        for name, value in row.items() if self._summarizes else ():
             found = self.of(name)
             if found is None or found.summary is None or not isinstance(value, (int, float)):
                 continue

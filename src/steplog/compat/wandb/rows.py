@@ -5,20 +5,23 @@
 3. Nothing that is logged raises, but for what is no dict, or a step that is none. A run that is over takes nothing,
    which is said once.
 4. Of the last values only what is plain is kept: a tensor would keep its graph alive.
-5. Safe in any thread. A lock makes the steps of threads that log at once differ; it is held for an append, which waits
-   for nothing.
+5. Safe in any thread: rows without a step that threads log at once have steps that differ. What is not plain takes a
+   lock, which is held for an append, and that waits for nothing.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from steplog import Run, RunFinishedError
 from steplog.compat.unsupported import unsupported
+from steplog.compat.wandb.media import NOT_KEPT, logged
 from steplog.compat.wandb.metric_definitions import MetricDefinitions
 from steplog.compat.wandb.notices import say
 from steplog.compat.wandb.step_counter import StepCounter
@@ -52,28 +55,30 @@ class Rows:
 
     def _fast_log(self) -> Callable[..., None]:
         append, counter, defined = self._run.log, self.counter, self._definitions.defined
-        are_plain, keep, log_any = _PLAIN.issuperset, self.last.update, self.log_any
+        plain, keep, log_any = _PLAIN, self.last.update, self.log_any
 
-        def log(data: Any, step: Any = None, commit: bool | None = None, sync: bool | None = None) -> None:  # noqa: ARG001
+        def log(data: Any, step: Any = None, commit: bool | None = None, sync: bool | None = None) -> None:
             """Log a row; ``sync`` is of old wandb's."""
-            if data.__class__ is dict and not defined and are_plain(map(type, data.values())):
-                with self.lock:
-                    if step is None:
-                        at = counter.next
-                        after = at + 1 if commit is None or commit else at
-                    elif step.__class__ is int and step >= counter.next:
-                        at = step
-                        after = step + 1 if commit else step
-                    else:
-                        return log_any(data, step, commit)
-                    try:
-                        append(data, step=at)
-                    except (TypeError, ValueError, RunFinishedError):  # a name that is none; too late
-                        return log_any(data, step, commit)
-                    counter.last, counter.next = at, after
-                    keep(data)
-                return None
-            return log_any(data, step, commit)
+            if data.__class__ is not dict or defined or commit is not None:
+                return log_any(data, step, commit)
+            for value in data.values():
+                if value.__class__ is not float and value.__class__ not in plain:
+                    return log_any(data, step)
+            try:
+                if step is None:
+                    if counter.given >= 0:
+                        return log_any(data)
+                    step = counter.take()
+                    append(data, step=step)
+                elif step.__class__ is int:
+                    append(data, step=step)
+                    if step > counter.given:
+                        counter.given = step
+                else:
+                    return log_any(data, step)
+            except (TypeError, ValueError, RunFinishedError):  # a name or a step that is none; too late
+                return log_any(data, step)
+            return keep(data)
 
         return log
 
@@ -83,39 +88,44 @@ class Rows:
         """Log a row of any values."""
         if not isinstance(data, Mapping):
             raise TypeError("wandb.log must be passed a dictionary")
-        number = None if step is None else checked_step(step)
-        values = dict(_values(data))
+        number = None if step is None else checked_step(plain_value(step))
+        is_plain = data.__class__ is dict and _PLAIN.issuperset(map(type, data.values()))
+        values: Mapping[Any, Any] = data if is_plain else dict(_values(data))
         with self.lock:
-            at, after = self.counter.place(number, commit)
+            at = self.counter.place(number, commit)
             self._definitions.take(values)
-            _merge(self.last, {_text(key): value for key, value in data.items()}, values)
+            if is_plain:
+                self.last.update(data)
+            else:
+                _merge(self.last, {_text(key): value for key, value in data.items()}, values)
             for place, row in self._by_step(values, at) if self._has_steps else [(None, values)]:
                 self._append(row, place)
-            self.counter.last, self.counter.next = at, after
 
     def log_aside(self, data: Mapping[str, Any]) -> None:
         """Log values that are part of no row; they are numbered name by name."""
         self._append(dict(_values(data)), None)
 
-    def _by_step(self, values: dict[str, Any], at: int) -> list[tuple[int | None, dict[str, Any]]]:
+    def _by_step(self, values: Mapping[Any, Any], at: int) -> list[tuple[int | None, Mapping[Any, Any]]]:
         """The values by the step that they go to."""
         if not self._definitions.defined:
             return [(at, values)]
-        rows: dict[int | None, dict[str, Any]] = {}
+        rows: dict[int | None, dict[Any, Any]] = {}
+        steps: dict[str | None, int] = {None: at}
         for name, value in values.items():
-            definition = self._definitions.of(name)
-            by = None if definition is None else definition.step_metric
-            step = None if by is None else values.get(by, self._last_of(by))
-            whole = isinstance(step, (int, float)) and not isinstance(step, bool) and step == step // 1
-            rows.setdefault(int(step) if whole and step is not None else at, {})[name] = value
+            by = self._definitions.step_metric_of(name)
+            if by is not None and by not in steps:
+                step = values[by] if by in values else find(self.last, by)
+                whole = isinstance(step, (int, float)) and not isinstance(step, bool) and step == step // 1
+                steps[by] = int(step) if whole else at
+            rows.setdefault(steps[by], {})[name] = value
         return list(rows.items())
 
-    def _last_of(self, name: str) -> Any:
-        return find(self.last, name)
-
-    def _append(self, row: dict[str, Any], step: int | None) -> None:
+    def _append(self, row: Mapping[Any, Any], step: int | None) -> None:
         try:
-            self._run.log(row, step=step)
+            try:
+                self._run.log(row, step=step)
+            except (TypeError, ValueError):  # a name is none
+                self._run.log(dict(_values(row)), step=step)
         except RunFinishedError:
             if not self._is_late:
                 self._is_late = True
@@ -138,7 +148,8 @@ def _values(data: Mapping[Any, Any], before: str = "", depth: int = 0) -> Iterat
         if isinstance(value, Mapping) and value and "_type" not in value and depth < _DEPTH_MAX:
             yield from _values(value, f"{name}.", depth + 1)
         elif name:
-            yield _fitting(name), plain_value(value)
+            if (kept := logged(plain_value(value))) is not NOT_KEPT:
+                yield _fitting(name), kept
         else:
             unsupported.note('wandb.log() of the name ""', "a metric has a name of at least one character")
 
@@ -147,9 +158,12 @@ def plain_value(value: Any) -> Any:
     """The number in a tensor or in NumPy's, and in dicts; else the value."""
     if isinstance(value, Mapping):
         return {_text(key): plain_value(item) for key, item in value.items()}
-    if value.__class__ in _PLAIN:
+    if value.__class__ in _PLAIN or not hasattr(value, "dtype"):
         return value
-    number = element(value)  # of a tensor or NumPy's; it waits for a GPU once
+    number = element(value)  # it waits for a GPU, once
+    if number is None:
+        with suppress(Exception):  # the user's code; what steplog makes of the value is its own affair
+            number = element(value.reshape(())) if math.prod(value.shape) == 1 else None
     return value if number is None else number
 
 

@@ -136,7 +136,7 @@ class Summary(_SummaryValues):
         found = {**self._before, **{name: value for name, value in logged.items() if value != {}}, **self._own}
         if found:
             now = time.time()
-            found |= {"_step": self._rows.counter.last, "_runtime": now - self._began, "_timestamp": now}
+            found |= {"_step": max(self._rows.counter.next - 1, 0), "_runtime": now - self._began, "_timestamp": now}
         return {name: value for name, value in found.items() if value is not ...}
 
     def _set(self, values: Mapping[str, Any]) -> None:

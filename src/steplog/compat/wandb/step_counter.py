@@ -10,26 +10,50 @@
     below         any                 step                    the same
 
 wandb drops a row whose step is below the counter. Here it is kept.
+
+``take`` gives a step and moves on in one C call, which no thread can split. It serves while no step has been given
+since the counter was moved last (``given`` is below 0); else ``settle`` comes first.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from operator import length_hint
+
 __all__ = ["StepCounter"]
+
+_END = 2**62
 
 
 class StepCounter:
-    """``next`` is the step of the next row without one, ``last`` that of the last row."""
+    """``take`` gives the next step; ``given`` is the largest that a caller has named since."""
 
-    __slots__ = ("last", "next")
+    __slots__ = ("_places", "given", "take")
 
     def __init__(self, start: int = 0) -> None:
-        self.next = start
-        self.last = start
+        self.move(start)
 
-    def place(self, step: int | None, commit: bool | None) -> tuple[int, int]:
-        """The row's step, and the counter once the row is logged."""
+    def move(self, start: int) -> None:
+        """Go on from here."""
+        self._places = iter(range(start, _END))
+        self.take: Callable[[], int] = self._places.__next__
+        self.given = -1
+
+    @property
+    def next(self) -> int:
+        """The step of the next row without one."""
+        return max(_END - length_hint(self._places), self.given)
+
+    def settle(self) -> None:
+        """Have ``take`` go on from the step that was given."""
+        if self.given >= 0:
+            self.move(self.next)
+
+    def place(self, step: int | None, commit: bool | None) -> int:
+        """The row's step; its caller logs the row."""
         if step is None:
-            return self.next, self.next if commit is not None and not commit else self.next + 1
-        if step < self.next:
-            return step, self.next
-        return step, step + 1 if commit else step
+            self.settle()
+            return self.next if commit is not None and not commit else self.take()
+        if step >= self.next:
+            self.move(min(step + 1 if commit else step, _END))
+        return step

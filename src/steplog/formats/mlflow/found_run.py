@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from steplog.formats.run_info import RunInfo
 from steplog.records.dates import date_of
 
-__all__ = ["FoundRun", "remarks_on", "run_info"]
+__all__ = ["FoundRun", "config_value", "remarks_on", "run_info", "tag_texts"]
 
 _STATUSES = {"FINISHED": "COMPLETED", "FAILED": "FAILED", "KILLED": "CRASHED"}  # else it goes on
 _OWN = "mlflow."
@@ -47,12 +47,12 @@ def run_info(run: FoundRun, names: Mapping[str, str]) -> RunInfo:
         name=run.tags.get("mlflow.runName") or run.name,
         project=run.experiment,
         status=status,
-        tags=_tags(run)[:_TAGS_MAX],
+        tags=tag_texts(run.tags)[:_TAGS_MAX],
         group=(names.get(parent) or parent) if parent else None,
         notes=run.tags.get("mlflow.note.content") or None,
         started=_date(run.start_ms),
         ended=None if status == "RUNNING" else _date(run.end_ms),
-        config={name: _value(text) for name, text in sorted(run.params.items())},
+        config={name: config_value(text) for name, text in sorted(run.params.items())},
         provenance=_provenance(run.tags, parent),
     )
 
@@ -60,18 +60,19 @@ def run_info(run: FoundRun, names: Mapping[str, str]) -> RunInfo:
 def remarks_on(run: FoundRun) -> list[str]:
     """What of it ``run_info`` has no room for."""
     own = sum(not key.startswith(_OWN) for key in run.tags)
-    omitted = own - min(len(_tags(run)), _TAGS_MAX)
+    omitted = own - min(len(tag_texts(run.tags)), _TAGS_MAX)
     limits = f"a run has {_TAGS_MAX} of up to {_TAG_BYTES_MAX} bytes"
     return [f"{omitted} of {own} tags left out: {limits}"] if omitted else []
 
 
-def _tags(run: FoundRun) -> list[str]:
+def tag_texts(tags: Mapping[str, str]) -> list[str]:
     """Those that the user has set, as far as they are short enough."""
-    own = (f"{key}={value}" if value else key for key, value in sorted(run.tags.items()) if not key.startswith(_OWN))
+    own = (f"{key}={value}" if value else key for key, value in sorted(tags.items()) if not key.startswith(_OWN))
     return [tag for tag in own if len(tag.encode()) <= _TAG_BYTES_MAX]
 
 
-def _value(text: str) -> Any:
+def config_value(text: str) -> Any:
+    """What Python has printed of a number, a bool or None is that again."""
     if text in _WORDS:
         return _WORDS[text]
     if _INTEGER.fullmatch(text):

@@ -1,0 +1,7 @@
+"""``mlflow.client``."""
+
+from __future__ import annotations
+
+from steplog.compat.mlflow.tracking.client import MlflowClient
+
+__all__ = ["MlflowClient"]

@@ -1,0 +1,269 @@
+"""``trackio.Run``: a run of steplog with trackio's step counter and config.
+
+1. A call of ``log`` is a row: its values are logged at one step, the next one, or the one given. The counter is then
+   the greatest step so far, plus one; a run that is resumed goes on after its last step.
+2. ``config`` is a dict. What is set in it is logged at once, what is changed inside it at the next ``log`` of it or at
+   the end of the run.
+3. No call that logs raises: what cannot be logged is a warning, as with trackio.
+"""
+
+from __future__ import annotations
+
+import atexit
+import copy
+import logging
+import threading
+import warnings
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import steplog
+from steplog.compat.trackio.media import Artifact, Histogram, Markdown, Table, Trace, TrackioMedia, as_json, is_kept
+from steplog.compat.unsupported import unsupported
+from steplog.lifecycle.messages import say
+
+__all__ = ["AlertLevel", "Run", "RunConfig", "checked_config"]
+
+_RESERVED = frozenset(("project", "run", "timestamp", "step", "time", "metrics"))  # trackio's own columns
+_FILES = "files are not kept; copy them to a place of their own, and log where: trackio.config.update(model=path)"
+_KINDS = (Table, Histogram, Markdown, Trace, TrackioMedia)
+_NAME_BYTES_MAX = 256
+
+
+class AlertLevel(str, Enum):
+    """How much an alert matters."""
+
+    INFO = "info"
+    WARN = "warn"
+    ERROR = "error"
+
+
+class RunConfig(dict[str, Any]):
+    """A dict, each change of which is given to ``log``: what is set, and which keys are removed.
+
+    Its copies are plain.
+    """
+
+    def __init__(self, log: Callable[[dict[str, Any], list[str]], None], given: Mapping[str, Any]) -> None:
+        super().__init__(given)
+        self._log = log
+        self._logged: dict[str, Any] = {}
+
+    def tell(self) -> None:
+        """Log what has changed since the last time."""
+        now = {key: _plain(value) for key, value in self.items()}
+        changed = {key: value for key, value in now.items() if key not in self._logged or self._logged[key] != value}
+        removed = [key for key in self._logged if key not in now]
+        if changed or removed:
+            self._logged = copy.deepcopy(now)
+            self._log(changed, removed)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return dict, (dict(self),)
+
+    def __delitem__(self, key: Any) -> None:
+        super().__delitem__(key)
+        self.tell()
+
+    def pop(self, *key_and_default: Any) -> Any:
+        """See ``dict``."""
+        value = super().pop(*key_and_default)
+        self.tell()
+        return value
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        super().__setitem__(key, value)
+        self.tell()
+
+    def __ior__(self, other: Any) -> RunConfig:  # type: ignore[override, misc]
+        self.update(other)
+        return self
+
+    def setdefault(self, key: Any, default: Any = None) -> Any:
+        """See ``dict``."""
+        if key not in self:
+            self[key] = default
+        return self[key]
+
+    def update(self, *others: Any, allow_val_change: bool = True, **values: Any) -> None:
+        """See ``dict``; ``allow_val_change`` is wandb's, and a value may change anyway."""
+        super().update(*others, **values)
+        self.tell()
+
+
+class Run:
+    """A run that is open; ``begun`` is that of steplog."""
+
+    def __init__(self, begun: steplog.Run, project: str, name: str, group: str | None, config: dict[str, Any]) -> None:
+        self._run = begun
+        self._lock = threading.Lock()
+        self.project = project
+        self.name = name
+        self.group = group
+        step = begun.step
+        self._next_step = 0 if step is None else step + 1
+        self.is_finished = False
+        self.config = RunConfig(self._log_config, config)
+        self.config.tell()
+        atexit.register(self._tell)
+
+    def renew_lock(self) -> None:
+        """Internal, in a forked child: another thread may have held it."""
+        self._lock = threading.Lock()
+
+    @property
+    def id(self) -> str:
+        """The uuid."""
+        return self._run.uuid or ""
+
+    @property
+    def url(self) -> str | None:
+        """The address of its page."""
+        return self._run.url
+
+    def __repr__(self) -> str:
+        return f"<Run {self.name} in project {self.project}>"
+
+    def log(self, metrics: Mapping[str, Any], step: Any = None) -> None:
+        """Log a row."""
+        try:
+            row = metrics if _is_plain(metrics) else _row(metrics)
+            with self._lock:
+                at = self._next_step if step is None else step
+                self._run.log(row, step=at)
+                self._next_step = max(self._next_step, int(at) + 1)
+        except (TypeError, ValueError, AttributeError, RuntimeError) as error:  # RunFinishedError is a RuntimeError
+            _warn(f"trackio.log() failed to process metrics: {error!s:.300}")
+
+    def log_system(self, metrics: Mapping[str, Any]) -> None:
+        """Log values under ``system/``, without a step."""
+        try:
+            self._run.log({f"system/{name}": value for name, value in _row(metrics).items()})
+        except (TypeError, ValueError, AttributeError, RuntimeError) as error:
+            _warn(f"trackio.log_system() failed: {error!s:.300}")
+
+    def alert(
+        self,
+        title: str,
+        text: str | None = None,
+        level: AlertLevel | str = AlertLevel.WARN,
+        step: int | None = None,
+        webhook_url: str | None = None,
+    ) -> None:
+        """Print it, and keep it as a JSON value of ``alerts``; no webhook is called."""
+        level = AlertLevel(level.value if isinstance(level, AlertLevel) else str(level).lower().strip())
+        at = max(self._next_step - 1, 0) if step is None else step
+        severity = {AlertLevel.INFO: logging.INFO, AlertLevel.WARN: logging.WARNING, AlertLevel.ERROR: logging.ERROR}
+        say(False, severity[level], f"{level.value}: {title}{f': {text}' if text else ''} (step {at})")
+        if webhook_url:
+            unsupported.note("trackio.alert(webhook_url=…)", "no webhook is called; call it where you alert")
+        try:
+            self._run.log("alerts", {"title": title, "text": text, "level": level.value}, at)
+        except (TypeError, ValueError, RuntimeError) as error:
+            _warn(f"trackio.alert() failed: {error!s:.300}")
+
+    def log_artifact(
+        self,
+        artifact_or_path: Any,
+        name: str | None = None,
+        type: str | None = None,  # noqa: A002 - trackio's word
+        aliases: list[str] | None = None,
+        overwrite: bool = False,
+    ) -> Artifact:
+        """Counted."""
+        unsupported.note("trackio.log_artifact()", _FILES)
+        if isinstance(artifact_or_path, Artifact):
+            return artifact_or_path
+        return Artifact(name or Path(str(artifact_or_path)).name, type or "unspecified")
+
+    def link_artifact(self, artifact: Any, *_: Any, **__: Any) -> Any:
+        """Counted."""
+        unsupported.note("trackio.Run.link_artifact()", _FILES)
+        return artifact
+
+    def use_artifact(self, artifact_or_name: Any, type: str | None = None) -> Artifact:  # noqa: A002
+        """Raises ValueError: there is none to use."""
+        raise ValueError(f"there is no artifact {artifact_or_name!r}: steplog keeps none; read the file where it is")
+
+    def finish(self) -> None:
+        """Wait until it is delivered; a second call does nothing."""
+        if not self.is_finished:
+            self._tell()
+            self.is_finished = True
+            atexit.unregister(self._tell)
+            unsupported.tell(self._run)
+            self._run.finish()
+
+    def _tell(self) -> None:
+        if not self.is_finished:
+            self.config.tell()
+
+    def _log_config(self, changed: dict[str, Any], removed: list[str]) -> None:
+        try:
+            if changed:
+                self._run.config.update(changed)
+            for key in removed:
+                self._run.config.pop(key, None)
+        except (TypeError, ValueError, RuntimeError) as error:
+            _warn(f"trackio: the config is not logged: {error!s:.300}")
+
+
+def checked_config(given: Any) -> dict[str, Any]:
+    """A config as trackio keeps it. Raises ValueError for a key that is trackio's own."""
+    plain = _plain(given or {})
+    for key in plain if isinstance(plain, dict) else ():
+        if key.startswith("_"):
+            words = f"Config key '{key}' is reserved (keys starting with '_' are reserved for internal use)"
+            raise ValueError(words)
+    return plain if isinstance(plain, dict) else {}
+
+
+def _warn(words: str) -> None:
+    with suppress(Exception):  # a program that makes them errors
+        warnings.warn(words, stacklevel=3)
+
+
+def _is_plain(metrics: Any) -> bool:
+    """Whether a row can be logged as it is: names and numbers, as most are."""
+    if type(metrics) is not dict:
+        return False
+    for name, value in metrics.items():
+        kind = type(value)
+        if (kind is not float and kind is not int) or name in _RESERVED or name.startswith("__"):
+            return False
+    return True
+
+
+def _row(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    row = {}
+    for given, value in metrics.items():
+        name = str(given)
+        if name in _RESERVED or name.startswith("__"):
+            _warn(f"Reserved keys renamed: [{name!r}] → '__{{key}}'")
+            name = f"__{name}"
+        if len(name.encode("utf-8", "replace")) > _NAME_BYTES_MAX:
+            unsupported.note("trackio.log() of a long name", f"names are cut after {_NAME_BYTES_MAX} bytes")
+            name = name.encode("utf-8", "replace")[:_NAME_BYTES_MAX].decode("utf-8", "ignore")
+        if is_kept(value):
+            row[name] = as_json(value) if isinstance(value, (*_KINDS, Mapping, list, tuple, set)) else value
+    return row
+
+
+def _plain(value: Any) -> Any:
+    """As trackio keeps a config: dicts, lists, numbers and texts."""
+    if isinstance(value, (str, int, float, bool, type(None))):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple, set)):
+        return [_plain(each) for each in value]
+    if hasattr(value, "item") and getattr(value, "shape", None) == ():
+        return value.item()
+    if callable(getattr(value, "to_dict", None)):
+        return _plain(value.to_dict())
+    if hasattr(value, "__dict__") and not isinstance(value, type):
+        return {str(key): _plain(each) for key, each in vars(value).items() if not key.startswith("_")}
+    return str(value)

@@ -1,0 +1,78 @@
+"""LightGBM: what ``train``, ``cv`` and the scikit-learn estimators evaluate, at each iteration.
+
+::
+
+    lightgbm.train(params, data, valid_sets=[valid], callbacks=[steplog_callback(project="trees")])
+
+``valid/l2`` of ``train``; ``valid/l2-mean`` and ``valid/l2-stdv`` of ``cv``. Parameters are the config. A run of its
+own ends with the program, or when the next one begins: LightGBM calls nobody when training is over, so what follows,
+such as a test's score, can be logged to it. ``record`` logs what a trained model knows of itself. Where early stopping
+is used in a process of multiprocessing, begin and end the run yourself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from multiprocessing import parent_process
+from typing import TYPE_CHECKING, Any
+
+from lightgbm import Booster
+from lightgbm.callback import CallbackEnv
+
+from steplog import get_active_run
+from steplog.integrations.adapter_run import AdapterRun
+
+if TYPE_CHECKING:
+    from steplog import Run
+
+__all__ = ["record", "steplog_callback"]
+
+
+class _Callback:
+    """``order``: before early stopping, which leaves the loop by an exception, and after changes of parameters."""
+
+    order = 25
+    before_iteration = False
+
+    def __init__(self, run: Run | None, init: dict[str, Any]) -> None:
+        self._given, self._init = run, init
+        self._target = AdapterRun(run)
+
+    def __call__(self, env: CallbackEnv) -> None:
+        if env.iteration == env.begin_iteration:
+            self._target = AdapterRun(self._given, default_project="lightgbm", **self._init)
+            self._target.configure(env.params)
+            if parent_process() is None:  # where resting is not the end
+                self._target.rest()
+        self._target.log(dict(_flat(env.evaluation_result_list or ())), step=env.iteration)
+        if env.iteration == env.end_iteration - 1:
+            self._target.rest()
+
+
+def steplog_callback(run: Run | None = None, **init: Any) -> _Callback:
+    """A callback for one training after another; ``init`` are arguments of ``steplog.init`` for runs of its own."""
+    return _Callback(run, init)
+
+
+def record(model: Any, run: Run | None = None) -> None:
+    """Log ``best_iteration``, ``best/…`` scores and feature importance (gain) of a ``Booster``, or of an estimator.
+
+    Raises as ``steplog.log`` does.
+    """
+    booster: Booster = getattr(model, "booster_", model)
+    best = {
+        f"best/{data}/{name}": value for data, scores in booster.best_score.items() for name, value in scores.items()
+    }
+    gain = dict(zip(booster.feature_name(), booster.feature_importance("gain").tolist(), strict=True))
+    stopped = {"best_iteration": booster.best_iteration} if booster.best_iteration > 0 else {}
+    (run or get_active_run()).log({**stopped, **best, "feature_importance": gain})
+
+
+def _flat(results: Any) -> Iterator[tuple[str, float]]:
+    for data, metric, value, _, *deviation in results:
+        name = metric.replace(" ", "/", 1) if data == "cv_agg" else f"{data}/{metric}"  # cv_agg: until 4.6
+        if deviation and deviation[0] is not None:
+            yield f"{name}-mean", value
+            yield f"{name}-stdv", deviation[0]
+        else:
+            yield name, value

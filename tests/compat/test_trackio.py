@@ -1,0 +1,247 @@
+"""trackio's calls on steplog: the step counter, the config, kinds of values, which run goes on."""
+
+from __future__ import annotations
+
+import copy
+import math
+import threading
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pytest
+
+import steplog
+import steplog.compat.trackio as trackio
+from apart import apart
+from end_to_end.programs import Host
+from server.process import ServerProcess
+from steplog.compat.unsupported import unsupported
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    with ServerProcess(tmp_path_factory.mktemp("server"), "--user", "team") as started:
+        yield started
+
+
+@pytest.fixture
+def host(tmp_path: Path, server: ServerProcess, monkeypatch: pytest.MonkeyPatch) -> Host:
+    """This process logs to the server."""
+    for name in ("TRACKIO_SPACE_ID", "TRACKIO_SERVER_URL", "TRACKIO_WEBHOOK_URL"):
+        monkeypatch.delenv(name, raising=False)
+    host = Host(tmp_path, server)
+    host.configure(monkeypatch)
+    return host
+
+
+def read(host: Host, name: str) -> steplog.ReadOnlyRun:
+    return steplog.open(f"team/{host.project}/{name}")
+
+
+def points(run: steplog.ReadOnlyRun, name: str) -> list[tuple[int, Any]]:
+    return [(row["step"], row["value"]) for row in run.history([name], form="long")]
+
+
+@apart
+def test_rows_have_one_step_counter_that_goes_on_from_the_greatest_step(host):
+    trackio.init(project=host.project, name="a", group="g", config={"lr": 0.1})
+    trackio.log({"loss": 3.0, "acc": numpy.float32(0.5)})
+    trackio.log({"loss": 2.0}, step=7)
+    trackio.log({"loss": 1.0}, step=2)
+    trackio.log({"acc": 1})
+    trackio.finish()
+    found = read(host, "a")
+    assert points(found, "loss") == [(0, 3.0), (7, 2.0), (2, 1.0)]
+    assert points(found, "acc") == [(0, 0.5), (8, 1.0)]
+    assert (found.config, found.group, found.status.value) == ({"lr": 0.1}, "g", "COMPLETED")
+
+
+@apart
+def test_a_run_that_goes_on_counts_from_its_last_step(host):
+    trackio.init(project=host.project, name="a")
+    trackio.log({"loss": 1.0}, step=41)
+    trackio.init(project=host.project, name="a", resume="allow")
+    trackio.log({"loss": 2.0})
+    trackio.init(project=host.project, name="a", resume="must")
+    trackio.log({"loss": 3.0})
+    trackio.finish()
+    assert points(read(host, "a"), "loss") == [(41, 1.0), (42, 2.0), (43, 3.0)]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"resume": "must"}, "Must provide a run name"),
+        ({"resume": "must", "name": "nowhere"}, "does not exist in project"),
+        ({"resume": "sometimes"}, "resume must be one of"),
+        ({"config": {"_mine": 1}}, "is reserved"),
+    ],
+)
+@apart
+def test_init_refuses_what_trackio_refuses(host, given, words):
+    with pytest.raises(ValueError, match=words):
+        trackio.init(project=host.project, **given)
+    assert steplog.journals() == []
+
+
+@apart
+def test_a_second_init_finishes_the_run_before(host):
+    first = trackio.init(project=host.project, name="first")
+    trackio.log({"x": 1})
+    second = trackio.init(project=host.project, name="second")
+    assert (first.is_finished, second.is_finished) == (True, False)
+    assert read(host, "first").status.value == "COMPLETED"
+
+
+@apart
+def test_without_a_run_a_call_raises_as_trackios_does(host):
+    for call in (trackio.finish, lambda: trackio.log({}), lambda: trackio.log_system({}), lambda: trackio.alert("a")):
+        with pytest.raises(RuntimeError, match=r"Call trackio.init\(\) before"):
+            call()
+
+
+@apart
+def test_a_thread_logs_to_the_run_of_the_program(host):
+    trackio.init(project=host.project, name="a")
+    thread = threading.Thread(target=lambda: trackio.log({"x": 1.0}))
+    thread.start()
+    thread.join()
+    trackio.log({"x": 2.0})
+    trackio.finish()
+    assert points(read(host, "a"), "x") == [(0, 1.0), (1, 2.0)]
+
+
+@apart
+def test_the_config_is_logged_as_it_changes_and_what_changed_inside_it_at_the_end(host):
+    run = trackio.init(project=host.project, name="a", config={"lr": 0.1, "net": {"depth": 3}, "gone": 1})
+    assert trackio.config is run.config
+    trackio.config["seed"] = 7
+    trackio.config.update({"more": (1, 2)}, allow_val_change=True)
+    trackio.config.setdefault("seed", 8)
+    del trackio.config["gone"]
+    assert run._run.config == {"lr": 0.1, "net": {"depth": 3}, "seed": 7, "more": [1, 2]}
+    trackio.config["net"]["depth"] = 4
+    copied = copy.deepcopy(trackio.config)
+    copied["lr"] = 99
+    trackio.finish()
+    assert read(host, "a").config == {"lr": 0.1, "net": {"depth": 4}, "seed": 7, "more": [1, 2]}
+
+
+def test_the_config_that_changed_inside_is_logged_when_the_program_ends(host):
+    done = host.run(
+        f"""
+        import steplog.compat.trackio as trackio
+        trackio.init(project="{host.project}", name="left", config={{"net": {{"depth": 3}}}})
+        trackio.config["net"]["depth"] = 4
+        trackio.log({{"x": 1}})
+        """
+    )
+    assert done.code == 0, done.errors
+    found = read(host, "left")
+    assert (found.config, found.status.value) == ({"net": {"depth": 4}}, "COMPLETED")
+
+
+@apart
+def test_tables_histograms_markdown_and_traces_are_json_as_trackio_keeps_them(host):
+    trackio.init(project=host.project, name="a")
+    trackio.log(
+        {
+            "table": trackio.Table(columns=["n", "i"], data=[[1, trackio.Image("a.png")], [2]]),
+            "histogram": trackio.Histogram([1.0, 2.0, 2.0, math.nan], num_bins=2),
+            "markdown": trackio.Markdown("# hi"),
+            "trace": trackio.Trace([{"role": "user", "content": "hi"}]),
+            "dict": {"a": numpy.int64(1)},
+        }
+    )
+    counts = unsupported.counts()
+    trackio.finish()
+    summary = read(host, "a").summary
+    assert summary["table"] == {"_type": "trackio.table", "_value": [{"n": 1, "i": None}, {"n": 2, "i": None}]}
+    assert summary["histogram"] == {"_type": "trackio.histogram", "bins": [1.0, 1.5, 2.0], "values": [1, 2]}
+    assert summary["markdown"] == {"_type": "trackio.markdown", "_value": "# hi"}
+    assert summary["trace"]["messages"] == [{"role": "user", "content": "hi"}]
+    assert summary["dict"] == {"a": 1}
+    assert counts == {"trackio.log() of trackio.Image": 1} == summary["compat/unsupported"]
+
+
+@apart
+def test_files_spaces_and_webhooks_are_counted_and_stop_nothing(host, tmp_path):
+    trackio.init(project=host.project, name="a", space_id="me/space", webhook_url="http://127.0.0.1:9")
+    trackio.log({"image": trackio.Image(numpy.zeros((2, 2, 3))), "video": trackio.Video("a.mp4"), "loss": 1.0})
+    trackio.log_artifact("model.pt", type="model")
+    (tmp_path / "kept.txt").write_text("text")
+    trackio.save(tmp_path / "*.txt")
+    trackio.sync(project=host.project)
+    trackio.import_csv("a.csv", project="b")
+    assert set(unsupported.counts()) == {
+        "trackio.init(space_id=…)",
+        "trackio.init(webhook_url=…)",
+        "trackio.log() of trackio.Image",
+        "trackio.log() of trackio.Video",
+        "trackio.log_artifact()",
+        "trackio.save()",
+        "trackio.sync()",
+        "trackio.import_csv()",
+    }
+    with pytest.raises(ValueError, match="No files found"):
+        trackio.save(tmp_path / "*.none")
+    with pytest.raises(ValueError, match="no artifact"):
+        trackio.use_artifact("model:latest")
+    trackio.finish()
+    assert points(read(host, "a"), "loss") == [(0, 1.0)]
+
+
+@apart
+def test_what_cannot_be_logged_is_a_warning_and_the_counter_stays(host):
+    run = trackio.init(project=host.project, name="a")
+    for call in (lambda: trackio.log({"x": 1}, step="seven"), lambda: trackio.log(5), lambda: trackio.log_system(5)):
+        with pytest.warns(UserWarning, match="failed"):
+            call()
+    with pytest.warns(UserWarning, match="Reserved keys renamed"):
+        trackio.log({"step": 1.0})
+    trackio.finish()
+    with pytest.warns(UserWarning, match="finished"):
+        run.log({"late": 1})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        run.log({"late": 1})
+    assert points(read(host, "a"), "__step") == [(0, 1.0)]
+
+
+@apart
+def test_system_values_and_alerts_are_kept(host, caplog):
+    trackio.init(project=host.project, name="a")
+    trackio.log({"loss": 1.0}, step=4)
+    trackio.log_system({"fan": 0.5})
+    trackio.alert("diverged", "loss is high", level=trackio.AlertLevel.ERROR)
+    assert trackio.log_gpu() == trackio.log_cpu() == {}
+    trackio.finish()
+    assert [value for _, value in points(read(host, "a"), "system/fan")] == [0.5]
+    assert "error: diverged: loss is high (step 4)" in caplog.text
+    (alert,) = trackio.Api().alerts(host.project, level="error")
+    assert (alert["title"], alert["text"], alert["step"], alert["run"]) == ("diverged", "loss is high", 4, "a")
+
+
+@apart
+def test_the_api_reads_runs_and_their_config(host):
+    for name in ("first", "second"):
+        trackio.init(project=host.project, name=name, config={"name": name})
+    trackio.finish()
+    runs = trackio.Api().runs(host.project)
+    assert [run.name for run in runs] == ["first", "second"]
+    assert (len(runs), runs[1].config) == (2, {"name": "second"})
+    assert runs[0].rename("renamed").name == read(host, "renamed").name
+    assert runs[0].delete()
+    assert len(trackio.Api().runs(host.project)) == 1
+    with pytest.raises(ValueError, match="does not exist"):
+        trackio.Api().runs("nowhere")
+
+
+def test_all_names_are_there_and_others_are_not():
+    assert [name for name in trackio.__all__ if not hasattr(trackio, name)] == []
+    assert not hasattr(trackio, "of_tomorrow")
+    with pytest.raises(NotImplementedError):
+        trackio.Molecule()
