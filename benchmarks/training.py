@@ -5,8 +5,8 @@
     python -m benchmarks.training [--steps 100000] [--rounds 3] [ARM ...]
 
 It needs ``steplog[frameworks]``, and for the arms of other loggers wandb and tensorboard. Each arm trains the same
-small network in a process of its own. A call is timed alone, and the CPU of the whole process beside it, without that of
-wandb's other process. ``away`` is steplog with a server that is stopped after the run has begun. ``lightning`` and
+small network in a process of its own. A call is timed alone, and the CPU of the whole process beside it, without
+that of wandb's other process. ``away`` is steplog with a server that is stopped after the run has begun. ``lightning`` and
 ``tracker`` are the adapters' own calls.
 """
 

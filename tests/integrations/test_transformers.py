@@ -81,7 +81,7 @@ def told(host: Trainings) -> Any:
     return json.loads(done.out.splitlines()[-1])
 
 
-def test_the_run_has_what_the_trainers_history_has_by_the_names_that_wandb_users_know(host: Trainings, told: Any):
+def test_the_run_has_what_the_trainers_history_has_by_the_names_wandb_users_know(host: Trainings, told: Any):
     found = host.points("first")
     once = ["train_runtime", "train_samples_per_second", "train_steps_per_second", "total_flos", "train_loss"]
     *history, end = told["trained"]
