@@ -279,7 +279,6 @@ ARROWS = {
         "errors",
         "identity",
         "settings",
-        "identity",
         "filters",
         "formats",
         "journal",
