@@ -6,8 +6,10 @@
 
 It needs ``steplog[frameworks]``, and for the arms of other loggers wandb and tensorboard. Each arm trains the same
 small network in a process of its own. A call is timed alone, and the CPU of the whole process beside it, without
-that of wandb's other process. ``away`` is steplog with a server that is stopped after the run has begun. ``lightning`` and
-``tracker`` are the adapters' own calls.
+that of wandb's other process.
+
+``away`` is steplog with a server that is stopped after the run has begun; ``lightning`` and ``tracker`` are the
+adapters' own calls.
 """
 
 from __future__ import annotations
