@@ -26,6 +26,7 @@ PROGRAMS = {
     "input": "print(input())\n",
     "signal": "import os, signal\nos.kill(os.getpid(), signal.SIGTERM)\n",
 }
+QUICK = ("arguments", "exception", "signal")
 
 
 def ran(where: Path, env: dict[str, str], *arguments: str) -> tuple[int, str, str]:
@@ -33,7 +34,9 @@ def ran(where: Path, env: dict[str, str], *arguments: str) -> tuple[int, str, st
     return done.returncode, done.stdout, done.stderr
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in PROGRAMS]
+)
 def test_a_program_ends_and_prints_as_under_python_itself(tmp_path, name):
     env = environment()
     write(tmp_path, {f"folder/{name}.py": PROGRAMS[name], "folder/neighbour.py": ""} | {"folder/wandb/run/a": ""})
