@@ -277,8 +277,8 @@ ARROWS = {
     "compat": {
         "<public>",
         "errors",
-        "settings",
         "identity",
+        "settings",
         "filters",
         "formats",
         "journal",

@@ -1,17 +1,51 @@
-"""Every module can be imported by each Python that is supported."""
+"""Every module can be imported by each Python that is supported; an adapter needs its framework, and nothing else."""
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
+import warnings
 
 import pytest
 
 import steplog
 
 MODULES = [module.name for module in pkgutil.walk_packages(steplog.__path__, "steplog.")]
+ADAPTERS = "steplog.integrations."
+FRAMEWORKS = {
+    "accelerate",
+    "hydra",
+    "ignite",
+    "inspect_ai",
+    "keras",
+    "lightgbm",
+    "lightning",
+    "opentelemetry",
+    "optuna",
+    "pytorch_lightning",
+    "ray",
+    "sklearn",
+    "stable_baselines3",
+    "torch",
+    "transformers",
+    "xgboost",
+}
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if not name.endswith("__main__")])
-def test_a_module_is_imported(name):
-    importlib.import_module(name)
+def test_every_module_is_imported():
+    names = [name for name in MODULES if not name.endswith("__main__") and not name.startswith(ADAPTERS)]
+    assert names
+    for name in names:
+        importlib.import_module(name)
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name.startswith(ADAPTERS)])
+def test_an_adapter_is_imported_where_its_framework_is(name):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of frameworks about each other
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] not in FRAMEWORKS:
+                raise
+            pytest.skip(f"needs {error.name}: pip install 'steplog[frameworks]'")

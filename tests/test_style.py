@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeAlias
 
 import click
 import pytest
@@ -69,7 +70,10 @@ ACYCLIC = ("server", "testing")
 IMPURE_IMPORTS = {"os", "random", "socket", "threading", "time"}
 LATE_IMPORTS = {"click", "plotille", "prometheus_client", "requests", "rich", "starlette", "urllib3", "uvicorn"}
 VAGUE = re.compile(r"manager|handler|helper|util", re.IGNORECASE)
-OTHERS_WORDS = {"RunLogHandler"}  # what it is to the library that calls it: a logging.Handler
+OTHERS_WORDS = {
+    "RunLogHandler",  # what it is to the library that calls it: a logging.Handler
+    "util",  # wandb.util, as programs import it
+}
 MACHINE_PATH = re.compile(r"(?<![\w.~/:-])/(?:home|root|Users|work|opt|tmp/proto)/[\w.]")
 
 # What waits for the wall clock, also in the text of a program; and the tests that do, each with its reason.
@@ -93,6 +97,10 @@ SLEEPERS = {
     "tests/test_mutate.py": "the text of a program that never ends by itself",
     "tests/server/test_slow_clients.py": "clients that are slow, to a server with the event loop's own clock",
 }
+
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+OTHERS = (ast.ClassDef, ast.Import, ast.ImportFrom)
+Named: TypeAlias = "ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Import | ast.ImportFrom"
 
 MODULES = sorted(SRC.rglob("*.py"))
 PEERS = ROOT / "benchmarks" / "out"  # what the benchmarks leave there, among it the peers' own files
@@ -121,9 +129,19 @@ def tree_of(file: Path) -> ast.Module:
     return ast.parse(file.read_text("utf-8"), str(file))
 
 
-def imported(tree: ast.Module) -> Iterator[str]:
-    """Every module that a file imports, wherever in it; ``from a import b`` gives ``a.b`` where that is a module."""
-    for node in ast.walk(tree):
+@functools.cache
+def found_in(file: Path) -> list[Named]:
+    """The functions, classes and imports of a file, wherever in it."""
+    return [node for node in ast.walk(tree_of(file)) if isinstance(node, (*FUNCTIONS, *OTHERS))]
+
+
+def functions_of(file: Path) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+    return [node for node in found_in(file) if isinstance(node, FUNCTIONS)]
+
+
+def imported(file: Path) -> Iterator[str]:
+    """Every module that a file imports; ``from a import b`` gives ``a.b`` where that is a module."""
+    for node in found_in(file):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -159,20 +177,22 @@ def exported(tree: ast.Module) -> list[str] | None:
 
 def own_imports(file: Path) -> set[str]:
     """What a module imports of steplog, without the prefix; "" is the package itself."""
-    split = (module.partition(".") for module in imported(tree_of(file)))
+    split = (module.partition(".") for module in imported(file))
     return {inner for package, _, inner in split if package == "steplog"}
 
 
-@pytest.mark.parametrize("file", MODULES, ids=name_of)
-def test_imports_between_the_folders_run_one_way(file):
-    room = room_of(module_of(file))
-    assert room, f"give {module_of(file)} a line in ARROWS"
-    for inner in own_imports(file):
-        target = room_of(inner)
-        granted = any(
-            f"{inner or '<public>'}.".startswith(f"{name}.") and room_of(name) == target for name in ARROWS[room]
-        )
-        assert granted or target == room, f"{room} may not import {inner}: it may import {sorted(ARROWS[room])}"
+def test_imports_between_the_folders_run_one_way():
+    for file in MODULES:
+        room = room_of(module_of(file))
+        assert room, f"give {module_of(file)} a line in ARROWS"
+        for inner in own_imports(file):
+            target = room_of(inner)
+            granted = any(
+                f"{inner or '<public>'}.".startswith(f"{name}.") and room_of(name) == target for name in ARROWS[room]
+            )
+            assert granted or target == room, (
+                f"{name_of(file)}: {room} may not import {inner}: it may import {sorted(ARROWS[room])}"
+            )
 
 
 def test_arrows_point_down():
@@ -183,7 +203,7 @@ def test_arrows_point_down():
 
 def test_sqlite_is_spoken_to_in_its_own_folder_alone():
     """Another engine beside it then has all to itself that it needs. Other programs' databases have one reader."""
-    users = {name_of(file) for file in MODULES if "sqlite3" in imported(tree_of(file))}
+    users = {name_of(file) for file in MODULES if "sqlite3" in imported(file)}
     others = {name for name in users if not name.startswith("src/steplog/server/sqlite/")}
     assert users - others
     assert others == {"src/steplog/formats/sqlite_file.py"}
@@ -216,10 +236,11 @@ def is_pure(file: Path) -> bool:
     return SAYS_PURE.search(ast.get_docstring(tree_of(file)) or "") is not None
 
 
-@pytest.mark.parametrize("file", [file for file in MODULES if is_pure(file)], ids=name_of)
-def test_pure_code_imports_neither_clock_nor_threads_nor_system(file):
-    used = impure_at_run_time(tree_of(file))
-    assert not used, f"{name_of(file)} says it is pure: pass in what it takes from {sorted(used)}"
+def test_pure_code_imports_neither_clock_nor_threads_nor_system():
+    used = {name_of(file): sorted(impure_at_run_time(tree_of(file))) for file in MODULES if is_pure(file)}
+    assert used
+    impure = {name: modules for name, modules in used.items() if modules}
+    assert not impure, f"what says it is pure: pass in what it takes from these: {impure}"
 
 
 def test_the_formats_and_what_to_send_next_are_pure():
@@ -227,21 +248,21 @@ def test_the_formats_and_what_to_send_next_are_pure():
     assert not impure, f"say Pure. in the docstring, so that it is tested: {impure}"
 
 
-@pytest.mark.parametrize("file", PYTHON, ids=name_of)
-def test_a_file_fits_in_its_room(file):
-    lines = len(file.read_text("utf-8").splitlines())
-    most = TEST_LINES_MAX if file.is_relative_to(ROOT / "tests") else LINES_MAX
-    assert lines <= most, f"{name_of(file)} has {lines} lines; split it where it holds two things"
+def test_a_file_fits_in_its_room():
+    lines = {file: len(file.read_text("utf-8").splitlines()) for file in PYTHON}
+    rooms = {file: TEST_LINES_MAX if file.is_relative_to(ROOT / "tests") else LINES_MAX for file in PYTHON}
+    long = {name_of(file): lines[file] for file in PYTHON if lines[file] > rooms[file]}
+    assert not long, f"split these where they hold two things; their lines: {long}"
 
 
-@pytest.mark.parametrize("file", PYTHON, ids=name_of)
-def test_a_function_fits_on_a_screen(file):
-    for node in ast.walk(tree_of(file)):
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            lines = (node.end_lineno or 0) - node.lineno + 1
-            assert lines <= FUNCTION_LINES_MAX, (
-                f"{node.name}, line {node.lineno}, has {lines} lines; take a step out of it"
-            )
+def test_a_function_fits_on_a_screen():
+    lines = {
+        f"{name_of(file)}, line {node.lineno}, {node.name}": (node.end_lineno or 0) - node.lineno + 1
+        for file in PYTHON
+        for node in functions_of(file)
+    }
+    long = {name: count for name, count in lines.items() if count > FUNCTION_LINES_MAX}
+    assert not long, f"take a step out of these; their lines: {long}"
 
 
 def test_a_test_sleeps_only_where_nothing_else_serves_and_says_why():
@@ -256,41 +277,41 @@ def test_a_test_sleeps_only_where_nothing_else_serves_and_says_why():
     assert not set(SLEEPERS) - sleeping, "sleeps no more: take it out of SLEEPERS"
 
 
-@pytest.mark.parametrize("file", MODULES, ids=name_of)  # a test may well be about a signal handler
-def test_names_say_what_a_thing_does(file):
-    tree = tree_of(file)
-    made = {
-        node.name for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
+def test_names_say_what_a_thing_does():
+    vague = {
+        f"{name_of(file)}: {name}"
+        for file in MODULES  # a test may well be about a signal handler
+        for name in (made_in(file) | defined(tree_of(file)) | {file.stem}) - OTHERS_WORDS
+        if VAGUE.search(name)
     }
-    vague = sorted(filter(VAGUE.search, (made | defined(tree) | {file.stem}) - OTHERS_WORDS))
-    assert not vague, f"say what it does instead: {vague}"
+    assert not vague, f"say what it does instead: {sorted(vague)}"
+
+
+def made_in(file: Path) -> set[str]:
+    return {node.name for node in found_in(file) if isinstance(node, (*FUNCTIONS, ast.ClassDef))}
 
 
 def test_the_name_of_a_test_is_a_sentence_of_at_most_80_characters():
-    names = [
-        node.name
-        for file in PYTHON
-        for node in ast.walk(tree_of(file))
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name.startswith("test_")
-    ]
+    names = [node.name for file in PYTHON for node in functions_of(file) if node.name.startswith("test_")]
     assert not [name for name in names if len(name) > TEST_NAME_MAX], "say what holds in fewer words"
 
 
-@pytest.mark.parametrize("file", PYTHON, ids=name_of)
-def test_a_module_begins_with_its_specification(file):
-    docstring = ast.get_docstring(tree_of(file))
-    assert docstring, f"{name_of(file)} needs a docstring: purpose, invariants, limits"
+def test_a_module_begins_with_its_specification():
+    bare = [name_of(file) for file in PYTHON if not ast.get_docstring(tree_of(file))]
+    assert not bare, f"these need a docstring: purpose, invariants, limits: {bare}"
 
 
-@pytest.mark.parametrize("file", MODULES, ids=name_of)
-def test_all_lists_what_is_public(file):
-    tree = tree_of(file)
-    public = {name for name in defined(tree) if not name.startswith("_")}
-    listed = exported(tree)
-    if file.name == "__init__.py":
-        assert public <= set(listed or ()), f"not in __all__: {sorted(public - set(listed or ()))}"
-    elif public:
-        assert set(listed or ()) == public, f"__all__ is not {sorted(public)}: list the name, or begin it with _"
+def test_all_lists_what_is_public():
+    for file in MODULES:
+        tree = tree_of(file)
+        public = {name for name in defined(tree) if not name.startswith("_")}
+        listed = set(exported(tree) or ())
+        if file.name == "__init__.py":
+            assert public <= listed, f"{name_of(file)}: not in __all__: {sorted(public - listed)}"
+        elif public:
+            assert listed == public, (
+                f"{name_of(file)}: __all__ is not {sorted(public)}: list the name, or begin it with _"
+            )
 
 
 def test_every_name_that_steplog_lists_is_there():
@@ -420,7 +441,8 @@ def test_the_version_is_said_once():
     assert getattr(steplog, "__version__", version) == version
 
 
-@pytest.mark.parametrize("file", [file for file in MODULES if {"sql", "sqlite"} & set(file.parts)], ids=name_of)
-def test_parameters_of_statements_have_a_name_or_none(file):
+def test_parameters_of_statements_have_a_name_or_none():
     """``?1`` counts as a name since Python 3.12, which warns of values in a sequence, and 3.14 refuses them."""
-    assert re.findall(r"\?\d", file.read_text("utf-8")) == []
+    files = [file for file in MODULES if {"sql", "sqlite"} & set(file.parts)]
+    assert files
+    assert [name_of(file) for file in files if re.search(r"\?\d", file.read_text("utf-8"))] == []

@@ -142,5 +142,5 @@ def test_a_child_of_multiprocessing_sees_what_its_parent_has_installed(tmp_path,
 
 
 def test_a_name_of_no_module_is_refused_with_those_that_there_are():
-    with pytest.raises(ValueError, match=r"no module for 'wandbb': it has wandb"):
+    with pytest.raises(ValueError, match=r"no module for 'wandbb': it has mlflow, trackio, wandb"):
         install("wandbb")

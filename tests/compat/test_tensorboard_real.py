@@ -223,3 +223,67 @@ def test_a_program_is_synced_whenever_it_imports_its_writer(offline: Offline, na
     assert (done.returncode, done.stderr) == (0, "")
     assert offline.points("synced", "loss") == [(7, 0.1)]
     assert EventFiles("files/a").scalars("loss") == [(7, single(0.1))]
+
+
+@pytest.mark.slow
+@apart
+def test_a_script_in_the_manner_of_cleanrl_is_one_run(offline: Offline):
+    from torch.utils.tensorboard import SummaryWriter as RealWriter
+
+    import steplog.compat.wandb as wandb
+
+    name, config = "CartPole-v1__ppo__1", {"lr": 2.5e-4, "seed": 1}
+    wandb.init(project="cleanRL", entity=None, sync_tensorboard=True, config=config, name=name, save_code=True)
+    writer = RealWriter(f"runs/{name}")
+    rows = "\n".join(f"|{key}|{value}|" for key, value in config.items())
+    writer.add_text("hyperparameters", f"|param|value|\n|-|-|\n{rows}")
+    for step in range(0, 400, 100):
+        writer.add_scalar("charts/episodic_return", numpy.float64(step / 7), step)
+        writer.add_scalar("losses/value_loss", torch.tensor(1 / (1 + step)).item(), step)
+        writer.add_scalar("charts/SPS", int(step / 3), step)
+    writer.close()
+    wandb.finish()
+    files = EventFiles(f"runs/{name}")
+    assert offline.runs() == [f"cleanrl/{name}"]
+    assert steplog.open(name).config == config
+    assert offline.points(name, "charts/episodic_return") == [(step, step / 7) for step in range(0, 400, 100)]
+    for tag in ("charts/episodic_return", "losses/value_loss", "charts/SPS"):
+        assert [(step, single(value)) for step, value in offline.points(name, tag)] == files.scalars(tag)
+    assert offline.points(name, "hyperparameters")[0][1].startswith("|param|value|")
+
+
+@pytest.mark.slow
+@apart
+def test_what_lightning_writes_by_its_tensorboard_logger_is_synced(offline: Offline):
+    loggers = pytest.importorskip("lightning.pytorch.loggers", reason=WHY)
+    with steplog.init(project="mnist", name="synced") as run:
+        tensorboard_sync.start(run)
+        logger = loggers.TensorBoardLogger("logs", name="a", version=0)
+        logger.log_hyperparams({"lr": 0.1, "layers": 2}, {"hp_metric": 0.5})
+        logger.log_metrics({"loss": torch.tensor(0.25), "epoch": 1, "parts": {"x": 0.5, "y": 0.75}}, step=3)
+        logger.finalize("success")
+    files = EventFiles("logs/a/version_0")
+    assert files.scalars("loss") == offline.points("synced", "loss") == [(3, 0.25)]
+    assert offline.points("synced", "hp_metric") == [(0, 0.5)]
+    assert offline.points("synced", "parts/x") == [(3, 0.5)]
+    assert steplog.open("synced").config == {"lr": 0.1, "layers": 2}
+
+
+@pytest.mark.slow
+@apart
+def test_what_stable_baselines_write_by_their_tensorboard_format_is_synced(offline: Offline):
+    formats = pytest.importorskip("stable_baselines3.common.logger", reason=WHY)
+    with steplog.init(project="mnist", name="synced") as run:
+        tensorboard_sync.start(run)
+        logger = formats.Logger("tb/PPO_1", [formats.TensorBoardOutputFormat("tb/PPO_1")])
+        logger.record("hparams", formats.HParam({"lr": 0.1}, {"rollout/ep_rew_mean": 0}))
+        logger.record("rollout/ep_rew_mean", 21.5)
+        logger.record("weights", torch.tensor([0.5, 1.5]))
+        logger.record("note", "hello")
+        logger.dump(step=2048)
+        logger.close()
+    assert offline.points("synced", "rollout/ep_rew_mean") == EventFiles("tb/PPO_1").scalars("rollout/ep_rew_mean")
+    assert offline.points("synced", "rollout/ep_rew_mean") == [(2048, 21.5)]
+    assert offline.points("synced", "note") == [(2048, "hello")]
+    assert offline.names("synced") == ["note", "rollout/ep_rew_mean", "weights"]
+    assert steplog.open("synced").config == {"lr": 0.1}

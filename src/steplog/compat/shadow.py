@@ -26,7 +26,7 @@ from typing import Any
 
 __all__ = ["NAMES", "folder_of", "install", "real_spec", "take_over", "taken"]
 
-NAMES = ("wandb",)
+NAMES = ("mlflow", "trackio", "wandb")
 _FOLDERS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "shadows", "")
 
 
@@ -38,7 +38,7 @@ def install(name: str, replace: bool = False) -> None:
     ``python -m steplog.compat wandb train.py``.
 
     Args:
-        name: "wandb".
+        name: "mlflow", "trackio" or "wandb".
         replace: also where the real one is installed, or imported already.
 
     Raises:

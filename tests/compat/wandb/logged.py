@@ -8,15 +8,17 @@ import steplog
 
 __all__ = ["points", "rows"]
 
+_ASIDE = ("compat/", "summary/", "system/")
+
 
 def rows(run: Any) -> dict[int, dict[str, Any]]:
-    """Step by step, what is there; the summary aside."""
+    """Step by step, what the script has logged."""
     table = steplog.open(run.steplog_run).history()
     found = {
         row["step"]: {
             name: value
             for name, value in row.items()
-            if name not in ("step", "time") and value is not None and not name.startswith(("summary/", "system/"))
+            if name not in ("step", "time") and value is not None and not name.startswith(_ASIDE)
         }
         for row in table
     }

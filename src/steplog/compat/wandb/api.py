@@ -15,7 +15,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
 from typing import Any, NoReturn
 
 import steplog
@@ -25,7 +24,7 @@ from steplog.compat.wandb.artifact import not_here
 from steplog.compat.wandb.errors import CommError
 from steplog.settings import resolve
 
-__all__ = ["Api", "Project", "Projects", "Run", "Runs", "User"]
+__all__ = ["Api", "Project", "Projects", "Runs", "User"]
 
 _COLUMNS = ("status", "name", "id", "tag", "group", "job_type", "user", "started", "seen", "duration", "notes")
 
@@ -239,7 +238,8 @@ class Api:
         errors = []
         for namespace in self._namespaces(entity):
             try:
-                return Run.opened(namespace, project, run)
+                where = "/".join(filter(None, (namespace, project))) if project else ""
+                return Run.opened(where, run)
             except CommError as error:
                 errors.append(error)
         raise errors[0]
@@ -346,8 +346,3 @@ def _slugs(entity: str) -> list[str]:
     if found is None:
         raise CommError(f"there is no namespace {entity!r}, or its server does not list projects; type: steplog ls")
     return found
-
-
-def created_at(moment: datetime | None) -> str | None:
-    """A time as wandb writes it."""
-    return None if moment is None else moment.strftime("%Y-%m-%dT%H:%M:%SZ")

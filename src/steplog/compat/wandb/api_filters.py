@@ -10,7 +10,7 @@
     username                                     user
     created_at, heartbeat_at, duration           started, seen, duration
     config.lr, config.lr.value                   config.lr
-    summary_metrics.loss                         "summary/loss".last, else loss.last
+    summary_metrics.loss                         summary/loss.last, else loss.last
 
     operators    $eq $ne $gt $gte $lt $lte $in $nin $exists $regex $and $or $nor $not
 

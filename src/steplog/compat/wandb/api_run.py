@@ -88,9 +88,9 @@ class Run:
         self._read: tuple[dict[str, Any], dict[str, Any]] = ({}, {})  # config and summary as they were read
 
     @classmethod
-    def opened(cls, namespace: str | None, project: str | None, run: str) -> Run:
-        """By its id, uuid or name. Raises CommError."""
-        path = "/".join(filter(None, (namespace if project else None, project, run)))
+    def opened(cls, where: str, run: str) -> Run:
+        """By its id, uuid or name; ``where``: project, or namespace and project, or "". Raises CommError."""
+        path = f"{where}/{run}" if where else run
         with normalized():
             found = steplog.open(path)
             if run not in (found.key, found.uuid, found.name):
@@ -294,8 +294,7 @@ class Run:
     def load(self, force: bool = False) -> dict[str, Any]:
         """Ask for everything anew."""
         if force:
-            fresh = Run.opened(self.entity or None, self.project, self.storage_id)
-            self.__dict__.update(fresh.__dict__)
+            self.__dict__.update(Run.opened(*self._address().rpartition("/")[::2]).__dict__)
         return self._attrs
 
     load_full_data = load
@@ -314,7 +313,7 @@ class Run:
         if not (fields or config or summary):
             return
         with normalized():
-            run = steplog.attach("/".join(filter(None, (self.entity, self.project, self.storage_id))))
+            run = steplog.attach(self._address())
             for name, value in fields.items():
                 setattr(run, name, value)
             if config:
@@ -334,7 +333,7 @@ class Run:
     def delete(self, delete_artifacts: bool = False) -> None:
         """Move it to the trash of its server, for a day."""
         with normalized():
-            steplog.attach("/".join(filter(None, (self.entity, self.project, self.storage_id)))).delete()
+            steplog.attach(self._address()).delete()
 
     def stop(self) -> NoReturn:
         """Raises CommError."""
@@ -384,9 +383,14 @@ class Run:
     def _fields(self) -> dict[str, Any]:
         return {"name": self.name, "tags": list(self.tags), "notes": self.notes, "group": self.group}
 
+    def _address(self) -> str:
+        """What means this run alone: a local id, or a uuid with where it is, so that one project is asked."""
+        is_local = "-" not in self.storage_id
+        return self.storage_id if is_local else "/".join(filter(None, (self.entity, self.project, self.storage_id)))
+
     def _reader(self) -> Any:
         if self._opened is None:
-            self._opened = steplog.open("/".join(filter(None, (self.entity, self.project, self.storage_id))))
+            self._opened = steplog.open(self._address())
         return self._opened
 
 

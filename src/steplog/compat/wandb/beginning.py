@@ -12,18 +12,20 @@
 
 1. An argument comes before ``settings``, that before ``STEPLOG_*``, and that before ``WANDB_*``.
 2. The project is "uncategorized" where nothing names one.
-3. An entity that the server does not have, or that is not for this key, is left out, which is said once.
+3. An entity that the server does not have, or that is not for this key, is left out, which is said once; also where no
+   server is asked, since a run that names a namespace which its server has not could never be sent.
 4. An id that exists, without ``resume``, begins another run of that name; wandb would overwrite the first.
 5. ``resume="auto"`` goes on with the last run of this folder and project, unless that was finished with 0.
 """
 
 from __future__ import annotations
 
-import atexit
-import importlib
 import json
 import os
+import secrets
 import sys
+import time
+import weakref
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -39,6 +41,9 @@ from steplog.compat.wandb.field_limits import fitting_tags, fitting_text, key_of
 from steplog.compat.wandb.logged_run import Run
 from steplog.compat.wandb.notices import say, say_once
 from steplog.compat.wandb.settings import Settings
+from steplog.identity import slug_of
+from steplog.lifecycle.open_run import OpenRun
+from steplog.safeguard import before_end
 from steplog.settings import resolve
 
 __all__ = ["attach", "ensure_configured", "finish", "init", "require", "setup", "teardown"]
@@ -61,7 +66,8 @@ _GIVEN = {
 _PROJECT = "uncategorized"
 _FINISHES = (True, "finish_previous")
 _session = Settings()  # of setup()
-_hooked_in: int | None = None  # the pid whose atexit calls us
+_begun_here: weakref.WeakSet[steplog.Run] = weakref.WeakSet()
+_hooked_in: int | None = None  # the pid that calls us before it ends
 
 
 def init(
@@ -169,6 +175,8 @@ def _joined(chosen: Settings) -> Run | None:
         run = steplog.get_active_run()
     except ValueError:
         return None
+    if run in _begun_here:  # as a forked child finds it, or one of create_new
+        return None
     known = {"run_name": run.name, "mode": chosen.mode}
     _set_fields(run, chosen)
     return Run(run, chosen.model_copy(update=known), is_own=False, start=_after(run), config=run.config.copy())
@@ -195,10 +203,12 @@ def _begun(chosen: Settings) -> Run:
     settings = resolve(project=chosen.given().get("project"), mode=mode)
     chosen.mode = "shared" if chosen._shared else settings.mode
     project = settings.project or _PROJECT
+    if chosen._shared and chosen.run_id and not chosen.x_primary and (joined := _shared(chosen, project)) is not None:
+        return joined
     auto = _AutoResume(chosen, project) if chosen.resume == "auto" else None
     if auto is not None and not chosen.run_id:
-        chosen.run_id = auto.last()
-    resume = {"auto": "allow" if chosen.run_id else None}.get(chosen.resume, chosen.resume)
+        chosen.run_id = auto.last() or secrets.token_hex(4)
+    resume = "allow" if auto is not None else chosen.resume
     if chosen._shared and chosen.run_id:
         resume = resume or "allow"
     if resume in ("allow", "must") and not chosen.run_id:
@@ -218,6 +228,7 @@ def _begun(chosen: Settings) -> Run:
         "activate": chosen.reinit != "create_new",
     }
     run, resumed = _made(arguments, chosen.entity)
+    _begun_here.add(run)
     chosen.resumed = resumed
     made = Run(
         run,
@@ -225,11 +236,21 @@ def _begun(chosen: Settings) -> Run:
         resumed=resumed,
         start=_after(run) if resumed else 0,
         config=run.config.copy() if resumed else None,
-        on_finish=None if auto is None else auto.finished,
     )
     if auto is not None:
         auto.began(made.id)
+        made.call_at_end(auto.finished)
     return made
+
+
+def _shared(chosen: Settings, project: str) -> Run | None:
+    """The run that another process is the primary of; None: there is none yet."""
+    namespace = _asked_for(chosen.entity, None)
+    try:
+        run = steplog.attach(key_of(chosen.run_id), project_slug=slug_of(project), namespace_slug=namespace)
+    except (steplog.SteplogError, ValueError):
+        return None
+    return Run(run, chosen, is_own=False, start=_after(run), config=run.config.copy())
 
 
 def _made(arguments: dict[str, Any], entity: str | None) -> tuple[steplog.Run, bool]:
@@ -238,7 +259,7 @@ def _made(arguments: dict[str, Any], entity: str | None) -> tuple[steplog.Run, b
 
     try:
         try:
-            return _of(arguments, namespace=entity or None)
+            return _of(arguments, namespace=_asked_for(entity, arguments["mode"]))
         except requests.HTTPError as error:
             status = 0 if error.response is None else error.response.status_code
             if not entity or status not in (401, 403, 404):
@@ -255,7 +276,23 @@ def _made(arguments: dict[str, Any], entity: str | None) -> tuple[steplog.Run, b
         raise UsageError(str(error)) from error
 
 
+def _asked_for(entity: str | None, mode: str | None) -> str | None:
+    """The entity, where a server can tell whether it is one."""
+    if not entity:
+        return None
+    with suppress(steplog.ConfigurationError):
+        if resolve(mode=mode).mode == "online":
+            steplog.get_default_client()
+            return entity
+    if resolve(mode=mode).mode != "disabled":
+        say_once(
+            f"the entity {entity!r} is left to STEPLOG_NAMESPACE while no server is asked: it may have no such one"
+        )
+    return None
+
+
 def _of(arguments: dict[str, Any], namespace: str | None) -> tuple[steplog.Run, bool]:
+    now_ns = time.time_ns()
     try:
         run = steplog.init(namespace=namespace, **arguments)
     except steplog.RunExistsError:
@@ -268,15 +305,22 @@ def _of(arguments: dict[str, Any], namespace: str | None) -> tuple[steplog.Run, 
         )
         named = {**arguments, "id": None, "name": arguments["name"] or taken}
         return steplog.init(namespace=namespace, **named), False
-    return run, arguments["resume"] in ("allow", "must") and not run._is_new
+    return run, arguments["resume"] in ("allow", "must") and _was_there(run, now_ns)
+
+
+def _was_there(run: steplog.Run, now_ns: int) -> bool:
+    """Whether the run is older than the call that gave it."""
+    if run._is_new or not isinstance(run._opened, OpenRun):
+        return False
+    began = run._opened.manifest.generations[:1]
+    return run._told is not None or not began or began[0].began < now_ns
 
 
 class _AutoResume:
     """The file that has the id of the last run, until that is finished with 0."""
 
     def __init__(self, chosen: Settings, project: str) -> None:
-        slug = "".join(letter if letter.isalnum() else "-" for letter in project)
-        self._file = Path(chosen.root_dir or os.getcwd(), "steplog-runs", f"resume-{slug}.json")
+        self._file = Path(chosen.root_dir or os.getcwd(), "steplog-runs", f"resume-{slug_of(project)}.json")
 
     def last(self) -> str | None:
         """The id, if there is one."""
@@ -300,12 +344,10 @@ class _AutoResume:
 
 
 def _sync_tensorboard(run: Run) -> None:
-    try:
-        sync = importlib.import_module("steplog.compat.tensorboard_sync")
-    except ModuleNotFoundError:
-        unsupported.note("wandb.init(sync_tensorboard=True)", "log to the run as well: wandb.log({…})")
-        return
-    sync.start(run.steplog_run)
+    from steplog.compat import tensorboard_sync
+
+    tensorboard_sync.start(run.steplog_run)
+    run.call_at_end(lambda failed: tensorboard_sync.stop())
 
 
 def _in_notebook() -> bool:
@@ -314,14 +356,13 @@ def _in_notebook() -> bool:
 
 
 def _hook() -> None:
-    """At exit before steplog, which ends what is open."""
     global _hooked_in
     if _hooked_in != os.getpid():
         _hooked_in = os.getpid()
-        atexit.register(_at_exit)
+        before_end(_conclude)
 
 
-def _at_exit() -> None:
+def _conclude() -> None:
     for run in list(open_runs.open_runs):
         run.conclude()
 
@@ -364,7 +405,7 @@ def attach(attach_id: str | None = None, run_id: str | None = None, **_: Any) ->
         raise UsageError("Either `attach_id` or `run_id` must be specified")
     try:
         run = steplog.attach(str(attach_id or run_id))
-    except (steplog.RunNotFoundError, steplog.ServerUnavailableError) as error:
+    except (steplog.SteplogError, ValueError, OSError) as error:
         raise UsageError(f"Unable to attach to run {attach_id or run_id} ({error})") from error
     made = Run(run, Settings(run_id=attach_id or run_id), is_own=False, start=_after(run), config=run.config.copy())
     open_runs.open_runs.append(made)

@@ -53,13 +53,13 @@ class Run(RunFiles):
         resumed: bool = False,
         start: int = 0,
         config: Mapping[str, Any] | None = None,
-        on_finish: Callable[[bool], None] | None = None,
     ) -> None:
         self._run = run
         self._settings = settings
         self._is_own = is_own
         self._is_finished = False
-        self._on_finish = on_finish
+        self._is_concluded = False
+        self._at_end: list[Callable[[bool], None]] = []
         self._made_in = os.getpid()
         self.resumed = resumed
         self.starting_step = start
@@ -320,13 +320,18 @@ class Run(RunFiles):
             open_runs.unbind(self)
             if self in open_runs.open_runs:
                 open_runs.open_runs.remove(self)
-        if self._on_finish is not None:
-            self._on_finish(failed)
+        for call in self._at_end:
+            call(failed)
+
+    def call_at_end(self, call: Callable[[bool], None]) -> None:
+        """Internal: call it once the run is finished, with whether that failed."""
+        self._at_end.append(call)
 
     def conclude(self) -> None:
-        """Internal: log what is only known at the end. Never raises."""
-        if os.getpid() != self._made_in:
+        """Internal: log what is only known at the end. Never raises, nor waits."""
+        if os.getpid() != self._made_in or self._is_concluded:
             return
+        self._is_concluded = True
         try:
             self.config.persist()
             if found := self._definitions.summaries():

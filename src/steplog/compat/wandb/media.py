@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import ModuleType
 from typing import Any
 
 from steplog.compat.unsupported import unsupported
@@ -53,9 +54,8 @@ class WBValue:
         raise NotImplementedError
 
     def to_json(self, run_or_artifact: object = None) -> Any:
-        """The same, as an object; of what is not kept only its kind."""
-        kept = self.kept()
-        return {"_type": getattr(self, "_log_type", type(self).__name__.lower())} if kept is NOT_KEPT else kept
+        """The same."""
+        return self.kept()
 
 
 class Media(WBValue):
@@ -68,6 +68,10 @@ class Media(WBValue):
         """Nothing."""
         unsupported.note(f"wandb.log() of wandb.{type(self).__name__}", _ADVICE)
         return NOT_KEPT
+
+    def to_json(self, run_or_artifact: object = None) -> Any:
+        """Its kind."""
+        return {"_type": self._log_type}
 
     def file_is_set(self) -> bool:
         """Whether it has been written to a file."""
@@ -306,7 +310,7 @@ def logged(value: Any) -> Any:
             if all(each is NOT_KEPT for each in kept)
             else [None if each is NOT_KEPT else each for each in kept]
         )
-    library = (getattr(value, "__name__", "") if isinstance(value, type(Sequence)) else "") or type(value).__module__
+    library = value.__name__ if isinstance(value, ModuleType) else type(value).__module__
     if library.partition(".")[0] in _FIGURES:
         unsupported.note(f"wandb.log() of a {type(value).__name__} of {library.partition('.')[0]}", _ADVICE)
         return NOT_KEPT

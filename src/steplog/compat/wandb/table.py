@@ -144,6 +144,10 @@ class Table(Media):
         """The rows."""
         return self.data
 
+    def to_json(self, run_or_artifact: object = None) -> Any:
+        """As it is kept."""
+        return self.kept()
+
     def kept(self) -> Any:
         """As the module says."""
         rows = [[_cell(value) for value in row] for row in self.data]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from steplog.compat import tensorboard_sync
+from steplog.compat.tensorboard_sync import start, stop
 from steplog.compat.wandb import open_runs
 
 __all__ = ["patch", "unpatch"]
@@ -15,9 +15,9 @@ def patch(
 ) -> None:
     """From now on, for the run that is open, or the next one."""
     run: Any = open_runs.current()
-    tensorboard_sync.start(None if run is None else run.steplog_run)
+    start(None if run is None else run.steplog_run)
 
 
 def unpatch() -> None:
     """No more."""
-    tensorboard_sync.stop()
+    stop()

@@ -1,0 +1,124 @@
+"""``wandb.Table`` and ``Histogram``: what is kept of them, and what they are as objects."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+import pytest
+
+import steplog
+import steplog.compat.wandb as wandb
+from apart import apart
+from compat.wandb.logged import rows
+from steplog.compat.unsupported import unsupported
+
+
+@apart
+def test_a_table_is_kept_as_json():
+    run = wandb.init()
+    table = wandb.Table(columns=["text", "score"], data=[["a", 0.5], ["b", None]])
+    table.add_data("c", 1)
+    wandb.log({"predictions": table, "loss": 0.25})
+    expected = {"_type": "table", "columns": ["text", "score"], "data": [["a", 0.5], ["b", None], ["c", 1]]}
+    assert rows(run) == {0: {"predictions": expected, "loss": 0.25}}
+    assert unsupported.counts() == {}
+
+
+@apart
+def test_cells_are_converted_as_log_does_and_media_are_null_and_counted():
+    numpy = pytest.importorskip("numpy", reason="needs NumPy: pip install 'steplog[test]'")
+    run = wandb.init()
+    day = datetime.date(2030, 1, 2)
+    wandb.log({"t": wandb.Table(["a", "b", "c"], [[numpy.float32(0.5), day, wandb.Image("missing.png")]])})
+    assert rows(run)[0]["t"]["data"] == [[0.5, "2030-01-02", None]]
+    assert unsupported.counts() == {"wandb.log() of wandb.Image": 1}
+
+
+@apart
+@pytest.mark.parametrize("cell", ["x" * 100, datetime.timedelta(seconds=1)], ids=["json", "converted"])
+def test_of_a_table_over_the_size_of_a_value_the_first_rows_are_kept(monkeypatch, cell):
+    monkeypatch.setenv("STEPLOG_VALUE_BYTES_MAX", "4096")
+    run = wandb.init()
+    wandb.log({"t": wandb.Table(["number", "text"], [[number, cell] for number in range(1000)])})
+    kept = rows(run)[0]["t"]["data"]
+    assert 20 < len(kept) < 1000
+    assert [row[0] for row in kept] == list(range(len(kept)))
+    assert run.steplog_run.stats().coerced == 0
+    assert list(unsupported.counts()) == ["rows of a wandb.Table of more than 4,096 bytes"]
+
+
+@apart
+def test_a_table_may_be_filled_again_and_logged_at_each_step():
+    run = wandb.init()
+    table = wandb.Table(columns=["n"], log_mode="MUTABLE")
+    for number in range(3):
+        table.add_data(number)
+        wandb.log({"t": table})
+    assert [len(row["t"]["data"]) for row in rows(run).values()] == [1, 2, 3]
+
+
+def test_columns_are_added_read_and_computed():
+    table = wandb.Table(columns=["x"], data=[[1], [2]])
+    table.add_column("y", [10, 20])
+    table.add_computed_columns(lambda at, row: {"sum": row["x"] + row["y"], "at": at})
+    assert table.columns == ["x", "y", "sum", "at"]
+    assert table.get_column("sum") == [11, 22]
+    assert list(table.iterrows()) == [(0, [1, 10, 11, 0]), (1, [2, 20, 22, 1])]
+    empty = wandb.Table(columns=[])
+    empty.add_column("only", [1, 2, 3])
+    assert empty.data == [[1], [2], [3]]
+
+
+class Frame:
+    """What of a pandas DataFrame is used."""
+
+    columns = ("a", "b")
+
+    def itertuples(self, index: bool, name: str | None) -> Any:
+        assert (index, name) == (False, None)
+        return iter([(1, "x"), (2, "y")])
+
+
+@pytest.mark.parametrize("given", [{"dataframe": Frame()}, {"data": Frame()}], ids=["dataframe", "data"])
+def test_a_dataframe_gives_columns_and_rows(given):
+    table = wandb.Table(**given)
+    assert (table.columns, table.data) == (["a", "b"], [[1, "x"], [2, "y"]])
+
+
+def test_a_table_without_columns_has_those_of_wandb():
+    assert wandb.Table(rows=[[1, 2, 3]]).columns == ["Input", "Output", "Expected"]
+
+
+def test_a_row_of_another_length_raises_as_wandb_does():
+    table = wandb.Table(columns=["a", "b"])
+    with pytest.raises(ValueError, match="expects 2 columns"):
+        table.add_data(1)
+    with pytest.raises(AssertionError):
+        table.add_column("a", [])
+    with pytest.raises(AssertionError):
+        wandb.Table(columns=["a"], data="text")
+
+
+@apart
+def test_a_histogram_is_kept_as_values_and_bins():
+    numpy = pytest.importorskip("numpy", reason="needs NumPy: pip install 'steplog[test]'")
+    run = wandb.init()
+    wandb.log(
+        {
+            "made": wandb.Histogram(numpy.arange(100), num_bins=4),
+            "given": wandb.Histogram(np_histogram=([1, 2], [0.0, 0.5, 1.0])),
+        }
+    )
+    assert rows(run)[0]["made"] == {"_type": "histogram", "values": [25] * 4, "bins": [0, 24.75, 49.5, 74.25, 99]}
+    assert rows(run)[0]["given"] == {"_type": "histogram", "values": [1, 2], "bins": [0.0, 0.5, 1.0]}
+    with pytest.raises(ValueError, match="bins"):
+        wandb.Histogram(np_histogram=([1, 2], [0.0, 1.0]))
+
+
+@apart
+def test_a_table_in_the_summary_is_a_metric_of_the_summary():
+    run = wandb.init()
+    run.summary["best"] = wandb.Table(["a"], [[1]])
+    found = steplog.open(run.steplog_run).summary
+    assert found["summary/best"] == {"_type": "table", "columns": ["a"], "data": [[1]]}
