@@ -12,8 +12,8 @@
 
 1. An argument comes before ``settings``, that before ``STEPLOG_*``, and that before ``WANDB_*``.
 2. The project is "uncategorized" where nothing names one.
-3. An entity that the server does not have, or that is not for this key, is left out, which is said once; also where no
-   server is asked, since a run that names a namespace which its server has not could never be sent.
+3. An entity is left out where the server does not have it, or not for this key, which is said once; and where no
+   server is configured: one that is asked later may not have it, and the machine's own would have to make it.
 4. An id that exists, without ``resume``, begins another run of that name, with an id of its own; wandb would overwrite
    the first.
 5. ``resume="auto"`` goes on with the last run of this folder and project, unless that was finished with 0.
@@ -159,7 +159,9 @@ def _previous(chosen: Settings) -> Run | None:
 
 def _note_unsupported(chosen: Settings, monitor_gym: bool | None) -> None:
     if chosen.save_code:
-        unsupported.note("wandb.init(save_code=True)", "the code is not stored; the git commit and its changes are")
+        unsupported.note(
+            "wandb.init(save_code=True)", "the code is not stored; the git commit is, and whether files differ from it"
+        )
     if monitor_gym:
         unsupported.note("wandb.init(monitor_gym=True)", "videos are not stored")
     for name in ("resume_from", "fork_from"):
@@ -299,17 +301,17 @@ def _refusal(error: OSError) -> int | None:
 
 
 def _asked_for(entity: str | None, mode: str | None) -> str | None:
-    """The entity, where a server can tell whether it is one."""
-    if not entity:
+    """The entity, where a server is configured, which can tell whether it is one."""
+    mode = resolve(mode=mode).mode
+    if not entity or mode == "disabled":
         return None
-    with suppress(steplog.ConfigurationError):
-        if resolve(mode=mode).mode == "online":
-            steplog.get_default_client()
-            return entity
-    if resolve(mode=mode).mode != "disabled":
-        say_once(
-            f"the entity {entity!r} is left to STEPLOG_NAMESPACE while no server is asked: it may have no such one"
-        )
+    why = "no server is asked, and the one that will be may not have it"
+    if mode == "online":
+        with suppress(steplog.ConfigurationError):
+            if steplog.get_default_client().local is None:
+                return entity
+            why = "this machine's own server has one user"
+    say_once(f"the entity {entity!r} is left out: {why}; set STEPLOG_NAMESPACE to keep it")
     return None
 
 
