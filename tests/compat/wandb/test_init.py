@@ -224,7 +224,8 @@ def test_init_takes_every_argument_of_wandb():
 
 
 def test_every_name_of_the_module_is_there():
-    assert not [name for name in wandb.__all__ if not hasattr(wandb, name)]
+    frameworks = {"keras", "sb3", "xgboost"}  # there where they are installed
+    assert {name for name in wandb.__all__ if not hasattr(wandb, name)} <= frameworks
     assert set(wandb.__all__) <= set(dir(wandb))
 
 
