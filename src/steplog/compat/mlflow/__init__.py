@@ -49,6 +49,7 @@ _module_of = {name: module for module, names in _MODULES.items() for name in nam
 _SUBMODULES = (
     "artifacts",
     "client",
+    "config",
     "data",
     "entities",
     "exceptions",
