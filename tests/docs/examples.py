@@ -39,7 +39,7 @@ from steplog.settings import documented, resolve
 
 ROOT = Path(__file__).parents[2]
 LANGUAGES = {"python", "output", "sh", "toml", "text", "yaml"}
-OTHER_VARIABLES = {"STEPLOG_SERVE_API_KEY", "STEPLOG_STORE", "_STEPLOG_COMPLETE"}
+OTHER_VARIABLES = {"STEPLOG_INSPECT", "STEPLOG_SERVE_API_KEY", "STEPLOG_STORE", "_STEPLOG_COMPLETE"}
 OTHER_VARIABLES |= {"STEPLOG_TEST_POSTGRESQL", "STEPLOG_TEST_STORE"}  # of the tests
 _FENCE = re.compile(r"^(`{3,})([^`\n]*)$")
 _MARK = re.compile(r"^<!-- (?:(alone)|(needs|with): ([\w. ]+)) -->$")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
+
 import numpy
 import pytest
 
@@ -61,6 +63,23 @@ def test_folds_that_stop_early_have_a_run_each_which_ends_with_the_next():
         assert values(run, "best_iteration") == [model.best_iteration]
         assert values(run, "best/valid/l2") == [min(scores[fold])]
         assert values(run, "feature_importance")[0].keys() == {"Column_0", "Column_1", "Column_2"}
+
+
+def train_folds(names: list[str]) -> None:
+    for name in names:
+        train(40, lightgbm.early_stopping(1, verbose=False), steplog_callback(project="trees", name=name))
+
+
+@apart
+def test_folds_in_a_process_of_multiprocessing_have_a_run_each():
+    """Where a run does not rest when its training is over, but ends."""
+    process = multiprocessing.get_context("fork").Process(target=train_folds, args=(["fold-0", "fold-1"],))
+    process.start()
+    process.join(30.0)
+    found = fields("trees")
+    assert found.keys() == {"fold-0", "fold-1"}
+    assert found["fold-0"] == ("COMPLETED",)
+    assert len(values(opened("trees", "fold-0"), "valid/l2")) == len(values(opened("trees", "fold-1"), "valid/l2"))
 
 
 @apart

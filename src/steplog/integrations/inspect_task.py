@@ -29,7 +29,7 @@ class InspectTask:
     def __init__(self, target: AdapterRun, prefix: str, spec: EvalSpec) -> None:
         self.run_id, self._target, self._prefix = spec.run_id, target, prefix
         self._counts: Counter[str] = Counter()
-        self._sums: defaultdict[str, float] = defaultdict(float)
+        self._sums: defaultdict[str, float] = defaultdict(int)
         told = spec.model_dump(mode="json", exclude_none=True, include=_CONFIG, warnings=False)
         target.configure({prefix.rstrip("/"): told} if prefix else told)
 

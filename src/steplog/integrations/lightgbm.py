@@ -6,12 +6,12 @@
 
 ``valid/l2`` of ``train``; ``valid/l2-mean`` and ``valid/l2-stdv`` of ``cv``. Parameters are the config. A run of its
 own ends with the program, or when the next one begins: LightGBM calls nobody when training is over, so what follows,
-such as a test's score, can be logged to it. ``record`` logs what a trained model knows of itself. Where early stopping
-is used in a process of multiprocessing, begin and end the run yourself.
+such as a test's score, can be logged to it. ``record`` logs what a trained model knows of itself.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from multiprocessing import parent_process
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["record", "steplog_callback"]
 
+_trained = threading.local()
+
 
 class _Callback:
     """``order``: before early stopping, which leaves the loop by an exception, and after changes of parameters."""
@@ -40,7 +42,9 @@ class _Callback:
 
     def __call__(self, env: CallbackEnv) -> None:
         if env.iteration == env.begin_iteration:
-            self._target = AdapterRun(self._given, default_project="lightgbm", **self._init)
+            if (before := getattr(_trained, "target", None)) is not None:  # which may have stopped early
+                before.finish()
+            _trained.target = self._target = AdapterRun(self._given, default_project="lightgbm", **self._init)
             self._target.configure(env.params)
             if parent_process() is None:  # where resting is not the end
                 self._target.rest()

@@ -8,9 +8,8 @@
 Tune: results are values at ``training_iteration``; a nested one is ``a/b``. A trial that fails for good is CRASHED with
 its error; one that a restored ``Tuner`` goes on with goes on in its run.
 
-Train: what rank 0 reports, at the number of the report; for other ranks, log in their loop. Values are logged in Ray's
-controller process, to a run of the program that calls ``fit``: given, active, or its own, which ends with the program,
-or when the next one begins. So a server has to be configured.
+Train: what rank 0 reports, at the number of the report, logged in Ray's controller process to a run of the program that
+calls ``fit``: given, active, or its own, which ends with the program, or with the next. A server has to be configured.
 """
 
 from __future__ import annotations
@@ -43,14 +42,11 @@ class SteplogLoggerCallback(LoggerCallback):
 
     def log_trial_start(self, trial: Trial) -> None:
         """It starts, or goes on after a pause or a failure."""
-        if trial.trial_id in self._sides:
-            return
-        init = {"name": str(trial), "group": trial.experiment_dir_name, "job_type": trial.trainable_name, **self._init}
-        if (before := self._before.get(trial.trial_id)) is not None:
-            init |= {"id": before, "resume": "allow"}
-        side = SideRun(default_project="ray", **init)
-        side.configure({name: value for name, value in trial.config.items() if name != "callbacks"})
-        self._sides[trial.trial_id] = side
+        if trial.trial_id not in self._sides:
+            init = {"name": str(trial), "group": trial.experiment_dir_name, "job_type": trial.trainable_name}
+            goes_on = {"id": self._before[trial.trial_id], "resume": "allow"} if trial.trial_id in self._before else {}
+            self._sides[trial.trial_id] = side = SideRun(default_project="ray", **{**init, **self._init, **goes_on})
+            side.configure({name: value for name, value in trial.config.items() if name != "callbacks"})
 
     def log_trial_result(self, iteration: int, trial: Trial, result: dict[str, Any]) -> None:
         """A report of a trial."""
@@ -72,7 +68,7 @@ class SteplogLoggerCallback(LoggerCallback):
 
     def set_state(self, state: dict[str, Any]) -> None:
         """See ``get_state``."""
-        self._before = dict(state.get("runs", {}))
+        self._before = state["runs"]
 
 
 class SteplogReportCallback(UserCallback):
@@ -92,11 +88,11 @@ class SteplogReportCallback(UserCallback):
     def after_report(self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Any) -> None:
         """All workers have reported."""
         if self._reports == 0:
-            self._target.configure(run_context.train_loop_config or {})
+            self._target.configure(run_context.train_loop_config)
         self._target.log(flat_names(metrics[0]), step=self._reports)
         self._reports += 1
 
     def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
         """Ray may try again."""
-        told = {str(rank): f"{error!r:.1000}" for rank, error in worker_exceptions.items()}
+        told = {str(rank): repr(error)[:1000] for rank, error in worker_exceptions.items()}
         self._target.log({"exceptions": told}, step=self._reports)
