@@ -20,8 +20,9 @@ __all__ = ["find_manifest", "join"]
 
 
 def find_manifest(uuid: str) -> Manifest | None:
-    """The manifest of a run that has a journal on this host, by its uuid, or by its local id where no server had made
-    it yet; that of another run may be damaged.
+    """The manifest of a run that has a journal on this host; that of another run may be damaged.
+
+    Until a server has made a run, its local id is its uuid.
     """
     process = current()
     process.find_memory()
