@@ -28,6 +28,7 @@ GROUPS = (
     "slices",
     "range_path",
     "loop_tax",
+    "compat",
     "exchange",
     "throughput",
     "server_load",

@@ -11,7 +11,7 @@ import pytest
 import steplog
 
 MODULES = [module.name for module in pkgutil.walk_packages(steplog.__path__, "steplog.")]
-ADAPTERS = "steplog.integrations."
+ADAPTERS = ("steplog.integrations.", "steplog.compat.wandb.integration.")
 FRAMEWORKS = {
     "accelerate",
     "hydra",

@@ -70,8 +70,10 @@ ACYCLIC = ("server", "testing")
 IMPURE_IMPORTS = {"os", "random", "socket", "threading", "time"}
 LATE_IMPORTS = {"click", "plotille", "prometheus_client", "requests", "rich", "starlette", "urllib3", "uvicorn"}
 VAGUE = re.compile(r"manager|handler|helper|util", re.IGNORECASE)
-OTHERS_WORDS = {
-    "RunLogHandler",  # what it is to the library that calls it: a logging.Handler
+OTHERS_WORDS = {  # what a thing is to the library that calls it
+    "RunLogHandler",  # a logging.Handler
+    "_create_opt_params_handler",  # of Ignite's BaseLogger
+    "_create_output_handler",
     "util",  # wandb.util, as programs import it
 }
 MACHINE_PATH = re.compile(r"(?<![\w.~/:-])/(?:home|root|Users|work|opt|tmp/proto)/[\w.]")

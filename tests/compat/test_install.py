@@ -7,52 +7,67 @@ from pathlib import Path
 
 import pytest
 
-from compat.standing_in import environment, python, write
+from compat.processes import REAL, environment, python, write
 from steplog.compat import install
+from steplog.compat.shadow import NAMES, folder_of
 
-REAL = {
-    "wandb/__init__.py": "__version__ = '0.9'\nprint('the real one')\n",
-    "wandb/sdk.py": "",
-    "wandb-0.9.dist-info/METADATA": "Metadata-Version: 2.1\nName: wandb\nVersion: 0.9\n",
-}
 INSTALL = "import sys\nimport steplog.compat\nsteplog.compat.install('wandb')\n"
 
 
 def printed(where: Path, program: str, *paths: Path) -> str:
     write(where, {"program.py": textwrap.dedent(program)})
-    done = python(where, environment(where / "env", *paths), "-W", "error", "program.py")
+    done = python(where, environment(*paths), "-W", "error", "program.py")
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 
 
-def test_both_names_give_the_same_modules_and_classes(tmp_path):
+@pytest.mark.parametrize(("name", "inner"), [("wandb", "sdk.lib"), ("mlflow", "tracking"), ("trackio", "media")])
+def test_both_names_give_the_same_modules(tmp_path, name, inner):
+    program = f"""
+        import importlib
+        import steplog.compat
+        steplog.compat.install("{name}")
+        import {name}.{inner} as imported
+        import {name}
+        ours = importlib.import_module("steplog.compat.{name}")
+        assert {name} is ours and ours.__spec__.name == "steplog.compat.{name}"
+        assert imported is importlib.import_module("steplog.compat.{name}.{inner}")
+        assert importlib.reload({name}) is ours
+    """
+    assert printed(tmp_path, program) == ""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_who_looks_for_the_distribution_or_the_module_finds_them_unimported(tmp_path, name):
+    program = f"""
+        import sys
+        from importlib import metadata, util
+        import steplog.compat
+        steplog.compat.install("{name}")
+        version = metadata.version("{name}")
+        assert metadata.distribution("{name}").metadata["Name"] == "{name}" and version.endswith("+steplog")
+        assert metadata.packages_distributions()["{name}"] == ["{name}"]
+        assert util.find_spec("{name}") is not None and "steplog.compat.{name}" not in sys.modules
+        import {name}
+        assert version == {name}.__version__ + "+steplog"
+        assert util.find_spec("{name}.none") is None
+    """
+    assert printed(tmp_path, program) == ""
+
+
+def test_an_object_pickled_by_one_name_is_known_by_the_other(tmp_path):
     program = """
-        import importlib, pickle
-        import wandb.sdk.lib
-        from wandb import Image, sdk
+        import pickle
+        from wandb import Settings
         import steplog.compat.wandb as ours
-        assert wandb is ours and sdk is ours.sdk and sdk.lib is importlib.import_module("steplog.compat.wandb.sdk.lib")
-        assert type(pickle.loads(pickle.dumps(Image()))) is ours.Image
-        assert ours.__spec__.name == "steplog.compat.wandb" and importlib.reload(wandb) is ours
+        assert type(pickle.loads(pickle.dumps(Settings()))) is ours.Settings
     """
     assert printed(tmp_path, INSTALL + textwrap.dedent(program)) == ""
 
 
-def test_who_looks_for_the_distribution_or_the_module_finds_them_unimported(tmp_path):
-    program = """
-        from importlib import metadata, util
-        print(metadata.version("wandb").partition("+")[0], metadata.distribution("wandb").metadata["Name"])
-        print(metadata.packages_distributions()["wandb"])
-        print(util.find_spec("wandb") is not None, "steplog.compat.wandb" in sys.modules)
-        import wandb
-        print(wandb.__version__, util.find_spec("wandb.sdk.lib") is not None, util.find_spec("wandb.none"))
-    """
-    assert printed(tmp_path, INSTALL + textwrap.dedent(program)).splitlines() == [
-        "0.31.0 wandb",
-        "['wandb']",
-        "True False",
-        "0.31.0 True None",
-    ]
+def test_a_name_is_taken_by_the_same_code_in_each_folder():
+    texts = {(Path(folder_of(name)) / name / "__init__.py").read_text("utf-8") for name in NAMES}
+    assert len(texts) == 1
 
 
 def test_what_the_module_does_not_have_cannot_be_imported(tmp_path):

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from compat.standing_in import SOURCE, environment, python, write
-from compat.test_install import REAL
+from compat.processes import REAL, SOURCE, environment, python, write
 from steplog.compat.__main__ import flags
 
 COMMAND = ("-m", "steplog.compat", "wandb")
@@ -36,7 +35,7 @@ def ran(where: Path, env: dict[str, str], *arguments: str) -> tuple[int, str, st
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_a_program_ends_and_prints_as_under_python_itself(tmp_path, name):
-    env = environment(tmp_path / "env")
+    env = environment()
     write(tmp_path, {f"folder/{name}.py": PROGRAMS[name], "folder/neighbour.py": ""} | {"folder/wandb/run/a": ""})
     program = f"folder/{name}.py", "--lr", "-m", "0.1"
     plain = ran(tmp_path, env, "-O", *program)
@@ -50,7 +49,7 @@ def test_a_program_ends_and_prints_as_under_python_itself(tmp_path, name):
 def test_a_module_a_text_and_a_folder_are_run_as_by_python(tmp_path, how):
     text = "import sys\nfrom package import other\nprint(sys.argv, __spec__ and __spec__.name, __package__)\n"
     write(tmp_path, {"package/module.py": text, "package/other.py": "", "folder/__main__.py": "print(__file__)\n"})
-    env = environment(tmp_path / "env")
+    env = environment()
     plain = ran(tmp_path, env, *how)
     assert plain[0] == 0
     assert ran(tmp_path, env, *COMMAND, *how) == plain
@@ -75,7 +74,7 @@ def test_the_program_and_its_children_import_steplogs_module(tmp_path):
             subprocess.run([sys.executable, "-c", text], check=True)
     """
     write(tmp_path, {"program.py": textwrap.dedent(program)})
-    code, out, err = ran(tmp_path, environment(tmp_path / "env"), *COMMAND, "program.py")
+    code, out, err = ran(tmp_path, environment(), *COMMAND, "program.py")
     assert (code, err) == (0, "")
     *names, version, sdk = out.splitlines()
     assert names == ["steplog.compat.wandb"] * 3
@@ -95,12 +94,12 @@ def test_a_child_without_steplog_imports_what_it_would_without_the_command(tmp_p
         print(start(sys.argv[1]).stdout.strip(), start().stderr.strip().splitlines()[-1])
     """
     write(tmp_path, {"program.py": textwrap.dedent(program)})
-    code, out, _ = ran(tmp_path, environment(tmp_path / "env"), *COMMAND, "program.py", str(real), SOURCE)
+    code, out, _ = ran(tmp_path, environment(), *COMMAND, "program.py", str(real), SOURCE)
     assert (code, out) == (0, "the real one ModuleNotFoundError: No module named 'wandb'\n")
 
 
 def test_an_installed_logger_is_replaced_by_the_command_only_where_asked(tmp_path):
-    env = environment(tmp_path / "env", write(tmp_path / "real", REAL))
+    env = environment(write(tmp_path / "real", REAL))
     write(tmp_path, {"program.py": "import wandb\nprint(wandb.__name__)\n"})
     code, out, err = ran(tmp_path, env, *COMMAND, "program.py")
     assert (code, out) == (2, "")
@@ -112,9 +111,7 @@ def test_an_installed_logger_is_replaced_by_the_command_only_where_asked(tmp_pat
 
 def test_a_programs_own_module_of_the_name_is_never_replaced(tmp_path):
     write(tmp_path, {"folder/program.py": "", "folder/wandb.py": ""})
-    code, _, err = ran(
-        tmp_path, environment(tmp_path / "env"), "-m", "steplog.compat", "--replace", "wandb", "folder/program.py"
-    )
+    code, _, err = ran(tmp_path, environment(), "-m", "steplog.compat", "--replace", "wandb", "folder/program.py")
     assert code == 2
     assert f"{tmp_path / 'folder' / 'wandb.py'} takes the name wandb: rename it" in err
 

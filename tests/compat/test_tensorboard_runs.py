@@ -164,6 +164,27 @@ def test_a_writer_joins_the_run_that_follows_the_one_it_joined(offline: Offline)
 
 
 @apart
+def test_other_hyperparameters_are_runs_beside_where_it_is_alone(offline: Offline):
+    with SummaryWriter("runs/a") as writer:
+        for lr in (0.1, 0.2, 0.2, 0.3):
+            writer.add_hparams({"lr": lr}, {"hparam/loss": lr}, run_name="third" if lr == 0.3 else None)
+    assert offline.runs() == ["runs/a", "runs/a/2", "runs/a/3", "runs/a/third"]
+    assert [steplog.open(name).config for name in ("a", "a/2", "a/third")] == [{"lr": 0.1}, {"lr": 0.2}, {"lr": 0.3}]
+    assert (offline.points("a/third", "hparam/loss"), steplog.open("a/2").group) == ([(0, 0.3)], "a")
+    assert offline.status("a/2") == "COMPLETED"
+
+
+@apart
+def test_other_hyperparameters_of_a_joined_run_are_its_config_too(offline: Offline):
+    with steplog.init(project="mnist", name="joined"):
+        writer = SummaryWriter("runs/a")
+        for lr in (0.1, 0.2):
+            writer.add_hparams({"lr": lr}, {"hparam/loss": lr})
+    assert (offline.runs(), steplog.open("joined").config) == (["mnist/joined"], {"lr": 0.2})
+    assert offline.points("joined", "hparam/loss") == [(0, 0.1), (1, 0.2)]
+
+
+@apart
 def test_an_exception_in_the_block_makes_the_run_crashed(offline: Offline):
     def train() -> None:
         with SummaryWriter("runs/a") as writer:

@@ -6,8 +6,6 @@ import copy
 import math
 import threading
 import warnings
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy
@@ -17,24 +15,7 @@ import steplog
 import steplog.compat.trackio as trackio
 from apart import apart
 from end_to_end.programs import Host
-from server.process import ServerProcess
 from steplog.compat.unsupported import unsupported
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    with ServerProcess(tmp_path_factory.mktemp("server"), "--user", "team") as started:
-        yield started
-
-
-@pytest.fixture
-def host(tmp_path: Path, server: ServerProcess, monkeypatch: pytest.MonkeyPatch) -> Host:
-    """This process logs to the server."""
-    for name in ("TRACKIO_SPACE_ID", "TRACKIO_SERVER_URL", "TRACKIO_WEBHOOK_URL"):
-        monkeypatch.delenv(name, raising=False)
-    host = Host(tmp_path, server)
-    host.configure(monkeypatch)
-    return host
 
 
 def read(host: Host, name: str) -> steplog.ReadOnlyRun:
@@ -71,19 +52,16 @@ def test_a_run_that_goes_on_counts_from_its_last_step(host):
     assert points(read(host, "a"), "loss") == [(41, 1.0), (42, 2.0), (43, 3.0)]
 
 
-@pytest.mark.parametrize(
-    ("given", "words"),
-    [
+@apart
+def test_init_refuses_what_trackio_refuses(host):
+    for given, words in (
         ({"resume": "must"}, "Must provide a run name"),
         ({"resume": "must", "name": "nowhere"}, "does not exist in project"),
         ({"resume": "sometimes"}, "resume must be one of"),
         ({"config": {"_mine": 1}}, "is reserved"),
-    ],
-)
-@apart
-def test_init_refuses_what_trackio_refuses(host, given, words):
-    with pytest.raises(ValueError, match=words):
-        trackio.init(project=host.project, **given)
+    ):
+        with pytest.raises(ValueError, match=words):
+            trackio.init(project=host.project, **given)
     assert steplog.journals() == []
 
 
@@ -130,6 +108,7 @@ def test_the_config_is_logged_as_it_changes_and_what_changed_inside_it_at_the_en
     assert read(host, "a").config == {"lr": 0.1, "net": {"depth": 4}, "seed": 7, "more": [1, 2]}
 
 
+@pytest.mark.slow
 def test_the_config_that_changed_inside_is_logged_when_the_program_ends(host):
     done = host.run(
         f"""

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from apart import apart
-from compat.standing_in import SOURCE, python, write
+from compat.processes import SOURCE, python, write
 from steplog import get_active_run, init, read_journal
 from steplog.compat.unsupported import KINDS_MAX, METRIC, OTHERS, Unsupported
 
@@ -104,7 +104,7 @@ def test_a_second_run_is_told_only_of_what_came_after_the_first(tmp_path, monkey
             unsupported.tell(get_active_run())
     told = [record.getMessage() for record in caplog.records if "(once)" in record.getMessage()]
     assert told == ["steplog:   wandb.watch() (once): log it", "steplog:   wandb.save() (once): log it"]
-    assert logged()[-1] == {"wandb.save()": 1}
+    assert all(value in ({"wandb.watch()": 1}, {"wandb.save()": 1}) for value in logged())
 
 
 @apart

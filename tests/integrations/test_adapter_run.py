@@ -76,7 +76,7 @@ def test_a_run_at_rest_takes_what_comes_and_ends_when_another_adapter_begins_its
     first.log({"loss": 1.0}, 0)
     first.rest()
     first.log({"test": 2.0}, 1)
-    steplog.log("by the program", 3.0, 2)
+    first.look().log("by the program", 3.0, 2)
     second.log({"loss": 4.0}, 0)
     second.finish()
     assert held.metrics("first") == [("loss", 1.0, 0), ("test", 2.0, 1), ("by the program", 3.0, 2)]
@@ -106,12 +106,17 @@ def test_an_own_run_that_is_over_goes_on_where_another_training_begins(host: Hos
     own.log({"loss": 0.5}, 1)
     steplog.log("beside", 2.0, 1)
     own.finish()
+    own.look().log("last", 3.0, 1)  # which begins no training: the next adapter may end it
+    next_one = adapter(host, "next")
+    next_one.get()
+    next_one.finish()
     assert [point for point in held.metrics("own") if point[0] != "steplog/exception"] == [
         ("loss", 1.0, 0),
         ("loss", 0.5, 1),
         ("beside", 2.0, 1),
+        ("last", 3.0, 1),
     ]
-    assert held.run("own").status == "COMPLETED"
+    assert [(row.name, row.status) for row in held.runs()] == [("own", "COMPLETED"), ("next", "COMPLETED")]
 
 
 @apart

@@ -50,7 +50,7 @@ class AdapterRun:
         return self._run
 
     def get(self) -> Run:
-        """The run; one of its own goes on if it is over. Raises as ``steplog.init`` does, where it begins one."""
+        """The run, for a training that begins; one of its own that is over goes on. Raises as ``steplog.init``."""
         with _beginning:
             run = self._run
             if run is None or (_is_over(run) and not self.is_own and self._given is None):
@@ -60,6 +60,15 @@ class AdapterRun:
                 if _is_over(run):
                     self._run = self._go_on(run)
             return self._run  # type: ignore[return-value]
+
+    def look(self) -> Run:
+        """As ``get``, but no training begins: a run at rest stays so."""
+        run = self._run
+        rests = self.is_own and run is not None and (run in _resting or _is_over(run))
+        run = self.get()
+        if rests:
+            _resting.add(run)
+        return run
 
     def log(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """Log several values. What cannot be logged, and a run that is over, is said once and stops nothing."""

@@ -18,22 +18,19 @@ import sys
 from argparse import Namespace
 from collections.abc import Mapping
 from multiprocessing.context import get_spawning_popen
-from os import PathLike, fspath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 try:
     if "pytorch_lightning" in sys.modules and "lightning.pytorch" not in sys.modules:
-        raise ModuleNotFoundError("the program has decided")
+        raise ModuleNotFoundError
     from lightning.pytorch.loggers.logger import Logger, rank_zero_experiment
     from lightning.pytorch.utilities.rank_zero import rank_zero_only
 except ModuleNotFoundError:
     from pytorch_lightning.loggers.logger import Logger, rank_zero_experiment
     from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
+from steplog import Run
 from steplog.integrations.adapter_run import AdapterRun
-
-if TYPE_CHECKING:
-    from steplog import Run
 
 __all__ = ["SteplogLogger"]
 
@@ -41,11 +38,9 @@ __all__ = ["SteplogLogger"]
 class SteplogLogger(Logger):
     """Logs to ``run``, else to the active run, else to one of its own, begun by ``steplog.init(**init)``."""
 
-    def __init__(
-        self, run: Run | None = None, *, save_dir: str | PathLike[str] | None = None, prefix: str = "", **init: Any
-    ) -> None:
+    def __init__(self, run: Run | None = None, save_dir: str | None = None, prefix: str = "", **init: Any) -> None:
         super().__init__()
-        self._save_dir = None if save_dir is None else fspath(save_dir)
+        self._save_dir = save_dir
         self._prefix = f"{prefix}/" if prefix else ""
         self._project = init.get("project") or "lightning_logs"
         self._run = AdapterRun(run, default_project=self._project, **init)
@@ -55,7 +50,7 @@ class SteplogLogger(Logger):
     @rank_zero_experiment
     def experiment(self) -> Run:
         """The run, begun by the first look at it; in other ranks than zero what logs nowhere."""
-        return self._run.get()
+        return self._run.look()
 
     @property
     def name(self) -> str:
@@ -83,6 +78,11 @@ class SteplogLogger(Logger):
     def log_hyperparams(self, params: Mapping[str, Any] | Namespace | None, *_: Any, **__: Any) -> None:
         """Set them in the run's config."""
         self._run.configure(params)
+
+    @rank_zero_only
+    def log_graph(self, *_: Any, **__: Any) -> None:
+        """What says that a ``fit`` or ``test`` begins; no graph is logged."""
+        self._run.get()
 
     @rank_zero_only
     def finalize(self, status: str) -> None:

@@ -155,11 +155,11 @@ def test_an_entity_that_the_server_has_not_is_left_out_and_said(host):
 def test_an_id_that_is_taken_leaves_the_first_run_alone(host):
     source = """
         run = wandb.init(id="same")
-        print(run.resumed, run.step)
+        print(run.resumed, run.step, run.id == "same")
         wandb.log({"a": 1})
     """
     program = script(host, source)
-    assert [host.run(program).out for _ in range(2)] == ["False 0\n"] * 2
+    assert [host.run(program).out for _ in range(2)] == ["False 0 True\n", "False 0 False\n"]
     names = [row.name for row in host.server.runs()]
     assert (len(names), names[0]) == (2, "same")
     assert names[1].startswith("same")
@@ -169,7 +169,7 @@ def test_an_id_that_is_taken_leaves_the_first_run_alone(host):
 @pytest.mark.parametrize(
     ("call", "error"),
     [
-        ('wandb.init(id="no-such-run", resume="must")', "CommError"),
+        ('wandb.init(id="no-such-run", resume="must")', "UsageError"),
         ('wandb.init(id="there", resume="never")', "UsageError"),
     ],
 )

@@ -133,6 +133,25 @@ def test_numbers_of_numpy_are_numbers():
 
 
 @apart
+def test_an_array_of_more_than_32_elements_is_a_histogram_of_what_is_finite():
+    numpy = pytest.importorskip("numpy")
+    run = wandb.init()
+    wandb.log(
+        {"few": numpy.arange(32), "many": numpy.array([*range(33), numpy.nan, numpy.inf]), "a": {"b": numpy.ones(40)}}
+    )
+    wandb.log({"nan": numpy.full(40, numpy.nan), "text": numpy.full(40, "x")})
+    found = rows(run)
+    assert found[0]["few"] == list(range(32))
+    assert (found[0]["many"]["_type"], sum(found[0]["many"]["values"]), len(found[0]["many"]["bins"])) == (
+        "histogram",
+        33,
+        33,
+    )
+    assert sum(found[0]["a.b"]["values"]) == 40
+    assert (found[1]["nan"], found[1]["text"]) == (["NaN"] * 40, ["x"] * 40)
+
+
+@apart
 def test_a_value_keeps_no_graph_alive():
     """The last values are remembered for the summary; a tensor among them would keep what it was computed from."""
 

@@ -32,6 +32,16 @@ def test_the_summary_is_the_last_value_of_each_name():
 
 
 @apart
+def test_lists_and_histograms_are_in_the_summary_as_the_last_of_them():
+    wandb.init()
+    for size in (3, 2):
+        wandb.log(
+            {"list": list(range(size)), "hist": wandb.Histogram(np_histogram=([size], [0, 1])), "d": {"e": (1, 2)}}
+        )
+    assert (wandb.summary["list"], wandb.summary["hist"]["values"], wandb.summary["d"]["e"]) == ([0, 1], [2], [1, 2])
+
+
+@apart
 def test_what_is_set_is_a_metric_of_its_own_and_touches_no_curve():
     run = wandb.init()
     wandb.log({"acc": 0.5})

@@ -58,6 +58,22 @@ def test_a_table_may_be_filled_again_and_logged_at_each_step():
     assert [len(row["t"]["data"]) for row in rows(run).values()] == [1, 2, 3]
 
 
+@apart
+def test_of_an_incremental_table_each_value_has_the_new_rows():
+    run = wandb.init()
+    table = wandb.Table(columns=["n"], log_mode="INCREMENTAL")
+    for number in range(4):
+        table.add_data(number)
+        if number % 2:
+            wandb.log({"t": table})
+    assert [row["t"]["data"] for row in rows(run).values()] == [[[0], [1]], [[2], [3]]]
+
+
+def test_the_columns_of_an_evaluation_may_be_named_by_what_they_are():
+    table = wandb.EvalTable(data=[["q", "a", 1]], input_columns=["in"], output_columns=["out"], score_columns=["score"])
+    assert table.columns == ["in", "out", "score"]
+
+
 def test_columns_are_added_read_and_computed():
     table = wandb.Table(columns=["x"], data=[[1], [2]])
     table.add_column("y", [10, 20])

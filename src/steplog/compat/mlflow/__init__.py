@@ -42,6 +42,7 @@ _MODULES = {
     "system_metrics": """
         disable_system_metrics_logging enable_system_metrics_logging set_system_metrics_node_id
         set_system_metrics_samples_before_logging set_system_metrics_sampling_interval""",
+    "models": "evaluate validate_evaluation_results",
     "tracing": "start_span start_span_no_context trace",
 }
 _module_of = {name: module for module, names in _MODULES.items() for name in names.split()}
@@ -55,6 +56,7 @@ _SUBMODULES = (
     "system_metrics",
     "tracing",
     "tracking",
+    "types",
     "utils",
     "version",
 )

@@ -15,7 +15,7 @@ from steplog.compat.mlflow.counted import FILES, counted, note
 from steplog.compat.mlflow.exceptions import NOT_IMPLEMENTED, MlflowException, missing
 from steplog.compat.mlflow.models import ModelInfo
 
-__all__ = ["FLAVORS", "PythonModel", "PythonModelContext", "autolog", "flavor"]
+__all__ = ["FLAVORS", "PyFuncModel", "PythonModel", "PythonModelContext", "autolog", "flavor"]
 
 _NAMES = """
     ag2 agno anthropic autogen bedrock catboost crewai diffusers dspy fastai gemini gluon groq h2o haystack
@@ -50,6 +50,13 @@ class PythonModelContext:
     """What ``load_context`` would be given."""
 
 
+class PyFuncModel:
+    """What ``load_model`` would give."""
+
+
+_PYFUNC = {each.__name__: each for each in (PythonModel, PythonModelContext, PyFuncModel)}
+
+
 def autolog(*_: Any, disable: bool = False, **__: Any) -> None:
     """Counted: nothing logs by itself."""
     if not disable:
@@ -74,15 +81,17 @@ class _Flavor(ModuleType):
 
     def __getattr__(self, name: str) -> Any:
         framework = self.__name__.rpartition(".")[2]
-        if framework == "pyfunc" and name in ("PythonModel", "PythonModelContext"):
-            return PythonModel if name == "PythonModel" else PythonModelContext
+        if framework == "pyfunc" and name in _PYFUNC:
+            return _PYFUNC[name]
         if name == "autolog":
             return _autolog(framework)
         if name == "log_model":
             return _log_model(framework)
         if name == "save_model":
             return _save_model(framework)
-        if name in ("load_model", "load_checkpoint", "load_state_dict"):
+        if name.startswith("log_"):
+            return counted(f"{framework}.{name}", FILES)
+        if name.startswith("load_") or name == "spark_udf":
             return _load(f"{framework}.{name}")
         if name in ("MlflowCallback", "MlflowModelCheckpointCallback") and framework in _ADAPTERS:
             raise MlflowException(

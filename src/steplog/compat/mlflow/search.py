@@ -12,15 +12,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any
 
 import steplog
 from steplog.compat.mlflow import experiments
 from steplog.compat.mlflow.entities import Experiment, Metric, Param, Run, RunData, RunInfo, RunTag
-from steplog.compat.mlflow.exceptions import missing
+from steplog.compat.mlflow.exceptions import MlflowException, missing
 from steplog.compat.mlflow.search_filter import clauses_of, in_order, is_met
 from steplog.compat.mlflow.tracked_run import artifact_uri, known, tracked_runs
 from steplog.identity import slug_of
@@ -39,7 +39,7 @@ def run_of(run_id: str) -> Run:
     found = known(run_id)
     if found is not None and not found.is_adopted:
         return found.entity()
-    try:
+    with _as_mlflows(run_id):
         read = steplog.open(run_id)
         run = _run(_document_of(read), read.summary, read.project)
         if group := run.data.tags.pop(_GROUP, None):
@@ -47,8 +47,17 @@ def run_of(run_id: str) -> Run:
                 parent = steplog.open(f"{read.namespace}/{read.project}/{group}")
                 run.data.tags[_PARENT] = parent.key or parent.uuid
         return run
-    except (steplog.RunNotFoundError, ValueError) as error:
-        raise missing(f"Run '{run_id}' not found: {error}") from None
+
+
+@contextmanager
+def _as_mlflows(what: str) -> Iterator[None]:
+    """Translate what is raised in the block."""
+    try:
+        yield
+    except steplog.RunNotFoundError as error:
+        raise missing(f"Run '{what}' not found: {error}") from None
+    except (steplog.SteplogError, ValueError) as error:  # also of a text that may mean several runs
+        raise MlflowException(f"{what}: {error}") from error
 
 
 def history_of(run_id: str, key: str) -> list[Metric]:
@@ -59,13 +68,12 @@ def history_of(run_id: str, key: str) -> list[Metric]:
     found = known(run_id)
     if found is not None:
         found.run.flush(_FLUSH_S)
-    try:
+    with _as_mlflows(run_id):
         read = steplog.open(run_id if found is None else found.run)
-        table = read.history([key], form="long")
-    except steplog.MetricNotFoundError:
-        return []
-    except (steplog.RunNotFoundError, ValueError) as error:
-        raise missing(f"Run '{run_id}' not found: {error}") from None
+        try:
+            table = read.history([key], form="long")
+        except steplog.MetricNotFoundError:
+            return []
     return [
         Metric(key, row["value"], _ms(row["time"]) or 0, row["step"] or 0, run_id=run_id)
         for row in table
@@ -137,7 +145,7 @@ def _in(experiment: Experiment) -> list[Run]:
     for each in tracked_runs():
         if each.experiment.experiment_id == experiment.experiment_id and not each.is_adopted:
             found[each.id] = each.entity()
-    with suppress(steplog.ProjectNotFoundError):
+    with _as_mlflows(experiment.name), suppress(steplog.ProjectNotFoundError):
         for run in _read(slug_of(experiment.name)):
             found.setdefault(run.info.run_id, run)
     _find_parents(found.values())

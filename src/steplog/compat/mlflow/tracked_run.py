@@ -64,6 +64,7 @@ class TrackedRun:
         self.id = run_id
         self.experiment = experiment
         self.is_over = False
+        self.is_joined = False  # again, when it was over
         self.is_adopted = False  # begun by another part of the program
         self.parent_id: str | None = None
         self._lock = threading.Lock()
@@ -141,12 +142,14 @@ class TrackedRun:
         if status not in STATUSES:
             words = f"a run ends {', '.join(STATUSES)}, not {status!r}"
             raise MlflowException.invalid_parameter_value(words)
-        unsupported.tell(self.run)
         self.is_over, self._ended = True, _now_ms()
+        if all(each.is_over or each.is_adopted for each in tracked_runs()):  # once for a run and those nested in it
+            unsupported.tell(self.run)
         self.run.finish(status=STATUSES[status], error=error)
 
     def _join_again(self) -> None:
         self.run = steplog.attach(self.run.uuid, missing="ignore")
+        self.is_joined = True
 
     def adopt(self) -> None:
         """Take over the params and tags that a run has which was begun elsewhere."""

@@ -7,6 +7,7 @@ is made.
 
 from __future__ import annotations
 
+import functools
 import math
 import struct
 from collections.abc import Mapping, Sequence
@@ -122,19 +123,16 @@ def histogram_of_limits(counts: Sequence[float], limits: Sequence[float], least:
     return histogram(counts, [min(least, limits[0]), *limits])
 
 
+@functools.cache
 def _default_edges() -> Any:
     """TensorBoard's: each a tenth further from 0 than the one before, from 1e-12 to 1e20."""
-    global _edges
-    if _edges is None:
-        positive, edge = [], 1e-12
-        while edge < 1e20:
-            positive.append(edge)
-            edge *= 1.1
-        _edges = [-each for each in reversed(positive)] + [0.0] + positive
-    return _edges
+    import numpy
 
-
-_edges: list[float] | None = None
+    positive, edge = [], 1e-12
+    while edge < 1e20:
+        positive.append(edge)
+        edge *= 1.1
+    return numpy.array([-each for each in reversed(positive)] + [0.0] + positive)
 
 
 def pr_curve_of(labels: Any, predictions: Any, thresholds: int, weights: Any) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any
 
 from steplog.compat.tensorboard.events import SUMMARY, EventReader, step_of
-from steplog.compat.tensorboard.log_dirs import default_log_dir
+from steplog.compat.tensorboard.log_dirs import Names, default_log_dir
 from steplog.compat.tensorboard.values import (
     histogram_of,
     histogram_of_limits,
@@ -136,6 +136,8 @@ class SummaryWriter:
         self.flush_secs = flush_secs
         self.filename_suffix = filename_suffix
         self._step: int | None = None  # what values without a step have
+        self._hparams: dict[str, Any] | None = None
+        self._beside_count = 0
         self._run: WriterRun | None = None
         if write_to_disk:
             self._run = WriterRun(chosen, goes_on=purge_step is not None)
@@ -183,13 +185,34 @@ class SummaryWriter:
         global_step: Any = None,
         name: str | None = None,
     ) -> None:
-        """Set hyperparameters in the run's config, and log the numbers that they led to."""
+        """Set hyperparameters in the run's config, and log the numbers that they led to.
+
+        Of a run of its own they are set once: others than before begin a run beside it, of these alone.
+        """
         if type(hparam_dict) is not dict or type(metric_dict) is not dict:
             raise TypeError("add_hparams() takes a dict of hyperparameters and a dict of numbers")
-        if self._run is not None:
-            self._run.configure(hyperparameters(hparam_dict))
+        if self._run is None:
+            return
+        given = hyperparameters(hparam_dict)
+        if self._hparams is not None and given != self._hparams and self._run.is_own():
+            called = run_name or name or (hparam_domain_discrete if isinstance(hparam_domain_discrete, str) else None)
+            with self._beside(called) as writer:
+                writer.add_hparams(hparam_dict, metric_dict, global_step=global_step)
+            return
+        self._hparams = given
+        self._run.configure(given)
         for tag, value in metric_dict.items():
             self.add_scalar(tag, value, global_step)
+
+    def _beside(self, called: str | None) -> SummaryWriter:
+        """A writer of a run in the same group."""
+        self._beside_count += 1
+        part = called or str(self._beside_count + 1)
+        assert self._run is not None  # noqa: S101 - its caller has looked
+        writer = SummaryWriter(os.path.join(self.log_dir, part))
+        project, name, group = self._run.names
+        writer._run = WriterRun(writer.log_dir, names=Names(project, f"{name}/{part}", group or name))
+        return writer
 
     def add_text(self, tag: str, text_string: Any, global_step: Any = None, walltime: float | None = None) -> None:
         """Log a text."""

@@ -45,13 +45,14 @@ _ended: dict[str, str] = {}  # the uuid, by log directory
 class WriterRun:
     """The run of one writer; safe in any thread."""
 
-    def __init__(self, log_dir: str, *, goes_on: bool = False) -> None:
+    def __init__(self, log_dir: str, *, goes_on: bool = False, names: log_dirs.Names | None = None) -> None:
         self.log_dir = log_dir
+        self.names = log_dirs.names(log_dir) if names is None else names  # of a run of its own
         self._key = os.path.abspath(log_dir)
         self._goes_on = goes_on
         self._run: Run | None = None
         self._prefix = ""
-        self._names: dict[str, str] = {}  # of metrics, by tag
+        self._metrics: dict[str, str] = {}  # names by tag
         self._told = False
 
     def run(self) -> Run:
@@ -68,14 +69,19 @@ class WriterRun:
             return self._use(own.run, "")
 
     def _use(self, run: Run, prefix: str) -> Run:
-        self._run, self._prefix, self._names = run, prefix, {}
+        self._run, self._prefix, self._metrics = run, prefix, {}
         return run
+
+    def is_own(self) -> bool:
+        """Whether the run is one that writers have begun. Begins it."""
+        run = self.run()
+        return any(own.run is run for own in _own.values())
 
     def log(self, tag: str, value: Any, step: int | None) -> None:
         """Log a value; see ``Run.log``."""
         run = self._run or self.run()
         try:
-            run.log(self._names.get(tag) or self._named(tag), value, step)
+            run.log(self._metrics.get(tag) or self._named(tag), value, step)
         except RunFinishedError as error:
             if self._joins_another():
                 self.log(tag, value, step)
@@ -128,17 +134,16 @@ class WriterRun:
         """A run of the log directory: a new one, or the one that this process has ended."""
         if (uuid := _ended.get(self._key)) is not None:
             return steplog.attach(uuid, owner=True)
-        names = log_dirs.names(self.log_dir)
         return steplog.init(
-            project=resolve().project or names.project,
-            name=names.name,
-            group=names.group,
+            project=resolve().project or self.names.project,
+            name=self.names.name,
+            group=self.names.group,
             resume="allow" if self._goes_on else None,
             activate=False,
         )
 
     def _named(self, tag: str) -> str:
-        name = self._names[tag] = checked_tag(self._prefix + tag if tag.__class__ is str else tag)
+        name = self._metrics[tag] = checked_tag(self._prefix + tag if tag.__class__ is str else tag)
         return name
 
     def _say_dropped(self, error: RunFinishedError) -> None:
@@ -147,7 +152,7 @@ class WriterRun:
             _log.warning("steplog: the SummaryWriter of %s goes on after its run: %s", self.log_dir, error)
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_names": {}}
+        return self.__dict__ | {"_metrics": {}}
 
 
 def _active() -> Run | None:

@@ -215,6 +215,7 @@ _ALIASES = {  # wandb's name: the module, and what it is there; "": the module i
     **{name: (name, "") for name in ("tensorboard", "util", "wandb_run")},
     **{name: (f"integration.{name}", "") for name in ("catboost", "gym", "keras", "lightgbm", "sb3", "xgboost")},
     "PublicApi": ("api", "Api"),
+    "_attach": ("beginning", "attach"),
     "helper": ("config_sources", ""),
     "join": ("beginning", "finish"),
     "wandb_sdk": ("sdk", ""),

@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 
 import steplog
 from steplog.compat.wandb.api_filters import Filter, Order, filter_of, order_of
-from steplog.compat.wandb.api_run import Run, normalized
+from steplog.compat.wandb.api_run import Run, frame, normalized
 from steplog.compat.wandb.artifact import not_here
 from steplog.compat.wandb.errors import CommError
 from steplog.settings import resolve
@@ -155,6 +155,15 @@ class Project:
         """The same in one."""
         return f"{self.entity}/{self.name}"
 
+    @property
+    def url(self) -> str:
+        """The address of its page."""
+        return f"{self._api.client.base_url}/{self.entity}/projects/{self.name}/"
+
+    def to_html(self, height: int = 420, hidden: bool = False) -> str:
+        """The page in a frame."""
+        return frame(self.url, height)
+
     def runs(self, filters: Mapping[str, Any] | None = None, order: str | None = None, per_page: int = 50) -> Runs:
         """Its runs."""
         return Runs(self._api, self.entity, self.name, filters, order, per_page)
@@ -289,6 +298,14 @@ class Api:
         return []
 
     artifact_versions = artifacts
+
+    def artifact_collections(self, project_name: str, type_name: str, **_: Any) -> list[Any]:
+        """There are none."""
+        return []
+
+    def artifact_collection(self, type_name: str, name: str) -> NoReturn:
+        """Raises CommError."""
+        raise not_here(f"the artifact collection {name!r}")
 
     def artifact_type(self, type_name: str, project: str | None = None) -> NoReturn:
         """Raises CommError."""

@@ -23,7 +23,7 @@ from steplog.compat.wandb.api_filters import state_of
 from steplog.compat.wandb.artifact import not_here
 from steplog.compat.wandb.errors import CommError
 
-__all__ = ["ApiSummary", "Run", "normalized"]
+__all__ = ["ApiSummary", "Run", "frame", "normalized"]
 
 _HIDDEN = ("summary/", "compat/", "system/", "steplog/")
 _SUMMARY = "summary/"
@@ -351,6 +351,10 @@ class Run:
         """Raises CommError."""
         raise not_here(f"the file {name!r} of the run {self.name}")
 
+    def console_logs(self, *, per_page: int = 1000, last: int | None = None) -> list[Any]:
+        """There are none."""
+        return []
+
     def upload_file(self, path: str, root: str = ".") -> None:
         """Nothing is kept."""
         unsupported.note("wandb.Api() run.upload_file()", "files are not kept; they stay where they are")
@@ -376,9 +380,7 @@ class Run:
 
     def to_html(self, height: int = 420, hidden: bool = False) -> str:
         """The run's page in a frame."""
-        import html
-
-        return f'<iframe src="{html.escape(self.url or "")}" style="border:none;width:100%;height:{height}px"></iframe>'
+        return frame(self.url or "", height)
 
     def _fields(self) -> dict[str, Any]:
         return {"name": self.name, "tags": list(self.tags), "notes": self.notes, "group": self.group}
@@ -392,6 +394,13 @@ class Run:
         if self._opened is None:
             self._opened = steplog.open(self._address())
         return self._opened
+
+
+def frame(url: str, height: int) -> str:
+    """A page in a page."""
+    import html
+
+    return f'<iframe src="{html.escape(url)}" style="border:none;width:100%;height:{height}px"></iframe>'
 
 
 class _User:

@@ -14,7 +14,8 @@
 2. The project is "uncategorized" where nothing names one.
 3. An entity that the server does not have, or that is not for this key, is left out, which is said once; also where no
    server is asked, since a run that names a namespace which its server has not could never be sent.
-4. An id that exists, without ``resume``, begins another run of that name; wandb would overwrite the first.
+4. An id that exists, without ``resume``, begins another run of that name, with an id of its own; wandb would overwrite
+   the first.
 5. ``resume="auto"`` goes on with the last run of this folder and project, unless that was finished with 0.
 """
 
@@ -133,7 +134,7 @@ def _settled(settings: Settings | dict[str, Any] | None, given: Mapping[str, Any
         chosen.resume = None
     if chosen.resume not in (None, "auto", "allow", "must", "never"):
         raise UsageError(f'resume is "allow", "must", "never" or "auto", not {chosen.resume!r}')
-    mode = chosen.given().get("mode")
+    mode = chosen.given().get("mode") or None
     if mode is not None and mode not in ("online", "offline", "disabled", *_MODES):
         raise UsageError(f'mode is "online", "offline", "disabled" or "shared", not {mode!r}')
     return chosen
@@ -198,9 +199,9 @@ def _set_fields(run: steplog.Run, chosen: Settings) -> None:
 
 def _begun(chosen: Settings) -> Run:
     """A run of its own."""
-    mode = chosen.given().get("mode")
+    mode = chosen.given().get("mode") or None
     mode = _MODES.get(str(mode), mode)
-    settings = resolve(project=chosen.given().get("project"), mode=mode)
+    settings = resolve(project=_project(chosen), mode=mode)
     chosen.mode = "shared" if chosen._shared else settings.mode
     project = settings.project or _PROJECT
     if chosen._shared and chosen.run_id and not chosen.x_primary and (joined := _shared(chosen, project)) is not None:
@@ -215,20 +216,10 @@ def _begun(chosen: Settings) -> Run:
         if resume == "must":
             raise UsageError('resume="must" needs the id of a run: wandb.init(id="…", resume="must")')
         resume = None
-    arguments = {
-        "project": project,
-        "mode": mode,
-        "name": fitting_text("name", chosen.run_name),
-        "tags": fitting_tags(chosen.run_tags) or None,
-        "group": fitting_text("group", chosen.run_group),
-        "job_type": fitting_text("job type", chosen.run_job_type),
-        "notes": fitting_text("notes", chosen.run_notes),
-        "id": key_of(chosen.run_id) if chosen.run_id else None,
-        "resume": resume,
-        "activate": chosen.reinit != "create_new",
-    }
-    run, resumed = _made(arguments, chosen.entity)
+    run, resumed = _made(_arguments(chosen, project, mode, resume), chosen.entity)
     _begun_here.add(run)
+    if resume is None and run.key is None and not chosen._noop:
+        chosen.run_id = None  # it was taken
     chosen.resumed = resumed
     made = Run(
         run,
@@ -243,6 +234,31 @@ def _begun(chosen: Settings) -> Run:
     return made
 
 
+def _project(chosen: Settings) -> str | None:
+    """The project, where an address can be made of it."""
+    project = chosen.given().get("project")
+    if not project or slug_of(str(project)):
+        return str(project) if project else None
+    say_once(f"the project {project!r} has no letter or digit to make its address of; the run goes to {_PROJECT!r}")
+    return _PROJECT
+
+
+def _arguments(chosen: Settings, project: str, mode: str | None, resume: str | None) -> dict[str, Any]:
+    """Those of ``steplog.init``."""
+    return {
+        "project": project,
+        "mode": mode,
+        "name": fitting_text("name", chosen.run_name),
+        "tags": fitting_tags(chosen.run_tags) or None,
+        "group": fitting_text("group", chosen.run_group),
+        "job_type": fitting_text("job type", chosen.run_job_type),
+        "notes": fitting_text("notes", chosen.run_notes),
+        "id": key_of(chosen.run_id) if chosen.run_id else None,
+        "resume": resume,
+        "activate": chosen.reinit != "create_new",
+    }
+
+
 def _shared(chosen: Settings, project: str) -> Run | None:
     """The run that another process is the primary of; None: there is none yet."""
     namespace = _asked_for(chosen.entity, None)
@@ -255,13 +271,11 @@ def _shared(chosen: Settings, project: str) -> Run | None:
 
 def _made(arguments: dict[str, Any], entity: str | None) -> tuple[steplog.Run, bool]:
     """The run, and whether it was there before."""
-    import requests
-
     try:
         try:
             return _of(arguments, namespace=_asked_for(entity, arguments["mode"]))
-        except requests.HTTPError as error:
-            status = 0 if error.response is None else error.response.status_code
+        except OSError as error:
+            status = _refusal(error)
             if not entity or status not in (401, 403, 404):
                 raise
             say_once(
@@ -270,10 +284,18 @@ def _made(arguments: dict[str, Any], entity: str | None) -> tuple[steplog.Run, b
             return _of(arguments, namespace=None)
     except steplog.InvalidAPIKeyError as error:
         raise AuthenticationError(str(error), error) from error
-    except (requests.HTTPError, steplog.RunNotFoundError) as error:
-        raise CommError(str(error), error) from error
-    except steplog.RunExistsError as error:
+    except (steplog.RunExistsError, steplog.RunNotFoundError) as error:
         raise UsageError(str(error)) from error
+    except OSError as error:
+        if _refusal(error) is None:
+            raise
+        raise CommError(str(error), error) from error
+
+
+def _refusal(error: OSError) -> int | None:
+    """The status with which a server refuses, as the exceptions of requests have it; None: it is none of these."""
+    found = getattr(getattr(error, "response", None), "status_code", None)
+    return found if isinstance(found, int) else None
 
 
 def _asked_for(entity: str | None, mode: str | None) -> str | None:

@@ -206,6 +206,14 @@ class Run(RunFiles):
     def sweep_url(self) -> None:
         """None: there are no sweeps."""
 
+    def get_sweep_url(self) -> None:
+        """None: there are no sweeps."""
+
+    @property
+    def _attach_id(self) -> str:
+        """What ``wandb._attach`` of a worker takes."""
+        return str(self._run.uuid)
+
     @property
     def step(self) -> int:
         """The step of the next row without one."""

@@ -1,38 +1,28 @@
 """``log`` of a run: rows of values, at the steps of one counter.
 
 1. A value is logged when the call is made, so that a kill loses no row, whatever ``commit`` says.
-2. A dict within a row is several values: ``{"a": {"b": 1}}`` is ``a.b``.
-3. Nothing that is logged raises, but for what is no dict, or a step that is none. A run that is over takes nothing,
+2. Nothing that is logged raises, but for what is no dict, or a step that is none. A run that is over takes nothing,
    which is said once.
-4. Of the last values only what is plain is kept: a tensor would keep its graph alive.
-5. Safe in any thread: rows without a step that threads log at once have steps that differ. What is not plain takes a
+3. Safe in any thread: rows without a step that threads log at once have steps that differ. What is not plain takes a
    lock, which is held for an append, and that waits for nothing.
 """
 
 from __future__ import annotations
 
-import math
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from steplog import Run, RunFinishedError
-from steplog.compat.unsupported import unsupported
-from steplog.compat.wandb.media import NOT_KEPT, logged
 from steplog.compat.wandb.metric_definitions import MetricDefinitions
 from steplog.compat.wandb.notices import say
+from steplog.compat.wandb.row_values import PLAIN, collect, find, merge, plain_value
 from steplog.compat.wandb.step_counter import StepCounter
-from steplog.journal.jsonable import element
-from steplog.journal.range import NAME_BYTES_MAX
 from steplog.journal.values import checked_step
 
-__all__ = ["Rows", "find", "plain_value"]
-
-_PLAIN = frozenset((float, int, bool, str, type(None)))
-_DEPTH_MAX = 32  # of dicts in dicts
+__all__ = ["Rows"]
 
 
 class Rows:
@@ -55,7 +45,7 @@ class Rows:
 
     def _fast_log(self) -> Callable[..., None]:
         append, counter, defined = self._run.log, self.counter, self._definitions.defined
-        plain, keep, log_any = _PLAIN, self.last.update, self.log_any
+        plain, keep, log_any = PLAIN, self.last.update, self.log_any
 
         def log(data: Any, step: Any = None, commit: bool | None = None, sync: bool | None = None) -> None:
             """Log a row; ``sync`` is of old wandb's."""
@@ -89,21 +79,17 @@ class Rows:
         if not isinstance(data, Mapping):
             raise TypeError("wandb.log must be passed a dictionary")
         number = None if step is None else checked_step(plain_value(step))
-        is_plain = data.__class__ is dict and _PLAIN.issuperset(map(type, data.values()))
-        values: Mapping[Any, Any] = data if is_plain else dict(_values(data))
+        values, last = collect(data)
         with self.lock:
             at = self.counter.place(number, commit)
             self._definitions.take(values)
-            if is_plain:
-                self.last.update(data)
-            else:
-                _merge(self.last, {_text(key): value for key, value in data.items()}, values)
+            merge(self.last, last)
             for place, row in self._by_step(values, at) if self._has_steps else [(None, values)]:
                 self._append(row, place)
 
     def log_aside(self, data: Mapping[str, Any]) -> None:
         """Log values that are part of no row; they are numbered name by name."""
-        self._append(dict(_values(data)), None)
+        self._append(collect(data)[0], None)
 
     def _by_step(self, values: Mapping[Any, Any], at: int) -> list[tuple[int | None, Mapping[Any, Any]]]:
         """The values by the step that they go to."""
@@ -122,71 +108,11 @@ class Rows:
 
     def _append(self, row: Mapping[Any, Any], step: int | None) -> None:
         try:
-            try:
-                self._run.log(row, step=step)
-            except (TypeError, ValueError):  # a name is none
-                self._run.log(dict(_values(row)), step=step)
+            self._run.log(row, step=step)
         except RunFinishedError:
             if not self._is_late:
                 self._is_late = True
                 say(f"run {self._run.name} is over: what is logged to it from now on is not recorded")
-
-
-def find(values: Mapping[str, Any], name: str) -> Any:
-    """A value by its name, or by ``a.b`` in a dict; None: there is none."""
-    if name in values:
-        return values[name]
-    first, dot, rest = name.partition(".")
-    below = values.get(first) if dot else None
-    return find(below, rest) if isinstance(below, Mapping) else None
-
-
-def _values(data: Mapping[Any, Any], before: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
-    """Names that can be logged, and values as they are kept."""
-    for key, value in data.items():
-        name = before + _text(key)
-        if isinstance(value, Mapping) and value and "_type" not in value and depth < _DEPTH_MAX:
-            yield from _values(value, f"{name}.", depth + 1)
-        elif name:
-            if (kept := logged(plain_value(value))) is not NOT_KEPT:
-                yield _fitting(name), kept
-        else:
-            unsupported.note('wandb.log() of the name ""', "a metric has a name of at least one character")
-
-
-def plain_value(value: Any) -> Any:
-    """The number in a tensor or in NumPy's, and in dicts; else the value."""
-    if isinstance(value, Mapping):
-        return {_text(key): plain_value(item) for key, item in value.items()}
-    if value.__class__ in _PLAIN or not hasattr(value, "dtype"):
-        return value
-    number = element(value)  # it waits for a GPU, once
-    if number is None:
-        with suppress(Exception):  # the user's code; what steplog makes of the value is its own affair
-            number = element(value.reshape(())) if math.prod(value.shape) == 1 else None
-    return value if number is None else number
-
-
-def _text(key: Any) -> str:
-    return key if isinstance(key, str) else str(key)
-
-
-def _fitting(name: str) -> str:
-    text = name.encode("utf-8", "replace")
-    if len(text) > NAME_BYTES_MAX:
-        unsupported.note(f"wandb.log() of a name over {NAME_BYTES_MAX} bytes", "the name is cut there")
-    return text[:NAME_BYTES_MAX].decode("utf-8", "ignore")
-
-
-def _merge(last: dict[str, Any], data: Mapping[str, Any], values: Mapping[str, Any], before: str = "") -> None:
-    for key, value in data.items():
-        if isinstance(value, Mapping):
-            below = last.setdefault(key, {})
-            if not isinstance(below, dict):
-                below = last[key] = {}
-            _merge(below, {_text(name): item for name, item in value.items()}, values, f"{before}{key}.")
-        elif (kept := values.get(before + key)).__class__ in _PLAIN:
-            last[key] = kept
 
 
 def _after_fork_in_child() -> None:

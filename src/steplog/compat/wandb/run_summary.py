@@ -17,7 +17,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from steplog.compat.wandb.metric_definitions import MetricDefinitions
-from steplog.compat.wandb.rows import Rows, plain_value
+from steplog.compat.wandb.row_values import plain_value
+from steplog.compat.wandb.rows import Rows
 
 __all__ = ["PREFIX", "Summary"]
 

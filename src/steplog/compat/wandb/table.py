@@ -3,7 +3,9 @@
 1. A table is as large as a value may be (``value_bytes_max``); of a longer one the first rows are kept, and the rest is
    counted.
 2. Of a cell that holds media nothing is kept, and null is there; what JSON does not have is converted as ``log`` does.
-3. A column may hold values of several types, where wandb raises a TypeError.
+3. Of a table with ``log_mode="INCREMENTAL"`` each value has the rows that were added since the last one. Others are
+   kept as they are each time they are logged, also where wandb keeps only the first.
+4. A column may hold values of several types, where wandb raises a TypeError.
 """
 
 from __future__ import annotations
@@ -45,6 +47,7 @@ class Table(Media):
         if log_mode not in _LOG_MODES:
             raise AssertionError(f"Invalid log_mode: {log_mode}. Must be one of {_LOG_MODES}")
         self.log_mode = log_mode
+        self._logged_rows = 0
         self.columns: list[Any] = list(_COLUMNS if columns is None else columns)
         self.data: list[list[Any]] = []
         frame = data if dataframe is None and hasattr(data, "itertuples") else dataframe
@@ -150,7 +153,9 @@ class Table(Media):
 
     def kept(self) -> Any:
         """As the module says."""
-        rows = [[_cell(value) for value in row] for row in self.data]
+        start = self._logged_rows if self.log_mode == "INCREMENTAL" else 0
+        rows = [[_cell(value) for value in row] for row in self.data[start:]]
+        self._logged_rows = len(self.data)
         whole = {"_type": self._log_type, "columns": self.columns, "data": rows}
         bytes_max = resolve().value_bytes_max
         fits = _rows_that_fit(whole, bytes_max)
@@ -163,7 +168,22 @@ class Table(Media):
 
 
 class EvalTable(Table):
-    """A table of an evaluation."""
+    """A table of an evaluation: what was given, what came out, how good that is."""
+
+    def __init__(
+        self,
+        columns: Sequence[Any] | None = None,
+        data: Any = None,
+        *args: Any,
+        input_columns: Sequence[str] | None = None,
+        output_columns: Sequence[str] | None = None,
+        score_columns: Sequence[str] | None = None,
+        backend: str | None = None,
+        unsupported_media_mode: str = "stub",
+        **kwargs: Any,
+    ) -> None:
+        named = [*(input_columns or ()), *(output_columns or ()), *(score_columns or ())]
+        super().__init__(named if columns is None and named else columns, data, *args, **kwargs)
 
 
 class JoinedTable(Media):

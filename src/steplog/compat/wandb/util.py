@@ -10,6 +10,7 @@ import string
 from typing import Any
 
 __all__ = [
+    "from_human_size",
     "generate_id",
     "get_full_typename",
     "get_module",
@@ -25,6 +26,15 @@ _CHARACTERS = string.ascii_lowercase + string.digits
 def generate_id(length: int = 8) -> str:
     """Random letters and digits, for the id of a run."""
     return "".join(secrets.choice(_CHARACTERS) for _ in range(length))
+
+
+def from_human_size(size: str, units: object = None) -> int:
+    """The bytes of "20GB"; "GiB" is of 1024³. Raises ValueError."""
+    match = re.fullmatch(r"([\d.]+)\s*([kmgtp]?)(i?)b?", size.strip().lower())
+    if match is None:
+        raise ValueError(f"{size!r} is no size, such as 20GB")
+    number, unit, binary = match.groups()
+    return int(float(number) * (1024 if binary else 1000) ** " kmgtp".index(unit or " "))
 
 
 def get_module(name: str, required: Any = None, lazy: bool = True) -> Any:

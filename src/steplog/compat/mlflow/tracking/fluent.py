@@ -417,7 +417,7 @@ def get_artifact_uri(artifact_path: str | None = None) -> str:
 def flush_async_logging() -> None:
     """Wait until what the open runs have logged is delivered, for as long as ``finish_timeout_s`` says."""
     for each in tracked_runs():
-        if not each.is_over:
+        if not each.is_over or each.is_joined:
             each.run.flush()
 
 

@@ -12,10 +12,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from steplog.compat.mlflow.counted import FILES, counted
-from steplog.compat.mlflow.exceptions import missing
+from steplog.compat.mlflow.counted import counted
+from steplog.compat.mlflow.exceptions import NOT_IMPLEMENTED, MlflowException, missing
+from steplog.compat.mlflow.models.signature import ModelSignature, infer_signature, set_signature
 
-__all__ = ["ModelInfo", "ModelSignature", "ModelVersion", "infer_signature", "refused", "set_signature"]
+__all__ = [
+    "ModelInfo",
+    "ModelSignature",
+    "ModelVersion",
+    "evaluate",
+    "infer_signature",
+    "refused",
+    "set_signature",
+    "validate_evaluation_results",
+]
 
 _TEXT = """
     copy_model_version create_dataset create_logged_model create_model_version create_prompt create_prompt_version
@@ -69,23 +79,15 @@ class ModelVersion:
         self.description: str | None = None
 
 
-class ModelSignature:
-    """What a model takes and gives, as it was told."""
-
-    def __init__(self, inputs: Any = None, outputs: Any = None, params: Any = None) -> None:
-        self.inputs = inputs
-        self.outputs = outputs
-        self.params = params
+def evaluate(*_: Any, **__: Any) -> NoReturn:
+    """Raises MlflowException: metrics are computed by whoever has the model."""
+    words = "mlflow.evaluate() is not here: compute the metrics yourself, and log them: mlflow.log_metrics({…})"
+    raise MlflowException(words, error_code=NOT_IMPLEMENTED)
 
 
-def infer_signature(model_input: Any = None, model_output: Any = None, params: Any = None) -> ModelSignature:
-    """An empty one: models are not kept."""
-    return ModelSignature()
-
-
-def set_signature(model_uri: str, signature: ModelSignature) -> None:
-    """Counted."""
-    counted("models.set_signature", FILES)()
+def validate_evaluation_results(*_: Any, **__: Any) -> NoReturn:
+    """Raises MlflowException, as ``evaluate`` does."""
+    evaluate()
 
 
 def _raise(call: str) -> Callable[..., NoReturn]:
