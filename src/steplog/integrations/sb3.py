@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from stable_baselines3.common.callbacks import BaseCallback
@@ -88,7 +89,8 @@ class SteplogCallback(BaseCallback):
 
     def _hyperparameters(self) -> dict[str, Any]:
         found = {"algorithm": type(self.model).__name__, "policy": getattr(self.model.policy_class, "__name__", None)}
-        found["env"] = getattr(self.training_env.get_attr("spec")[0], "id", None)
+        with suppress(Exception):  # of environments that are none of gymnasium's
+            found["env"] = self.training_env.get_attr("spec")[0].id
         found["total_timesteps"] = self.locals.get("total_timesteps")
         for name, value in vars(self.model).items():
             if not name.startswith("_") and name not in _STATE:
