@@ -16,7 +16,7 @@ from steplog.formats.tfevents.event import EventParser
 
 __all__ = ["ADVICE", "SUMMARY", "EventReader", "step_of"]
 
-ADVICE = "the event file has it, the run has not"
+ADVICE = "the event file has it, the run has not: tensorboard --logdir shows it"
 SUMMARY = 5  # the field of an Event
 _TEXT_SUMMARY = "/text_summary"
 _CURVE_ROWS = 6  # of a tensor of the plugin pr_curves: four counts, precision, recall
