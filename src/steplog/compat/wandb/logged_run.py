@@ -261,6 +261,11 @@ class Run(RunFiles):
         return self.config.as_dict()
 
     @property
+    def is_over(self) -> bool:
+        """Whether it has ended, by ``finish`` or by steplog's."""
+        return self._is_finished or self._run._report is not None
+
+    @property
     def steplog_run(self) -> steplog.Run:
         """The run that this is a face of."""
         return self._run
@@ -340,9 +345,7 @@ class Run(RunFiles):
         except OSError as refused:  # what requests raises, too
             say(f"the end of run {self.name} was not taken by the server: {refused}")
         finally:
-            open_runs.unbind(self)
-            if self in open_runs.open_runs:
-                open_runs.open_runs.remove(self)
+            open_runs.forget(self)
         for call in self._at_end:
             call(failed)
 
