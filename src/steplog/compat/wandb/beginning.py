@@ -110,8 +110,8 @@ def init(
     run = _joined(chosen) or _begun(chosen)
     if chosen.sync_tensorboard:
         _sync_tensorboard(run)
-    run.config.update(values, allow_val_change=True)
     open_runs.open_runs.append(run)
+    run.config.update(values, allow_val_change=True)
     if chosen.reinit != "create_new":
         open_runs.bind(run)
     _hook()
