@@ -237,6 +237,12 @@ def test_an_entity_is_left_out_while_no_server_is_asked(caplog):
     assert "STEPLOG_NAMESPACE" in caplog.text
 
 
+@apart
+def test_steplogs_namespace_takes_the_place_of_an_entity(monkeypatch, caplog):
+    monkeypatch.setenv("STEPLOG_NAMESPACE", "me")
+    assert (wandb.init(entity="some-lab").entity, "is left out" in caplog.text) == ("me", False)
+
+
 @pytest.mark.slow
 @apart
 def test_fifty_runs_in_turn_are_fifty_runs():
