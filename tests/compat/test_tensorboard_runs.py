@@ -127,6 +127,28 @@ def test_a_closed_writer_goes_on_with_its_run_and_so_does_another_of_its_directo
 
 
 @apart
+def test_a_writer_whose_run_cannot_be_resumed_begins_another(offline: Offline):
+    writer = SummaryWriter("runs/a")
+    writer.add_scalar("loss", 0.5, 1)
+    writer.close()
+    assert len(steplog.clean("a")) == 1
+    writer.add_scalar("loss", 0.25, 2)
+    writer.close()
+    assert offline.points("a", "loss") == [(2, 0.25)]
+
+
+@apart
+def test_a_disabled_writer_goes_on_after_its_close(offline: Offline, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("STEPLOG_MODE", "disabled")
+    for step in range(3):
+        with SummaryWriter("runs/a") as writer:
+            writer.add_scalar("loss", 0.5, step)
+            writer.add_hparams({"step": step}, {})
+            writer.flush()
+    assert offline.runs() == []
+
+
+@apart
 def test_writers_join_the_active_run_and_do_not_end_it(offline: Offline):
     early = SummaryWriter("runs/a")  # made before the run
     with steplog.init(project="mnist", name="joined") as run:

@@ -15,10 +15,11 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from contextlib import suppress
 from typing import Any
 
 import steplog
-from steplog import Run, RunFinishedError
+from steplog import Run, RunFinishedError, SteplogError
 from steplog.compat.tensorboard import log_dirs
 from steplog.compat.unsupported import unsupported
 from steplog.settings import resolve
@@ -138,7 +139,8 @@ class WriterRun:
     def _begun(self) -> Run:
         """A run of the log directory: a new one, or the one that this process has ended."""
         if (uuid := _ended.get(self._key)) is not None:
-            return steplog.attach(uuid, owner=True)
+            with suppress(SteplogError, OSError):  # deleted, disabled, not to be reached: another one is begun
+                return steplog.attach(uuid, owner=True)
         return steplog.init(
             project=resolve().project or self.names.project,
             name=self.names.name,
