@@ -17,6 +17,7 @@ from compat.offline import Offline
 from end_to_end.fake import FakeServer
 from steplog.compat.tensorboard import SummaryWriter
 from steplog.compat.tensorboard.log_dirs import Names, default_log_dir, names, prefix
+from steplog.testing.memory_server import Fault
 
 
 @pytest.fixture
@@ -318,6 +319,17 @@ def test_a_flush_delivers(offline: Offline, monkeypatch: pytest.MonkeyPatch):
         writer.add_scalar("loss", 0.5, step)
         writer.flush()
         assert steplog.get_active_run().stats().delivered == step + 1
+
+
+@apart
+def test_a_refused_end_stops_no_program(offline: Offline, monkeypatch: pytest.MonkeyPatch, caplog):
+    monkeypatch.setenv("STEPLOG_MODE", "online")
+    fake = FakeServer()
+    fake.configure(monkeypatch)
+    fake.memory.script = lambda request: Fault(400) if request.method == "PATCH" else None
+    with SummaryWriter("runs/a") as writer:
+        writer.add_scalar("loss", 0.5, 1)
+    assert [record.message for record in caplog.records if "the end of run a was not taken" in record.message]
 
 
 @apart

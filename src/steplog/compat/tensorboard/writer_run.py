@@ -134,7 +134,10 @@ class WriterRun:
                 self._run = None
         if own is not None and is_last:
             unsupported.tell(own.run)
-            own.run.finish(error=own.error)
+            try:
+                own.run.finish(error=own.error)
+            except (SteplogError, OSError) as refused:  # the program goes on, and ends it again
+                _log.warning("steplog: the end of run %s was not taken by the server: %s", own.run.name, refused)
 
     def _begun(self) -> Run:
         """A run of the log directory: a new one, or the one that this process has ended."""
