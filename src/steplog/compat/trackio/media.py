@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
-from steplog.compat.unsupported import unsupported
+from steplog.compat.noting import note
 
 __all__ = [
     "Artifact",
@@ -110,7 +110,7 @@ class Artifact:
     def add_file(self, local_path: Any, name: str | None = None) -> None:
         """Nothing is read."""
 
-    def add_dir(self, local_path: Any, name: str | None = None) -> None:
+    def add_dir(self, local_dir: Any, name: str | None = None) -> None:
         """Nothing is read."""
 
     def add_reference(self, uri: str, name: str | None = None, *_: Any, **__: Any) -> None:
@@ -224,7 +224,7 @@ def is_kept(value: Any) -> bool:
     """Whether a value that is logged is one for steplog; what is not is counted."""
     if not isinstance(value, TrackioMedia):
         return True
-    unsupported.note(f"trackio.log() of trackio.{type(value).__name__}", _FILES)
+    note(f"trackio.log() of trackio.{type(value).__name__}", _FILES)
     return False
 
 
