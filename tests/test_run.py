@@ -259,6 +259,20 @@ def test_a_pickled_run_is_the_same_run_elsewhere(held: Oracle):
 
 
 @apart
+def test_a_pickled_run_that_no_server_has_made_is_the_same_run_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    """It was looked for by the uuid that a server gives alone, and a spawned process could not log to it."""
+    monkeypatch.setenv("STEPLOG_DIR", str(tmp_path))
+    run = steplog.init(project="mnist", name="kept", mode="offline", provenance=False)
+    again = pickle.loads(pickle.dumps(run))
+    again.log("loss", 0.5, 1)
+    run.finish()
+    logged = [record for record in steplog.read_journal("kept") if not record.name.startswith("steplog/")]
+    assert [(record.name, record.value, record.step) for record in logged] == [("loss", 0.5, 1)]
+
+
+@apart
 def test_a_pickled_run_carries_no_key(held: Oracle):
     run = begin()
     run.log("loss", 0.5)

@@ -32,21 +32,40 @@ def train(log_with, name="", fails=False):
     accelerator.end_training()
 """
 
+ONE_AFTER_THE_OTHER = """
+train(SteplogTracker(PROJECT, name="given"))
+train("steplog", name="named")
+with steplog.init(project=PROJECT, name="theirs"):
+    train(SteplogTracker())
+
+from torch.utils._python_dispatch import TorchDispatchMode
+
+class Reads(TorchDispatchMode):
+    count = 0
+
+    def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
+        self.count += "_local_scalar_dense" in str(function)  # what item() of a tensor on any device is
+        return function(*arguments, **(keywords or {}))
+
+tracker = SteplogTracker(PROJECT, name="reads")
+tracker.start()
+with Reads() as reads:
+    tracker.log({"loss": torch.tensor(0.5), "hits": torch.tensor([3])}, step=0)
+print(reads.count)
+tracker.finish()
+
+train(SteplogTracker(PROJECT, name="fails"), fails=True)
+"""
+
 
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory, server: ServerProcess) -> Iterator[Trainings]:
     yield from trainings(tmp_path_factory, server)
 
 
-def test_a_tracker_is_given_or_named_and_logs_values_as_curves(host: Trainings):
-    given = """
-    train(SteplogTracker(PROJECT, name="given"))
-    train("steplog", name="named")
-    with steplog.init(project=PROJECT, name="theirs"):
-        train(SteplogTracker())
-    train(SteplogTracker(PROJECT, name="fails"), fails=True)
-    """
-    assert host.train(TRAINING + given).code == 1
+def test_a_tracker_is_given_or_named_logs_curves_and_reads_a_tensor_once(host: Trainings):
+    done = host.train(TRAINING + ONE_AFTER_THE_OTHER)
+    assert (done.code, done.out) == (1, "2\n"), "each tensor is read once"
     for name in ("given", "named", "theirs"):
         found = host.points(name)
         assert {metric: [step for step, _ in seen] for metric, seen in found.items()} == {
@@ -59,6 +78,7 @@ def test_a_tracker_is_given_or_named_and_logs_values_as_curves(host: Trainings):
         ("given", "COMPLETED"),
         ("named", "COMPLETED"),
         ("theirs", "COMPLETED"),
+        ("reads", "COMPLETED"),
         ("fails", "CRASHED"),
     ]
     assert [kept["message"] for kept in host.server.values("fails", "steplog/exception")] == ["a loss of nan"]

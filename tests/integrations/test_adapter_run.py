@@ -84,6 +84,17 @@ def test_a_run_at_rest_takes_what_comes_and_ends_when_another_adapter_begins_its
 
 
 @apart
+def test_a_run_of_the_program_that_begins_later_leaves_one_at_rest_to_the_end(host: Host, held: Oracle):
+    own = adapter(host)
+    own.log({"loss": 1.0}, 0)
+    own.rest()
+    theirs = steplog.init(project=host.project, name="theirs")
+    assert (own.look().status, steplog.get_active_run()) == (RunStatus.RUNNING, theirs)
+    own.finish()
+    assert (held.run("own").status, held.run("theirs").status) == ("COMPLETED", "RUNNING")
+
+
+@apart
 def test_an_adapter_that_is_at_work_shares_its_run_with_the_next(host: Host, held: Oracle):
     first = adapter(host, "first")
     first.log({"loss": 1.0}, 0)

@@ -42,7 +42,7 @@ ONE_AFTER_THE_OTHER = """
 told = {}
 first = trainer(SteplogCallback(project=PROJECT), run_name="first")
 first.train()
-told["trained"] = first.state.log_history
+told["trained"] = list(first.state.log_history)
 first.evaluate(ROWS[8:16], metric_key_prefix="test")
 told["tested"] = first.state.log_history[len(told["trained"]):]
 told["predicted"] = first.predict(ROWS[:8], metric_key_prefix="eval_late").metrics

@@ -131,12 +131,14 @@ class AdapterRun:
     def _begin(self) -> Run:
         import steplog
 
+        given = {"activate": False, **self._init}  # a later init of the program does not take it for one that failed
         try:
-            run = steplog.init(**self._init)
+            run = steplog.init(**given)
         except ValueError:  # no project is named anywhere; or another argument is wrong, and raises again
-            if self._default_project is None or self._init.get("project") is not None:
+            if self._default_project is None or given.get("project") is not None:
                 raise
-            run = steplog.init(**{**self._init, "project": self._default_project})
+            run = steplog.init(**{**given, "project": self._default_project})
+        steplog.set_active_run(run)
         self.is_own = True
         return run
 

@@ -20,13 +20,16 @@ __all__ = ["find_manifest", "join"]
 
 
 def find_manifest(uuid: str) -> Manifest | None:
-    """The manifest of a run that has a journal on this host; that of another run may be damaged."""
+    """The manifest of a run that has a journal on this host; that of another run may be damaged.
+
+    Until a server has made a run, its local id is its uuid.
+    """
     process = current()
     process.find_memory()
     for paths in process.roots.runs():
         with contextlib.suppress(FormatError):
             manifest = manifests.load(paths.manifest())
-            if manifest is not None and manifest.run == uuid:
+            if manifest is not None and uuid in (manifest.run, manifest.local_id):
                 return manifest
     return None
 
