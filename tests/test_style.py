@@ -401,7 +401,7 @@ def test_no_file_names_a_path_of_the_machine_it_was_written_on():
 def test_links_between_the_documents_lead_somewhere():
     links = [
         (name_of(file), target, (file.parent / target).exists())
-        for file in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+        for file in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").glob("*.md")]
         for target in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", file.read_text("utf-8"))
     ]
     assert not [f"{file}: {target}" for file, target, there in links if not there]

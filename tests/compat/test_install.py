@@ -21,36 +21,34 @@ def printed(where: Path, program: str, *paths: Path) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize(("name", "inner"), [("wandb", "sdk.lib"), ("mlflow", "tracking"), ("trackio", "media")])
-def test_both_names_give_the_same_modules(tmp_path, name, inner):
-    program = f"""
+def test_both_names_give_the_same_modules(tmp_path):
+    program = """
         import importlib
         import steplog.compat
-        steplog.compat.install("{name}")
-        import {name}.{inner} as imported
-        import {name}
-        ours = importlib.import_module("steplog.compat.{name}")
-        assert {name} is ours and ours.__spec__.name == "steplog.compat.{name}"
-        assert imported is importlib.import_module("steplog.compat.{name}.{inner}")
-        assert importlib.reload({name}) is ours
+        for name, inner in {"wandb": "sdk.lib", "mlflow": "tracking", "trackio": "media"}.items():
+            steplog.compat.install(name)
+            module, imported = importlib.import_module(name), importlib.import_module(f"{name}.{inner}")
+            ours = importlib.import_module(f"steplog.compat.{name}")
+            assert module is ours and ours.__spec__.name == f"steplog.compat.{name}"
+            assert imported is importlib.import_module(f"steplog.compat.{name}.{inner}")
+            assert importlib.reload(module) is ours
     """
     assert printed(tmp_path, program) == ""
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_who_looks_for_the_distribution_or_the_module_finds_them_unimported(tmp_path, name):
+def test_who_looks_for_the_distribution_or_the_module_finds_them_unimported(tmp_path):
     program = f"""
-        import sys
+        import importlib, sys
         from importlib import metadata, util
         import steplog.compat
-        steplog.compat.install("{name}")
-        version = metadata.version("{name}")
-        assert metadata.distribution("{name}").metadata["Name"] == "{name}" and version.endswith("+steplog")
-        assert metadata.packages_distributions()["{name}"] == ["{name}"]
-        assert util.find_spec("{name}") is not None and "steplog.compat.{name}" not in sys.modules
-        import {name}
-        assert version == {name}.__version__ + "+steplog"
-        assert util.find_spec("{name}.none") is None
+        for name in {NAMES}:
+            steplog.compat.install(name)
+            version = metadata.version(name)
+            assert metadata.distribution(name).metadata["Name"] == name and version.endswith("+steplog")
+            assert metadata.packages_distributions()[name] == [name]
+            assert util.find_spec(name) is not None and f"steplog.compat.{{name}}" not in sys.modules
+            assert version == importlib.import_module(name).__version__ + "+steplog"
+            assert util.find_spec(f"{{name}}.none") is None
     """
     assert printed(tmp_path, program) == ""
 

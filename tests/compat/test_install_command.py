@@ -26,6 +26,7 @@ PROGRAMS = {
     "input": "print(input())\n",
     "signal": "import os, signal\nos.kill(os.getpid(), signal.SIGTERM)\n",
 }
+QUICK = ("arguments", "exception", "signal")
 
 
 def ran(where: Path, env: dict[str, str], *arguments: str) -> tuple[int, str, str]:
@@ -33,7 +34,9 @@ def ran(where: Path, env: dict[str, str], *arguments: str) -> tuple[int, str, st
     return done.returncode, done.stdout, done.stderr
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in PROGRAMS]
+)
 def test_a_program_ends_and_prints_as_under_python_itself(tmp_path, name):
     env = environment()
     write(tmp_path, {f"folder/{name}.py": PROGRAMS[name], "folder/neighbour.py": ""} | {"folder/wandb/run/a": ""})
@@ -82,6 +85,17 @@ def test_the_program_and_its_children_import_steplogs_module(tmp_path):
     assert "'steplog.compat.wandb.sdk'" in sdk
 
 
+def test_a_command_is_run_with_what_its_programs_need(tmp_path):
+    write(tmp_path, {"program.py": "import sys, wandb\nprint(wandb.__name__, sys.argv)\n"})
+    shell = "sh", "-c", f"{sys.executable} program.py x; exit 5"
+    assert ran(tmp_path, environment(), *COMMAND, *shell) == (5, "steplog.compat.wandb ['program.py', 'x']\n", "")
+
+
+def test_a_file_is_a_script_though_a_command_is_called_like_it(tmp_path):
+    write(tmp_path, {"sh": "import wandb\nprint(wandb.__name__)\n"})
+    assert ran(tmp_path, environment(), *COMMAND, "sh") == (0, "steplog.compat.wandb\n", "")
+
+
 def test_a_child_without_steplog_imports_what_it_would_without_the_command(tmp_path):
     """As where a program starts another environment's Python, which inherits PYTHONPATH."""
     real = write(tmp_path / "real", REAL)
@@ -119,7 +133,7 @@ def test_a_programs_own_module_of_the_name_is_never_replaced(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((), "the following arguments are required: NAME"),
+        ((), "python -m steplog.compat: error: the following arguments are required: NAME"),
         (("wandb",), "which program? Such as: python -m steplog.compat wandb train.py"),
         (("wandbb", "train.py"), "invalid choice: 'wandbb'"),
     ],

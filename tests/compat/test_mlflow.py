@@ -249,6 +249,11 @@ def test_what_is_not_kept_cannot_be_read_and_says_so():
         assert error.value.error_code == "RESOURCE_DOES_NOT_EXIST"
         assert "steplog" in str(error.value)
     assert mlflow.search_model_versions() == []
+    assert hasattr(mlflow.keras, "MlflowCallback")
+    for refused in (mlflow.keras.MlflowCallback, mlflow.sklearn.save_model, mlflow.evaluate):
+        with pytest.raises(mlflow.MlflowException) as error:
+            refused()
+        assert error.value.error_code == "NOT_IMPLEMENTED"
 
 
 @pytest.mark.parametrize("name", ["genai_of_tomorrow", "evaluate_all"])

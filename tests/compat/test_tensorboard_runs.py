@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import threading
+import time
 from datetime import datetime
 from pathlib import Path
 
@@ -271,6 +272,40 @@ def test_threads_that_log_first_begin_one_run(offline: Offline):
     writer.close()
     assert offline.runs() == ["runs/a"]
     assert sorted(step for step, _ in offline.points("a", "loss")) == [0, 1, 2, 3]
+
+
+@apart
+def test_a_flush_waits_once_for_a_server_that_takes_nothing(offline: Offline, monkeypatch: pytest.MonkeyPatch):
+    for name, value in {"MODE": "online", "URL": "http://127.0.0.1:9", "API_KEY": "key"}.items():
+        monkeypatch.setenv(f"STEPLOG_{name}", value)
+    monkeypatch.setenv("STEPLOG_FINISH_TIMEOUT_S", "0.5")
+    writer = SummaryWriter("runs/a")
+    began = time.monotonic()
+    for step in range(20):
+        writer.add_scalar("loss", 0.5, step)
+        writer.flush()
+    assert time.monotonic() - began < 5  # not 20 times half a second
+
+
+@apart
+def test_a_flush_delivers(offline: Offline, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("STEPLOG_MODE", "online")
+    FakeServer().configure(monkeypatch)
+    writer = SummaryWriter("runs/a")
+    for step in range(3):
+        writer.add_scalar("loss", 0.5, step)
+        writer.flush()
+        assert steplog.get_active_run().stats().delivered == step + 1
+
+
+@apart
+def test_the_file_writer_of_a_writer_logs_to_its_run(offline: Offline):
+    with SummaryWriter("runs/a") as writer:
+        with SummaryWriter(writer._get_file_writer().get_logdir()) as other:
+            other.add_scalar("inner", 0.5, 1)
+        writer.add_scalar("outer", 0.5, 1)
+    assert offline.runs() == ["runs/a"]
+    assert offline.names("a") == ["inner", "outer"]
 
 
 @apart

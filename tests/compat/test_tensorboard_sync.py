@@ -7,7 +7,7 @@ import struct
 import sys
 import threading
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +16,6 @@ import steplog
 from apart import apart
 from compat.offline import Offline
 from steplog.compat import tensorboard_sync
-from steplog.compat.unsupported import unsupported
 
 WRITERS = """
 import os, struct
@@ -55,10 +54,6 @@ class SummaryWriter:
         for tag, number in metric_dict.items():
             inner.add_scalar(tag, number, global_step)
 """
-TENSORFLOW = """
-from types import SimpleNamespace
-summary = SimpleNamespace(create_file_writer=lambda logdir: logdir)
-"""
 
 
 @pytest.fixture
@@ -66,12 +61,11 @@ def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Offline:
     for name, text in {
         "tensorboardX/__init__.py": "",
         "tensorboardX/writer.py": WRITERS,
-        "tensorflow.py": TENSORFLOW,
     }.items():
         (tmp_path / "site" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "site" / name).write_text(text)
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
-    for name in ("tensorboardX", "tensorboardX.writer", "tensorflow"):
+    for name in ("tensorboardX", "tensorboardX.writer"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     return Offline(tmp_path, monkeypatch)
 
@@ -246,17 +240,6 @@ def test_calls_of_two_threads_are_kept_apart(offline: Offline):
         for thread in threads:
             thread.join()
     assert offline.names("joined") == ["eval/loss/eval", "train/loss/train"]
-
-
-@pytest.mark.parametrize("imported", ["before", "after"])
-@apart
-def test_a_writer_of_tensorflow_is_counted(offline: Offline, imported: str):
-    modules: list[ModuleType] = [importlib.import_module("tensorflow")] if imported == "before" else []
-    with steplog.init(project="mnist", name="joined") as run:
-        tensorboard_sync.start(run)
-        modules = modules or [importlib.import_module("tensorflow")]
-        assert modules[0].summary.create_file_writer("logs/train") == "logs/train"
-        assert unsupported.counts() == {"tf.summary.create_file_writer()": 1}
 
 
 @apart

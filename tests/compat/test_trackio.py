@@ -93,6 +93,25 @@ def test_a_thread_logs_to_the_run_of_the_program(host):
 
 
 @apart
+def test_threads_that_begin_runs_of_their_own_do_not_finish_each_others(host):
+    mine = trackio.init(project=host.project, name="mine")
+    theirs: list[Any] = []
+
+    def work() -> None:
+        theirs.append(trackio.init(project=host.project, name="theirs"))
+        trackio.log({"x": 2.0})
+        trackio.finish()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    trackio.log({"x": 1.0})
+    assert (mine.is_finished, theirs[0].is_finished) == (False, True)
+    trackio.finish()
+    assert (points(read(host, "mine"), "x"), points(read(host, "theirs"), "x")) == ([(0, 1.0)], [(0, 2.0)])
+
+
+@apart
 def test_the_config_is_logged_as_it_changes_and_what_changed_inside_it_at_the_end(host):
     run = trackio.init(project=host.project, name="a", config={"lr": 0.1, "net": {"depth": 3}, "gone": 1})
     assert trackio.config is run.config

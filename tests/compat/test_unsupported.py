@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import os
+import json
 import signal
 import textwrap
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
-from apart import apart
-from compat.processes import SOURCE, python, write
-from steplog import get_active_run, init, read_journal
+from compat.processes import environment, python, write
 from steplog.compat.unsupported import KINDS_MAX, METRIC, OTHERS, Unsupported
 
+READ = f"""
+import json, steplog
+for record in steplog.read_journal():
+    if record.name == {METRIC!r}:
+        print(json.dumps(record.value))
+"""
 PRELUDE = "import os, signal, sys\nimport steplog\nfrom steplog.compat.unsupported import unsupported\n"
 BEGIN = "run = steplog.init(project='p', mode='offline')\n"
 NOTES = (
@@ -34,55 +39,49 @@ ENDS = {
 }
 
 
-def ran(where: Path, monkeypatch: pytest.MonkeyPatch, program: str, **variables: str) -> tuple[int, list[str]]:
-    """The exit code, and what was said of what is not recorded."""
-    monkeypatch.setenv("STEPLOG_DIR", str(where / "state"))
+class Ran(NamedTuple):
+    """A program that has ended: what it said of what is not recorded, and what its runs have of the metric."""
+
+    code: int
+    said: list[str]
+    logged: list[dict[str, int]]
+
+
+def ran(where: Path, program: str, **variables: str) -> Ran:
     write(where, {"program.py": PRELUDE + textwrap.dedent(program)})
-    done = python(where, os.environ | {"PYTHONPATH": SOURCE} | variables, "program.py")
-    said = done.stderr.splitlines()
-    return done.returncode, [
-        line for line in said if line in SAID or "not recorded" in line or line.startswith("steplog:   ")
-    ]
-
-
-def logged() -> list[object]:
-    return [record.value for record in read_journal() if record.name == METRIC]
+    env = environment() | {"STEPLOG_DIR": str(where / "state")} | variables
+    done = python(where, env, "program.py")
+    said = [line for line in done.stderr.splitlines() if line in SAID or line.startswith("steplog:   ")]
+    return Ran(done.returncode, said, [json.loads(line) for line in python(where, env, "-c", READ).stdout.splitlines()])
 
 
 @pytest.mark.parametrize("way", ENDS)
-@apart
-def test_it_is_said_once_and_is_in_the_run_however_that_ends(tmp_path, monkeypatch, way):
+def test_it_is_said_once_and_is_in_the_run_however_that_ends(tmp_path, way):
     code, end = ENDS[way]
-    assert ran(tmp_path, monkeypatch, BEGIN + NOTES + end) == (code, SAID)
-    assert logged()[-1] == COUNTS
+    done = ran(tmp_path, BEGIN + NOTES + end)
+    assert (done.code, done.said, done.logged[-1]) == (code, SAID, COUNTS)
 
 
-@apart
-def test_a_killed_run_has_a_count_of_at_least_half(tmp_path, monkeypatch):
+def test_a_killed_run_has_a_count_of_at_least_half(tmp_path):
     many = "for _ in range(1000):\n    unsupported.note('wandb.Image', 'log a number')\n"
-    kill = "os.kill(os.getpid(), signal.SIGKILL)\n"
-    assert ran(tmp_path, monkeypatch, BEGIN + many + kill) == (-signal.SIGKILL, [])
-    assert logged()[-1] == {"wandb.Image": 512}
-    assert len(logged()) == 10
+    done = ran(tmp_path, BEGIN + many + "os.kill(os.getpid(), signal.SIGKILL)\n")
+    assert done == (-signal.SIGKILL, [], [{"wandb.Image": 2**power} for power in range(10)])
 
 
-@apart
-def test_what_is_noted_before_a_run_begins_is_in_the_run_that_ends(tmp_path, monkeypatch):
-    assert ran(tmp_path, monkeypatch, NOTES + BEGIN) == (0, SAID)
-    assert logged() == [COUNTS]
+def test_what_is_noted_before_a_run_begins_is_in_the_run_that_ends(tmp_path):
+    assert ran(tmp_path, NOTES + BEGIN) == (0, SAID, [COUNTS])
 
 
-def test_without_a_run_it_is_said_at_exit(tmp_path, monkeypatch):
-    assert ran(tmp_path, monkeypatch, NOTES) == (0, SAID)
+def test_without_a_run_it_is_said_at_exit(tmp_path):
+    assert ran(tmp_path, NOTES) == (0, SAID, [])
 
 
-@apart
-def test_quiet_says_nothing_and_logs_it_all_the_same(tmp_path, monkeypatch):
-    assert ran(tmp_path, monkeypatch, BEGIN + NOTES, STEPLOG_QUIET="1") == (0, [])
-    assert logged()[-1] == COUNTS
+def test_quiet_says_nothing_and_logs_it_all_the_same(tmp_path):
+    done = ran(tmp_path, BEGIN + NOTES, STEPLOG_QUIET="1")
+    assert (done.said, done.logged[-1]) == ([], COUNTS)
 
 
-def test_a_forked_child_says_its_own_and_not_its_parents(tmp_path, monkeypatch):
+def test_a_forked_child_says_its_own_and_not_its_parents(tmp_path):
     fork = """
     pid = os.fork()
     if pid == 0:
@@ -91,25 +90,26 @@ def test_a_forked_child_says_its_own_and_not_its_parents(tmp_path, monkeypatch):
     os.waitpid(pid, 0)
     """
     child = "steplog:   wandb.alert() (once): mail it"
-    assert ran(tmp_path, monkeypatch, BEGIN + NOTES + textwrap.dedent(fork)) == (0, [SAID[0], child, *SAID])
+    assert ran(tmp_path, BEGIN + NOTES + textwrap.dedent(fork)).said == [SAID[0], child, *SAID]
 
 
-@apart
-def test_a_second_run_is_told_only_of_what_came_after_the_first(tmp_path, monkeypatch, caplog):
-    monkeypatch.setenv("STEPLOG_DIR", str(tmp_path))
-    unsupported = Unsupported()
+def test_a_second_run_is_told_only_of_what_came_after_the_first(tmp_path):
+    program = """
     for what in ("wandb.watch()", "wandb.save()"):
-        with init(project="p", mode="offline"):
+        with steplog.init(project="p", mode="offline") as run:
             unsupported.note(what, "log it")
-            unsupported.tell(get_active_run())
-    told = [record.getMessage() for record in caplog.records if "(once)" in record.getMessage()]
-    assert told == ["steplog:   wandb.watch() (once): log it", "steplog:   wandb.save() (once): log it"]
-    assert all(value in ({"wandb.watch()": 1}, {"wandb.save()": 1}) for value in logged())
+            unsupported.tell(run)
+    """
+    done = ran(tmp_path, program)
+    assert done.said == [
+        line for what in ("watch", "save") for line in (SAID[0], f"steplog:   wandb.{what}() (once): log it")
+    ]
+    assert sorted(map(str, done.logged)) == [str({"wandb.save()": 1}), str({"wandb.watch()": 1})]
 
 
-@apart
-def test_more_kinds_than_can_be_told_apart_are_counted_together():
+def test_more_kinds_than_can_be_told_apart_are_counted_together(monkeypatch):
     unsupported = Unsupported()
+    monkeypatch.setattr("steplog.compat.unsupported.before_end", lambda call: None)
     for kind in range(KINDS_MAX + 7):
         unsupported.note(f"call {kind}", "log it")
     unsupported.note("call 0", "log it")

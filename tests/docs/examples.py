@@ -87,7 +87,12 @@ def _is_there(name: str) -> bool:
 
 def pages() -> list[Path]:
     """Every page that has examples."""
-    return [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    return [
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        ROOT / "examples" / "README.md",
+        *sorted((ROOT / "docs").rglob("*.md")),
+    ]
 
 
 def read(page: Path) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 SRC = Path(__file__).parents[2] / "src" / "steplog"
 _LOGGERS = {"_log", "deferred_log"}
 _LEVELS = {"warning", "error"}
+_SAYING = {"say", "say_once", "_warn"}
 _HOLE = re.compile(r"%(?:[.\d]*[sdrgf])")
 
 
@@ -49,14 +50,16 @@ def plain(text: str) -> str:
 
 
 def _text_of(call: ast.Call) -> str | None:
-    """The template of what a call says: the text of a logger's, or the third argument of ``messages.say``."""
+    """The template of what a call says: the text of a logger's, or the first text that one of ``_SAYING`` is given."""
     called = call.func
     if isinstance(called, ast.Attribute) and isinstance(called.value, ast.Name):
         if called.value.id in _LOGGERS and called.attr in _LEVELS:
             return template(call.args[0])
-        if (called.value.id, called.attr) == ("messages", "say"):
-            return template(call.args[2])
-    return template(call.args[2]) if isinstance(called, ast.Name) and called.id == "say" else None
+        if (called.value.id, called.attr) != ("messages", "say"):
+            return None
+    elif not (isinstance(called, ast.Name) and called.id in _SAYING):
+        return None
+    return next(filter(None, map(template, call.args)), None)
 
 
 def _trees() -> Iterator[tuple[Path, ast.Module]]:

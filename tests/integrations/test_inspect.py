@@ -136,6 +136,17 @@ def test_an_active_run_has_all_tasks_each_under_its_name_and_goes_on():
     assert values(read, "loss") == [0.5]
 
 
+@apart
+def test_tasks_of_one_name_in_one_run_are_told_apart():
+    register()
+    task = {"name": "yes", "dataset": samples("yes"), "solver": generate(), "scorer": includes()}
+    with steplog.init(project="train", name="mine"):
+        evaluate([Task(**task), Task(**task)], model=model(), **STANDARD)
+    read = opened("train", "mine")
+    for name in ("yes/mockllm/model", "yes/mockllm/model-2"):
+        assert points(read, f"{name}/mean/includes") == [(0, 1.0)]
+
+
 PROGRAM = """
 import sys
 from importlib.metadata import entry_points

@@ -44,6 +44,7 @@ FORBIDDEN = {
     "a message box": r"\b(?:alert|confirm|prompt)\(",
     "words for the console": r"\bconsole\.|\bdebugger\b",
     "another origin": r"https?://(?!www\.w3\.org/)",
+    "a line's end for a space, which htm drops beside a tag": r"[\w,;.)]</(?:code|b|em|strong)>\n\s*[a-z(]",
     "what outlives the tab and is not this server's": r"\blocalStorage\b.*token|document\.cookie",
 }
 WAITING: set[str] = set()  # for a view

@@ -1,13 +1,15 @@
 """``python -m steplog.compat wandb SCRIPT``: run a program as it is, with steplog under wandb's name.
 
 This process becomes ``python SCRIPT`` (exec) with a folder more on PYTHONPATH: the program's arguments, ``__main__``,
-exit code and traceback are Python's own, and its children inherit the folder. See ``shadow``.
+exit code and traceback are Python's own, and its children inherit the folder. See ``shadow``. What is no file and no
+option of Python's is a command, such as ``torchrun``, ``accelerate`` or ``bash``, and is run with the same environment.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -16,19 +18,23 @@ from steplog.compat.shadow import NAMES, folder_of, real_spec, taken
 
 __all__ = ["flags", "main"]
 
-_USAGE = "python -m steplog.compat [-h] [--replace] NAME (SCRIPT | -m MODULE | -c CODE) [ARGUMENT ...]"
+_PROG = "python -m steplog.compat"
+_USAGE = f"{_PROG} [-h] [--replace] NAME (SCRIPT | -m MODULE | -c CODE | COMMAND) [ARGUMENT ...]"
 
 
 def main() -> None:
     """Replace this process by the program."""
     parser = argparse.ArgumentParser(
+        prog=_PROG,
         usage=_USAGE,
         description="Run a program as it is, and log to steplog what it logs to another logger.",
         allow_abbrev=False,
     )
     parser.add_argument("--replace", action="store_true", help="also where the other logger is installed")
     parser.add_argument("name", metavar="NAME", choices=NAMES, help=f"the other logger: {', '.join(NAMES)}")
-    parser.add_argument("program", metavar="SCRIPT", nargs=argparse.REMAINDER, help="what python gets as arguments")
+    parser.add_argument(
+        "program", metavar="SCRIPT", nargs=argparse.REMAINDER, help="what python gets as arguments, or a command"
+    )
     given = parser.parse_args()
     if not given.program:
         parser.error("which program? Such as: python -m steplog.compat wandb train.py")
@@ -42,9 +48,13 @@ def main() -> None:
     paths = os.environ.get("PYTHONPATH")
     folder = folder_of(given.name)
     os.environ["PYTHONPATH"] = os.pathsep.join([folder, paths] if paths else [folder])
-    os.execv(  # noqa: S606 - what the user has typed, and no shell
-        sys.executable, [sys.executable, *flags(sys.orig_argv, len(sys.argv) - 1), *given.program]
-    )
+    python = [sys.executable, *flags(sys.orig_argv, len(sys.argv) - 1)]
+    arguments = given.program if _is_command(given.program[0]) else [*python, *given.program]
+    os.execvp(arguments[0], arguments)  # noqa: S606 - what the user has typed, and no shell
+
+
+def _is_command(first: str) -> bool:
+    return not first.startswith("-") and not os.path.exists(first) and shutil.which(first) is not None
 
 
 def flags(orig_argv: list[str], own: int) -> list[str]:
@@ -56,7 +66,7 @@ def flags(orig_argv: list[str], own: int) -> list[str]:
 
 def _look_where_the_program_looks(program: list[str]) -> None:
     """It has the script's folder first, where this process has the current one."""
-    if not program[0].startswith("-") and sys.path and sys.path[0] == os.getcwd():
+    if os.path.exists(program[0]) and sys.path and sys.path[0] == os.getcwd():
         script = Path(program[0]).resolve()
         sys.path[0] = str(script if script.is_dir() else script.parent)
 

@@ -3,6 +3,7 @@
 ::
 
     start(run)      from now on; the writers go on writing their files
+    flush()         what TensorFlow has not given yet: before a run ends while its writers are open
     stop()
 
 1. It counts for writers that were made or imported before as for those that come: ``FileWriter.add_event``, through
@@ -12,7 +13,8 @@
 3. ``add_scalars("loss", {"train": …})`` is ``loss/train``, ``add_hparams`` sets the config. Tags of a further log
    directory have a prefix (``compat.tensorboard.log_dirs``).
 4. A writer's call raises what it would raise without this, and nothing else. What cannot be logged is said once.
-5. TensorFlow writes event files by itself, also for Keras: a writer of its is counted, and its files can be imported.
+5. TensorFlow, and Keras on it, write event files by code of their own. Those of ``tf.summary.create_file_writer`` are
+   read as they are flushed (``compat.tensorboard.tensorflow_files``).
 """
 
 from __future__ import annotations
@@ -32,11 +34,11 @@ import steplog
 from steplog import Run
 from steplog.compat.tensorboard.events import EventReader, step_of
 from steplog.compat.tensorboard.log_dirs import prefix
+from steplog.compat.tensorboard.tensorflow_files import FollowedWriters
 from steplog.compat.tensorboard.values import hyperparameters, is_near
 from steplog.compat.tensorboard.writer_run import checked_tag
-from steplog.compat.unsupported import unsupported
 
-__all__ = ["start", "stop"]
+__all__ = ["flush", "start", "stop"]
 
 _log = logging.getLogger("steplog")
 _local = threading.local()  # call: the _Call that is under way
@@ -45,6 +47,7 @@ _local = threading.local()  # call: the _Call that is under way
 def start(run: Run | None = None) -> None:
     """From now on, log what is written to ``run``, and no more to the run before; None: to the run that is active."""
     global _synced
+    flush()
     _synced = _Synced(run)
     if _finder not in sys.meta_path:
         sys.meta_path.insert(0, _finder)
@@ -56,9 +59,15 @@ def start(run: Run | None = None) -> None:
 def stop() -> None:
     """Log nothing more."""
     global _synced
+    flush()
     _synced = None
     if _finder in sys.meta_path:
         sys.meta_path.remove(_finder)
+
+
+def flush() -> None:
+    """Log what TensorFlow's writers have been given."""
+    _followed.flush()
 
 
 class _Call(NamedTuple):
@@ -88,22 +97,32 @@ class _Synced:
 
     def written(self, writer: Any, event: Any, step: Any) -> None:
         """Log what an event says. Never raises."""
+        call: _Call | None = getattr(_local, "call", None)
+        log_dir = writer.get_logdir() if call is None else call.log_dir
         try:
-            run = steplog.get_active_run() if self._run is None else self._run
-            call: _Call | None = getattr(_local, "call", None)
-            log_dir = writer.get_logdir() if call is None else call.log_dir
             for tag, value in self._reader(writer).values(event):
                 name, number = (tag, value) if call is None else call.as_given(tag, value)
-                run.log(self._name(run, log_dir, name), number, step_of(event, step))
+                self.log(log_dir, name, number, step_of(event, step))
         except Exception as error:  # noqa: BLE001 - the training goes on, and its event files have it
-            if (text := f"{error!s:.300}") not in self._said:
-                self._said.add(text)
-                _log.warning("steplog: not logged of %s: %s", writer.get_logdir(), text)
+            self._say(log_dir, error)
+
+    def log(self, log_dir: str, tag: str, value: Any, step: int | None) -> None:
+        """Log a value. Never raises."""
+        try:
+            run = steplog.get_active_run() if self._run is None else self._run
+            run.log(self._name(run, log_dir, tag), value, step)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._say(log_dir, error)
+
+    def _say(self, log_dir: str, error: Exception) -> None:
+        if (text := f"{error!s:.300}") not in self._said:
+            self._said.add(text)
+            _log.warning("steplog: not logged of %s: %s", log_dir, text)
 
     def _reader(self, writer: Any) -> EventReader:
         reader = self._readers.get(writer)
         if reader is None:
-            reader = self._readers[writer] = EventReader(self._configure)
+            reader = self._readers[writer] = EventReader(self.configure)
         return reader
 
     def _name(self, run: Run, log_dir: str, tag: str) -> str:
@@ -113,7 +132,8 @@ class _Synced:
             name = self._names[run, log_dir, tag] = checked_tag(prefix(run, log_dir) + tag)
         return name
 
-    def _configure(self, config: dict[str, Any]) -> None:
+    def configure(self, config: dict[str, Any]) -> None:
+        """Set hyperparameters in the run's config."""
         run = steplog.get_active_run() if self._run is None else self._run
         call: _Call | None = getattr(_local, "call", None)
         run.config.update(config if call is None or call.config is None else call.config)
@@ -179,27 +199,32 @@ def _given_to_add_hparams(hparam_dict: dict[str, Any], *_: Any, **__: Any) -> _G
     return [], hyperparameters(hparam_dict)
 
 
-def _count_tensorflow(module: ModuleType) -> None:
-    """Count TensorFlow's writers."""
-    summary = getattr(module, "summary", None)
-    original = getattr(summary, "create_file_writer", None)
-    if original is None or hasattr(original, "__wrapped__"):
-        return
+def _log_value(log_dir: str, tag: str, value: Any, step: int) -> None:
+    if _synced is not None:
+        _synced.log(log_dir, tag, value, step)
 
-    @functools.wraps(original)
-    def create_file_writer(*arguments: Any, **named: Any) -> Any:
-        if _synced is not None:
-            advice = "TensorFlow writes its files by itself; to have them as a run, type: steplog import LOG_DIR"
-            unsupported.note("tf.summary.create_file_writer()", advice)
-        return original(*arguments, **named)
 
-    summary.create_file_writer = create_file_writer  # type: ignore[union-attr]
+def _set_config(config: dict[str, Any]) -> None:
+    if _synced is not None:
+        _synced.configure(config)
+
+
+_followed = FollowedWriters(_log_value, _set_config)
+
+
+def _follow_tensorflow(module: ModuleType) -> None:
+    """Wrap what makes writers in ``tf.summary``, unless that has been done; ``tensorflow.summary`` may be another."""
+    summary: Any = getattr(module, "summary", None) if module.__name__ == "tensorflow" else module
+    create = getattr(summary, "create_file_writer", None)
+    if create is not None and not hasattr(create, "__wrapped__"):
+        summary.create_file_writer = _followed.wrapped(create, lambda: _synced is not None)
 
 
 _WRAPPED_BY: dict[str, Callable[[ModuleType], None]] = {
     "torch.utils.tensorboard.writer": _wrap_writers,
     "tensorboardX.writer": _wrap_writers,
-    "tensorflow": _count_tensorflow,
+    "tensorflow": _follow_tensorflow,
+    "tensorflow.summary": _follow_tensorflow,
 }
 
 

@@ -42,6 +42,7 @@ class Unsupported:
         """Count anew, as a forked child does."""
         self._lock = threading.RLock()
         self._counts: dict[str, int] = {}
+        self._logged: tuple[Run, dict[str, int]] | None = None  # where, and what, last
         self._is_hooked = False
 
     def note(self, what: str, advice: str) -> None:
@@ -74,6 +75,7 @@ class Unsupported:
         if not counts:
             return
         self._log(run, counts)
+        self._logged = None
         with suppress(Exception):
             quiet = resolve().quiet
             say(quiet, logging.WARNING, "not recorded, since steplog has no counterpart of it:")
@@ -82,8 +84,11 @@ class Unsupported:
                 say(quiet, logging.WARNING, f"  {what} ({times}): {self._advice[what]}")
 
     def _log(self, run: Run | None, counts: dict[str, int]) -> None:
-        with suppress(Exception):
-            (run or get_active_run()).log(METRIC, counts)
+        with suppress(Exception):  # there is no run, or it is over
+            run = run or get_active_run()
+            if self._logged != (run, counts):
+                run.log(METRIC, counts)
+                self._logged = run, counts
 
 
 unsupported = Unsupported()

@@ -17,6 +17,7 @@ samples is FAILED. Prompts and answers are not logged: Inspect's own log has the
 from __future__ import annotations
 
 import os
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from anyio.to_thread import run_sync  # what may wait for a server does not hold up the samples
@@ -41,18 +42,22 @@ class SteplogHooks(at.Hooks):
     def __init__(self) -> None:
         self._tasks: dict[str, InspectTask] = {}
         self._names: list[str] = []  # of the tasks of an ``eval()``, several of which may have one
+        self._taken: Counter[str] = Counter()
         self._shared: Run | None = None
 
     async def on_run_start(self, data: at.RunStart) -> None:
         """An ``eval()``, of which a process has one at a time."""
         self._names, self._shared = data.task_names, self.given or AdapterRun()._active()
+        self._taken.clear()
 
     async def on_task_start(self, data: at.TaskStart) -> None:
         """Its run begins."""
         spec = data.spec
         name = spec.task if self._names.count(spec.task) < 2 else f"{spec.task}/{spec.model}"
+        self._taken[name] += 1
         if self._shared is not None:
-            self._tasks[data.eval_id] = InspectTask(AdapterRun(self._shared), f"{name}/", spec)
+            prefix = f"{name}/" if self._taken[name] < 2 else f"{name}-{self._taken[name]}/"
+            self._tasks[data.eval_id] = InspectTask(AdapterRun(self._shared), prefix, spec)
             return
         usual = {"name": name, "group": data.eval_set_id or data.run_id, "tags": spec.tags, "job_type": "eval"}
         side = SideRun(default_project="inspect", **{**usual, **self.init})

@@ -29,6 +29,7 @@ import steplog
 __all__ = ["SteplogMetricExporter"]
 
 _NAME_BYTES_MAX = 256
+_log = logging.getLogger("steplog")
 
 
 class SteplogMetricExporter(MetricExporter):
@@ -54,7 +55,7 @@ class SteplogMetricExporter(MetricExporter):
                     for point in metric.data.data_points:
                         self._run.log(dict(_values(metric.name, point)))
         except (TypeError, ValueError, RuntimeError) as error:
-            logging.getLogger("steplog").warning("steplog: metrics of OpenTelemetry were not logged: %s", error)
+            _log.warning("steplog: metrics of OpenTelemetry were not logged: %s", error)
             return MetricExportResult.FAILURE
         return MetricExportResult.SUCCESS
 

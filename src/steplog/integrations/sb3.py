@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from stable_baselines3.common.callbacks import BaseCallback
@@ -87,13 +88,13 @@ class SteplogCallback(BaseCallback):
         self._writer.target.rest()
 
     def _hyperparameters(self) -> dict[str, Any]:
-        found = {"algorithm": type(self.model).__name__, "policy": getattr(self.model.policy_class, "__name__", None)}
-        found["env"] = getattr(self.training_env.get_attr("spec")[0], "id", None)
-        found["total_timesteps"] = self.locals.get("total_timesteps")
+        found = {"algorithm": type(self.model).__name__, "total_timesteps": self.locals.get("total_timesteps")}
+        with suppress(Exception):  # of environments that are none of gymnasium's
+            found["env"] = self.training_env.get_attr("spec")[0].id
         for name, value in vars(self.model).items():
             if not name.startswith("_") and name not in _STATE:
-                if isinstance(value, _PLAIN):
+                if isinstance(value, _PLAIN) or name == "policy_class":
                     found[name] = value
-                elif callable(value) and "Schedule" in type(value).__name__:
+                elif "Schedule" in type(value).__name__:
                     found[name] = str(value)
         return found

@@ -183,6 +183,9 @@ def test_locked_values_stay_as_they_are(caplog):
     wandb.config.update_locked({"lr": 0.5}, "sweep")
     wandb.config.update({"lr": 0.1, "seed": 1})
     assert (kept(), "lr is locked" in caplog.text) == ({"lr": 0.5, "seed": 1}, True)
+    wandb.config.update({"opt": {"lr": 1, "beta": {"a": 1}}})
+    wandb.config.merge_locked({"opt": {"beta": {"b": 2}}}, "sweep", _allow_val_change=True)
+    assert kept()["opt"] == {"lr": 1, "beta": {"a": 1, "b": 2}}
 
 
 @apart

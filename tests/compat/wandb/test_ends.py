@@ -140,6 +140,22 @@ def test_an_offline_run_is_sent_by_sync(host):
 
 
 @pytest.mark.slow
+def test_an_entity_is_left_out_on_the_machines_own_server(tmp_path):
+    """It made a namespace that its user does not look at."""
+    with ServerProcess(tmp_path / "state", key=None):
+        host = beside(tmp_path, None)
+        for name in ("STEPLOG_URL", "STEPLOG_API_KEY"):
+            del host.environment[name]
+        source = """
+            run = wandb.init(name="run", entity="my-team")
+            print(run.entity != "my-team", bool(run.url))
+        """
+        done = host.run(script(host, source), STEPLOG_QUIET="0")
+    assert (done.code, done.out) == (0, "True True\n"), done.errors
+    assert "the entity 'my-team' is left out: this machine's own server has one user" in done.errors
+
+
+@pytest.mark.slow
 def test_an_entity_that_the_server_has_not_is_left_out_and_said(host):
     source = """
         run = wandb.init(name="run", entity="some-lab")

@@ -96,6 +96,24 @@ def test_the_run_that_steplog_has_open_is_joined_and_stays_its_owners():
     owner.log("after", 1)
 
 
+@pytest.mark.parametrize("end", [steplog.finish, lambda: steplog.init(project="p").finish()])
+@apart
+def test_a_run_that_steplog_has_ended_is_not_given_again(end):
+    first = wandb.init()
+    end()
+    assert first.is_over
+    second = wandb.init()
+    wandb.log({"a": 1})
+    assert (second is not first, wandb.run is second, rows(second)) == (True, True, {0: {"a": 1}})
+
+
+@apart
+def test_auto_says_where_it_cannot_remember_the_run(caplog):
+    Path("steplog-runs").write_text("a file is in the way")
+    wandb.init(resume="auto")
+    assert 'resume="auto" cannot go on with this run later' in caplog.text
+
+
 @apart
 def test_an_id_begins_a_run_of_its_own_beside_steplogs():
     with steplog.init(project="p") as owner:

@@ -213,6 +213,41 @@ def test_a_dataclass_in_a_row_is_an_object():
     assert rows(run)[0] == {"batch": {"size": 32}}
 
 
+def odd_values() -> dict[str, Any]:
+    class Raises:
+        def __getattribute__(self, name: str) -> Any:
+            if name in ("__class__", "__dict__"):
+                return object.__getattribute__(self, name)
+            raise RuntimeError(name)
+
+        def __repr__(self) -> str:
+            raise RuntimeError
+
+        __len__ = __iter__ = __bool__ = __repr__
+
+    circular: dict[str, Any] = {"a": 1}
+    circular["self"] = circular
+    deep: dict[str, Any] = {}
+    for _ in range(200):
+        deep = {"x": deep}
+    ring: list[Any] = []
+    ring.append(ring)
+    found = [Raises(), [Raises()], {"r": Raises()}, circular, deep, ring, "x" * 3_000_000, "\ud800", {"\ud800": 1}]
+    found += [b"\xff", object, print, ..., 10**400, {(1, 2): 3}, {1}, iter([1]), float, Exception("x"), 1j]
+    return {f"v{index}": value for index, value in enumerate(found)}
+
+
+@apart
+def test_no_value_raises_and_the_others_of_its_row_are_kept():
+    run = wandb.init(config={"a": 1})
+    values = odd_values()
+    for step, (name, value) in enumerate(values.items()):
+        wandb.log({"before": step, name: value, "after": step})
+        wandb.summary[name] = value
+    assert [points(run, name) for name in ("before", "after")] == [[(step, step) for step in range(len(values))]] * 2
+    run.finish()
+
+
 @apart
 def test_log_before_init_raises_wandbs_error():
     with pytest.raises(wandb.Error, match=r"You must call wandb.init\(\) before wandb.log\(\)"):

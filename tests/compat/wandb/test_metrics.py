@@ -38,6 +38,17 @@ def test_a_row_without_its_step_metric_takes_the_last_value_of_that():
     }
 
 
+@apart
+def test_a_step_metric_goes_where_all_else_in_its_row_goes():
+    """As Lightning and transformers define theirs, so that a row of the run is one of theirs."""
+    run = wandb.init()
+    wandb.define_metric("global_step")
+    wandb.define_metric("*", step_metric="global_step", step_sync=True)
+    for step in (10, 20):
+        wandb.log({"loss": 1 / step, "global_step": step})
+    assert rows(run) == {step: {"loss": 1 / step, "global_step": step} for step in (10, 20)}
+
+
 @pytest.mark.parametrize("step", [0.5, math.nan, math.inf, "three", None, True])
 @apart
 def test_a_step_metric_that_is_no_whole_number_gives_no_steps(step):

@@ -124,6 +124,7 @@ def test_a_word_that_is_none_raises_wandbs_error(given):
         wandb.init(**given)
 
 
+@apart
 def test_fields_that_are_too_long_are_cut():
     assert fitting_text("name", "n" * 300) == "n" * 256
     assert fitting_text("notes", "n" * 300) == "n" * 300

@@ -103,6 +103,19 @@ def test_definitions_keep_the_extremes_and_log_them_at_the_end():
 
 
 @apart
+def test_the_extremes_of_a_run_that_goes_on_are_those_of_all_of_it():
+    for values in ((1.0, 9.0), (3.0, 4.0)):
+        run = wandb.init(id="job", resume="allow")
+        wandb.define_metric("loss", summary="min,max,first")
+        for value in values:
+            wandb.log({"loss": value})
+        run.finish()
+    found = steplog.open(run.steplog_run).summary
+    names = ("summary/loss.min", "summary/loss.max", "summary/loss.first")
+    assert [found[name] for name in names] == [1.0, 9.0, 1.0]
+
+
+@apart
 def test_the_best_is_what_the_goal_says():
     wandb.init()
     wandb.define_metric("loss", summary="best")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import os
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -62,6 +64,7 @@ def test_a_sweep_raises_and_names_what_to_use(call):
         "sdk.lib.config_util.ConfigError",
         "sdk.lib.runid.generate_id",
         "sdk.lib.telemetry.context",
+        "sdk.lib.printer.new_printer",
         "sdk.wandb_config.Config",
         "sdk.wandb_settings.Settings",
         "sdk.wandb_summary.Summary",
@@ -88,22 +91,49 @@ def test_a_module_is_imported_by_the_name_that_frameworks_use(path):
     assert getattr(found, name)
 
 
-def test_every_public_name_is_there_or_needs_its_framework():
-    missing = []
-    for name in wandb.__all__:
-        try:
-            getattr(wandb, name)
-        except ModuleNotFoundError as error:
-            missing.append((name, error.name))
-    frameworks = {
-        "catboost": None,
-        "keras": "keras",
-        "lightgbm": None,
-        "sb3": "stable_baselines3",
-        "xgboost": "xgboost",
-    }
-    assert all(frameworks.get(name) == module for name, module in missing), missing
+def test_no_module_of_the_package_takes_the_name_of_a_function_or_class():
+    """Its import would put the module in the place of what wandb has there."""
+    modules = {file.stem for file in Path(wandb.__file__).parent.iterdir()}
+    taken = [name for name in wandb.__all__ if name in modules and not isinstance(getattr(wandb, name), ModuleType)]
+    assert taken == []
+
+
+def test_wandbs_callbacks_for_a_framework_that_is_not_installed_are_no_attributes(monkeypatch):
+    monkeypatch.setitem(sys.modules, "xgboost", None)
+    monkeypatch.setitem(sys.modules, "xgboost.callback", None)
+    with pytest.raises(AttributeError, match=r"wandb\.xgboost needs xgboost"):
+        wandb.xgboost  # noqa: B018
     assert not hasattr(wandb, "no_such_name")
+
+
+def test_frameworks_imports_work_by_wandbs_own_name(tmp_path):
+    program = """
+import steplog.compat
+steplog.compat.install("wandb", replace=True)
+import importlib.metadata
+import wandb
+from wandb.sdk.lib import RunDisabled, telemetry
+from wandb.sdk.lib.config_util import ConfigError
+from wandb.sdk.data_types.base_types.wb_value import WBValue
+from wandb.sdk.lib.runid import generate_id
+from wandb.apis.public import Run, Runs
+from wandb.plot import line_series
+import wandb.sdk.wandb_run, wandb.data_types
+assert isinstance(wandb.Image(0), WBValue)
+assert wandb.sdk.wandb_run.Run is wandb.Run
+assert wandb.data_types.Table is wandb.Table
+assert (wandb.login(), importlib.metadata.version("wandb")[:4]) == (True, "0.31")
+assert callable(wandb.log) and wandb.api.api_key
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | {"PYTHONPATH": str(SOURCE)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_importing_it_loads_nothing_that_reads_or_serves():

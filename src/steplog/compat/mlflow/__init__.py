@@ -39,7 +39,7 @@ _MODULES = {
     "tracking.client": "MlflowClient",
     "exceptions": "MlflowException",
     "flavors": "autolog",
-    "system_metrics": """
+    "config": """
         disable_system_metrics_logging enable_system_metrics_logging set_system_metrics_node_id
         set_system_metrics_samples_before_logging set_system_metrics_sampling_interval""",
     "models": "evaluate validate_evaluation_results",
@@ -49,6 +49,7 @@ _module_of = {name: module for module, names in _MODULES.items() for name in nam
 _SUBMODULES = (
     "artifacts",
     "client",
+    "config",
     "data",
     "entities",
     "exceptions",

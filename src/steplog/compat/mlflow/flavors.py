@@ -88,15 +88,14 @@ class _Flavor(ModuleType):
         if name == "log_model":
             return _log_model(framework)
         if name == "save_model":
-            return _save_model(framework)
+            words = f"mlflow.{framework}.save_model(): steplog writes no models; save it by {framework}'s own means"
+            return _refuse(words)
         if name.startswith("log_"):
             return counted(f"{framework}.{name}", FILES)
         if name.startswith("load_") or name == "spark_udf":
             return _load(f"{framework}.{name}")
         if name in ("MlflowCallback", "MlflowModelCheckpointCallback") and framework in _ADAPTERS:
-            raise MlflowException(
-                f"mlflow.{framework}.{name} is not here; use {_ADAPTERS[framework]}", error_code=NOT_IMPLEMENTED
-            )
+            return _refuse(f"mlflow.{framework}.{name}() is not here; use {_ADAPTERS[framework]}")
         raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
 
 
@@ -123,12 +122,11 @@ def _log_model(framework: str) -> Callable[..., ModelInfo]:
     return log_model
 
 
-def _save_model(framework: str) -> Callable[..., NoReturn]:
-    def save_model(*_: Any, **__: Any) -> NoReturn:
-        words = f"mlflow.{framework}.save_model(): steplog writes no models; save it by {framework}'s own means"
+def _refuse(words: str) -> Callable[..., NoReturn]:
+    def refuse(*_: Any, **__: Any) -> NoReturn:
         raise MlflowException(words, error_code=NOT_IMPLEMENTED)
 
-    return save_model
+    return refuse
 
 
 def _load(call: str) -> Callable[..., NoReturn]:

@@ -48,15 +48,18 @@ class EventReader:
                 width = len(numbers) // _CURVE_ROWS
                 yield value.tag, pr_curve(*(numbers[row * width : (row + 1) * width] for row in range(_CURVE_ROWS)))
             else:
-                yield from self._parsed(bytes_field(SUMMARY, bytes_field(1, value.SerializeToString())))
+                for tag, found, _ in self.parsed(bytes_field(SUMMARY, bytes_field(1, value.SerializeToString()))):
+                    yield tag, found
         if not event.summary.value:
-            yield from self._parsed(event.SerializeToString())
+            for tag, found, _ in self.parsed(event.SerializeToString()):
+                yield tag, found
 
-    def _parsed(self, event: bytes) -> Iterator[tuple[str, Any]]:
+    def parsed(self, event: bytes) -> Iterator[tuple[str, Any, int]]:
+        """The tags, values and steps of an event as it is in its file. Raises FormatError where it is damaged."""
         parsed = self._parser.parse(event)
         if parsed.config:
             self._configure(parsed.config)
         for kind in parsed.left_out:
             unsupported.note(f"TensorBoard's {kind}", ADVICE)
         for tag, value in parsed.points:
-            yield tag[: -len(_TEXT_SUMMARY)] if tag.endswith(_TEXT_SUMMARY) else tag, value
+            yield tag[: -len(_TEXT_SUMMARY)] if tag.endswith(_TEXT_SUMMARY) else tag, value, parsed.step

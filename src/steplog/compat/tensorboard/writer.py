@@ -79,7 +79,7 @@ class FileWriter:
         unsupported.note("FileWriter.add_onnx_graph()", _FILES)
 
     def flush(self) -> None:
-        """Wait until what was logged is delivered, or ``finish_timeout_s`` has passed."""
+        """Wait until what was logged is delivered, for 5 s at most; not while a server does not take it."""
         self._run.flush()
 
     def close(self) -> None:
@@ -144,7 +144,7 @@ class SummaryWriter:
             if "://" not in chosen:
                 with contextlib.suppress(OSError):
                     os.makedirs(chosen, exist_ok=True)
-        self.file_writer: FileWriter | None = FileWriter(chosen, _run=self._run)
+        self.file_writer = FileWriter(chosen, _run=self._run)
 
     def _log(self, tag: str, value: Any, global_step: Any, walltime: float | None = None) -> None:
         if walltime is not None:
@@ -417,8 +417,12 @@ class SummaryWriter:
         """The log directory."""
         return self.log_dir
 
+    def _get_file_writer(self) -> FileWriter:
+        """For programs that add summaries by it, as the documentation of hyperparameters once had them do."""
+        return self.file_writer
+
     def flush(self) -> None:
-        """Wait until what was logged is delivered, or ``finish_timeout_s`` has passed."""
+        """Wait until what was logged is delivered, for 5 s at most; not while a server does not take it."""
         if self._run is not None:
             self._run.flush()
 

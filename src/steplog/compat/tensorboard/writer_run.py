@@ -6,6 +6,8 @@
    another one of the same log directory in the same process, resumes it.
 3. A run that was joined is ended by whoever began it. Once that has happened, the run that is active then is joined;
    if there is none, what comes is dropped, and that is said once.
+4. ``flush`` waits 5 s at most, and does not wait again until a flush finds all delivered: programs call it at each
+   epoch or step, and a kill of the process loses nothing anyway.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from steplog.settings import resolve
 __all__ = ["WriterRun", "checked_tag"]
 
 _NAME_BYTES_MAX = 256
+_FLUSH_S = 5.0
 _log = logging.getLogger("steplog")
 _lock = threading.RLock()
 
@@ -54,6 +57,7 @@ class WriterRun:
         self._prefix = ""
         self._metrics: dict[str, str] = {}  # names by tag
         self._told = False
+        self._is_delivered = True  # what the last flush was of
 
     def run(self) -> Run:
         """The run. Raises as ``steplog.init`` does, where it begins one."""
@@ -109,9 +113,10 @@ class WriterRun:
             return True
 
     def flush(self) -> None:
-        """Wait until what was logged is delivered, or ``finish_timeout_s`` has passed."""
+        """Wait until what was logged is delivered; not again while a server does not take it."""
         if self._run is not None:
-            self._run.flush()
+            limit_s = min(_FLUSH_S, resolve().finish_timeout_s) if self._is_delivered else 0.0
+            self._is_delivered = self._run.flush(limit_s)
 
     def close(self, error: BaseException | None = None) -> None:
         """Let go of the run; end it, if writers have begun it and this is the last one. ``error`` makes it CRASHED."""

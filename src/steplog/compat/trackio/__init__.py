@@ -109,7 +109,7 @@ def init(
     if resume == "must" and name is None:
         raise ValueError("Must provide a run name when resume='must'")
     plain = checked_config(config)
-    if (before := _current()) is not None:
+    if (before := context_vars.current_run.get()) is not None:  # that of another thread goes on
         before.finish()
         context_vars.current_run.set(None)
     _count_places(space_id=space_id, server_url=server_url, dataset_id=dataset_id, bucket_id=bucket_id)

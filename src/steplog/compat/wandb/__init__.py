@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     )
     from steplog.compat.wandb import config_sources as helper
     from steplog.compat.wandb import sdk as wandb_sdk
-    from steplog.compat.wandb.api import Api
-    from steplog.compat.wandb.api import Api as PublicApi
     from steplog.compat.wandb.artifact import Artifact, ArtifactTTL
     from steplog.compat.wandb.beginning import attach, ensure_configured, finish, init, require, setup, teardown
     from steplog.compat.wandb.beginning import finish as join
@@ -50,7 +48,6 @@ if TYPE_CHECKING:
     )
     from steplog.compat.wandb.integration import catboost, gym, keras, lightgbm, sb3, xgboost
     from steplog.compat.wandb.logged_run import Run
-    from steplog.compat.wandb.login import api, login
     from steplog.compat.wandb.media import (
         Audio,
         Classes,
@@ -65,10 +62,13 @@ if TYPE_CHECKING:
     )
     from steplog.compat.wandb.metric_definitions import Metric
     from steplog.compat.wandb.plot import plot_table, visualize
+    from steplog.compat.wandb.public_api import Api
+    from steplog.compat.wandb.public_api import Api as PublicApi
     from steplog.compat.wandb.run_config import Config
     from steplog.compat.wandb.run_files import AlertLevel, restore
     from steplog.compat.wandb.run_summary import Summary
     from steplog.compat.wandb.settings import Settings
+    from steplog.compat.wandb.sign_in import api, login
     from steplog.compat.wandb.sweeps import agent, controller, sweep
     from steplog.compat.wandb.table import EvalTable, Histogram, JoinedTable, Table
     from steplog.compat.wandb.term import termerror, termlog, termsetup, termwarn
@@ -182,12 +182,10 @@ __all__ = [
 __version__ = "0.31.0"  # whose names these are: programs compare it
 
 _MODULES = {
-    "api": ("Api",),
     "artifact": ("Artifact", "ArtifactTTL"),
     "beginning": ("attach", "ensure_configured", "finish", "init", "require", "setup", "teardown"),
     "errors": ("AuthenticationError", "CommError", "ConfigError", "Error", "UnsupportedError", "UsageError"),
     "logged_run": ("Run",),
-    "login": ("api", "login"),
     "media": (
         "Audio",
         "Classes",
@@ -202,10 +200,12 @@ _MODULES = {
     ),
     "metric_definitions": ("Metric",),
     "plot": ("plot_table", "visualize"),
+    "public_api": ("Api",),
     "run_config": ("Config",),
     "run_files": ("AlertLevel", "restore"),
     "run_summary": ("Summary",),
     "settings": ("Settings",),
+    "sign_in": ("api", "login"),
     "sweeps": ("agent", "controller", "sweep"),
     "table": ("EvalTable", "Histogram", "JoinedTable", "Table"),
     "term": ("termerror", "termlog", "termsetup", "termwarn"),
@@ -214,7 +214,7 @@ _ALIASES = {  # wandb's name: the module, and what it is there; "": the module i
     **{name: (name, "") for name in ("apis", "data_types", "errors", "integration", "plot", "sdk", "sklearn")},
     **{name: (name, "") for name in ("tensorboard", "util", "wandb_run")},
     **{name: (f"integration.{name}", "") for name in ("catboost", "gym", "keras", "lightgbm", "sb3", "xgboost")},
-    "PublicApi": ("api", "Api"),
+    "PublicApi": ("public_api", "Api"),
     "_attach": ("beginning", "attach"),
     "helper": ("config_sources", ""),
     "join": ("beginning", "finish"),
@@ -229,7 +229,10 @@ def __getattr__(name: str) -> Any:
     if name not in _found:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module, attribute = _found[name]
-    value: Any = importlib.import_module(f"{__name__}.{module}")
+    try:
+        value: Any = importlib.import_module(f"{__name__}.{module}")
+    except ModuleNotFoundError as error:  # of a framework: hasattr() is to answer
+        raise AttributeError(f"wandb.{name} needs {error.name}, which is not installed") from error
     if attribute:
         value = getattr(value, attribute)
     globals()[name] = value

@@ -12,8 +12,8 @@
 
 1. An argument comes before ``settings``, that before ``STEPLOG_*``, and that before ``WANDB_*``.
 2. The project is "uncategorized" where nothing names one.
-3. An entity that the server does not have, or that is not for this key, is left out, which is said once; also where no
-   server is asked, since a run that names a namespace which its server has not could never be sent.
+3. An entity is left out where the server does not have it, or not for this key, which is said once; and where no
+   server is configured: one that is asked later may not have it, and the machine's own would have to make it.
 4. An id that exists, without ``resume``, begins another run of that name, with an id of its own; wandb would overwrite
    the first.
 5. ``resume="auto"`` goes on with the last run of this folder and project, unless that was finished with 0.
@@ -21,7 +21,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import sys
@@ -29,12 +28,12 @@ import time
 import weakref
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import steplog
 from steplog.compat.unsupported import unsupported
 from steplog.compat.wandb import open_runs
+from steplog.compat.wandb.auto_resume import AutoResume
 from steplog.compat.wandb.config_sources import DEFAULTS_FILE, config_of_file, parse_config
 from steplog.compat.wandb.environment import from_environment
 from steplog.compat.wandb.errors import AuthenticationError, CommError, Error, UsageError
@@ -142,6 +141,8 @@ def _settled(settings: Settings | dict[str, Any] | None, given: Mapping[str, Any
 
 def _previous(chosen: Settings) -> Run | None:
     """The open run, where ``reinit`` does not say that it gives way."""
+    for run in [run for run in open_runs.open_runs if run.is_over]:
+        open_runs.forget(run)  # steplog.finish(), or another init() of steplog's, has ended it
     if not open_runs.open_runs or chosen.reinit == "create_new":
         return None
     if chosen.reinit in _FINISHES or (chosen.reinit == "default" and _in_notebook()):
@@ -159,7 +160,9 @@ def _previous(chosen: Settings) -> Run | None:
 
 def _note_unsupported(chosen: Settings, monitor_gym: bool | None) -> None:
     if chosen.save_code:
-        unsupported.note("wandb.init(save_code=True)", "the code is not stored; the git commit and its changes are")
+        unsupported.note(
+            "wandb.init(save_code=True)", "the code is not stored; the git commit is, and whether files differ from it"
+        )
     if monitor_gym:
         unsupported.note("wandb.init(monitor_gym=True)", "videos are not stored")
     for name in ("resume_from", "fork_from"):
@@ -206,7 +209,7 @@ def _begun(chosen: Settings) -> Run:
     project = settings.project or _PROJECT
     if chosen._shared and chosen.run_id and not chosen.x_primary and (joined := _shared(chosen, project)) is not None:
         return joined
-    auto = _AutoResume(chosen, project) if chosen.resume == "auto" else None
+    auto = AutoResume(chosen, project) if chosen.resume == "auto" else None
     if auto is not None and not chosen.run_id:
         chosen.run_id = auto.last() or secrets.token_hex(4)
     resume = "allow" if auto is not None else chosen.resume
@@ -299,17 +302,17 @@ def _refusal(error: OSError) -> int | None:
 
 
 def _asked_for(entity: str | None, mode: str | None) -> str | None:
-    """The entity, where a server can tell whether it is one."""
-    if not entity:
+    """The entity, where a server is configured, which can tell whether it is one."""
+    mode = resolve(mode=mode).mode
+    if not entity or mode == "disabled":
         return None
-    with suppress(steplog.ConfigurationError):
-        if resolve(mode=mode).mode == "online":
-            steplog.get_default_client()
-            return entity
-    if resolve(mode=mode).mode != "disabled":
-        say_once(
-            f"the entity {entity!r} is left to STEPLOG_NAMESPACE while no server is asked: it may have no such one"
-        )
+    why = "no server is asked, and the one that will be may not have it"
+    if mode == "online":
+        with suppress(steplog.ConfigurationError):
+            if steplog.get_default_client().local is None:
+                return entity
+            why = "this machine's own server has one user"
+    say_once(f"the entity {entity!r} is left out: {why}; set STEPLOG_NAMESPACE to keep it")
     return None
 
 
@@ -336,33 +339,6 @@ def _was_there(run: steplog.Run, now_ns: int) -> bool:
         return False
     began = run._opened.manifest.generations[:1]
     return run._told is not None or not began or began[0].began < now_ns
-
-
-class _AutoResume:
-    """The file that has the id of the last run, until that is finished with 0."""
-
-    def __init__(self, chosen: Settings, project: str) -> None:
-        self._file = Path(chosen.root_dir or os.getcwd(), "steplog-runs", f"resume-{slug_of(project)}.json")
-
-    def last(self) -> str | None:
-        """The id, if there is one."""
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            return str(json.loads(self._file.read_text("utf-8"))["run_id"])
-        return None
-
-    def began(self, run_id: str) -> None:
-        """This is the last run now."""
-        try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            self._file.write_text(json.dumps({"run_id": run_id}), "utf-8")
-        except OSError as error:
-            say(f'resume="auto" cannot go on with this run later: {error}')
-
-    def finished(self, failed: bool) -> None:
-        """Forget it, unless it failed."""
-        if not failed:
-            with suppress(OSError):
-                self._file.unlink()
 
 
 def _sync_tensorboard(run: Run) -> None:

@@ -59,6 +59,7 @@ class Run(RunFiles):
         self._is_own = is_own
         self._is_finished = False
         self._is_concluded = False
+        self._is_seeded = False
         self._at_end: list[Callable[[bool], None]] = []
         self._made_in = os.getpid()
         self.resumed = resumed
@@ -98,8 +99,22 @@ class Run(RunFiles):
     ) -> Metric:
         """Say which metric gives a name, or all that begin so (``train/*``), its steps, and what the summary keeps."""
         options = {"step_sync": step_sync, "hidden": hidden, "summary": summary, "goal": goal, "overwrite": overwrite}
+        if summary and self.resumed and not self._is_seeded:
+            self._is_seeded = True
+            self._definitions.go_on(self._extremes_before())
         with self._rows.lock:
             return self._definitions.define(name, step_metric, **options)
+
+    def _extremes_before(self) -> dict[str, dict[str, Any]]:
+        try:
+            rows = {row["name"]: row for row in steplog.open(self._run).series()}
+        except (SteplogError, ValueError, OSError) as error:
+            say(f"what run {self.name} had before is not known, and not in its summary: {error}")
+            return {}
+        return {
+            name: {"min": row["min"], "max": row["max"], "first": rows.get(f"{PREFIX}{name}.first", {}).get("last")}
+            for name, row in rows.items()
+        }
 
     def _log_config(self, values: dict[str, Any]) -> dict[str, Any]:
         try:
@@ -246,6 +261,11 @@ class Run(RunFiles):
         return self.config.as_dict()
 
     @property
+    def is_over(self) -> bool:
+        """Whether it has ended, by ``finish`` or by steplog's."""
+        return self._is_finished or self._run._report is not None
+
+    @property
     def steplog_run(self) -> steplog.Run:
         """The run that this is a face of."""
         return self._run
@@ -325,9 +345,7 @@ class Run(RunFiles):
         except OSError as refused:  # what requests raises, too
             say(f"the end of run {self.name} was not taken by the server: {refused}")
         finally:
-            open_runs.unbind(self)
-            if self in open_runs.open_runs:
-                open_runs.open_runs.remove(self)
+            open_runs.forget(self)
         for call in self._at_end:
             call(failed)
 

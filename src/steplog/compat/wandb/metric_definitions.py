@@ -4,12 +4,13 @@
 2. With a step metric, values are logged at its last value where that is whole, else at the run's own counter.
 3. ``summary`` is any of ``min,max,mean,first,last,none``, joined by commas; ``best`` is what ``goal`` says (min, unless
    it is "maximize"), ``copy`` is last. Of a name that has ``min`` or so, no last value is in the summary.
-4. A second definition of a name changes what it gives; with ``overwrite`` it replaces the first.
+4. Of a run that goes on, ``min``, ``max`` and ``first`` are those of all of it, ``mean`` of what is logged here.
+5. A second definition of a name changes what it gives; with ``overwrite`` it replaces the first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from steplog.compat.wandb.errors import Error
@@ -18,6 +19,9 @@ __all__ = ["Metric", "MetricDefinitions"]
 
 _OPERATIONS = ("min", "max", "mean", "first", "last", "best", "copy", "none")
 _TYPES: dict[str, type] = {"step_sync": bool, "hidden": bool, "summary": str, "goal": str, "overwrite": bool}
+
+
+_OF_ALL: dict[str, Callable[[float, float], float]] = {"min": min, "max": max, "first": lambda before, _: before}
 
 
 class Metric:
@@ -96,6 +100,7 @@ class MetricDefinitions:
         self._of_name: dict[str, Metric | None] = {}  # as found
         self._aggregates: dict[str, _Aggregate] = {}
         self._summarizes = False  # whether any definition wants more than the last value
+        self._before: dict[str, dict[str, float]] = {}
 
     def define(self, name: str, step_metric: str | Metric | None = None, **options: Any) -> Metric:
         """Add a definition. Raises Error for what wandb refuses."""
@@ -113,6 +118,13 @@ class MetricDefinitions:
         self._of_name.clear()
         self._summarizes = self._summarizes or made.summary is not None
         return made
+
+    def go_on(self, before: Mapping[str, Mapping[str, Any]]) -> None:
+        """What a run that goes on had of each name: ``min``, ``max``, ``first``, as far as they are known."""
+        self._before = {
+            name: {word: value for word, value in found.items() if isinstance(value, (int, float))}
+            for name, found in before.items()
+        }
 
     def step_metric_of(self, name: Any) -> str | None:
         """The name that has the steps of this one; None: the run's counter has."""
@@ -148,7 +160,14 @@ class MetricDefinitions:
             return None
         if "none" in words or name not in self._aggregates:
             return {}
-        return {word: getattr(self._aggregates[name], word) for word in words}
+        return {word: self._value_of(name, word) for word in words}
+
+    def _value_of(self, name: str, word: str) -> float:
+        value: float = getattr(self._aggregates[name], word)
+        before = self._before.get(name, {}).get(word)
+        if before is None or word not in _OF_ALL:
+            return value
+        return _OF_ALL[word](before, value)
 
     def summaries(self) -> dict[str, float]:
         """Values called ``NAME.min`` and the like, of all names that have them."""

@@ -1,7 +1,7 @@
 """The runs that are open in this process, and the module's names that follow the latest: ``wandb.run``, ``wandb.log``.
 
 ``bind`` makes a run the module's: ``wandb.config``, ``wandb.summary`` and the functions of ``FUNCTIONS`` are its own
-until ``unbind``; then they raise ``wandb.Error`` as before the first ``init``. A forked child keeps the names, and has
+until ``forget``; then they raise ``wandb.Error`` as before the first ``init``. A forked child keeps the names, and has
 no open runs: its ``init`` begins one.
 """
 
@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 from steplog.compat.wandb.errors import Error
 
-__all__ = ["FUNCTIONS", "Uninitialized", "before_init", "bind", "current", "names_without_run", "open_runs", "unbind"]
+__all__ = ["FUNCTIONS", "Uninitialized", "before_init", "bind", "current", "forget", "names_without_run", "open_runs"]
 
 FUNCTIONS = (
     "alert",
@@ -83,8 +83,10 @@ def bind(run: Any) -> None:
     _names().update(run=run, config=run.config, summary=run.summary, **functions)
 
 
-def unbind(run: Any) -> None:
-    """The run is over: the module has none, if it had this one."""
+def forget(run: Any) -> None:
+    """The run is over: it is none of the open ones, and not the module's."""
+    if run in open_runs:
+        open_runs.remove(run)
     if _names().get("run") is run:
         _names().update(names_without_run())
 

@@ -44,12 +44,14 @@ def _collect(data: Mapping[Any, Any], before: str, values: dict[str, Any], last:
     for each, value in data.items():
         key = each if each.__class__ is str else str(each)
         if value.__class__ not in PLAIN:
-            if _has_names(value) and depth < _DEPTH_MAX:
-                below: dict[str, Any] = {}
-                last[key] = below
-                _collect(value, f"{before}{key}.", values, below, depth + 1)
-                continue
-            value = plain_value(value)  # noqa: PLW2901
+            if _has_names(value):
+                if depth < _DEPTH_MAX:  # a deeper one, which may be circular, is steplog's to cut
+                    below: dict[str, Any] = {}
+                    last[key] = below
+                    _collect(value, f"{before}{key}.", values, below, depth + 1)
+                    continue
+            else:
+                value = plain_value(value)  # noqa: PLW2901
             if value.__class__ not in PLAIN and (value := logged(value)) is NOT_KEPT:
                 continue
         name = before + key
@@ -87,18 +89,27 @@ def find(values: Mapping[str, Any], name: str) -> Any:
     return find(below, rest) if isinstance(below, Mapping) else None
 
 
-def plain_value(value: Any) -> Any:
+def plain_value(value: Any, depth: int = 0) -> Any:
     """Of an array or tensor with one element that, of a large one a histogram, also in dicts; else the value."""
     if value.__class__ in PLAIN:
         return value
-    if not hasattr(value, "dtype"):
-        return {str(key): plain_value(item) for key, item in value.items()} if isinstance(value, Mapping) else value
+    if not _is_array(value):
+        if not isinstance(value, Mapping) or depth == _DEPTH_MAX:
+            return value
+        return {str(key): plain_value(item, depth + 1) for key, item in value.items()}
     number = element(value)  # it waits for a GPU, once
     if number is None:
         with suppress(Exception):  # the user's code; what steplog makes of the value is its own affair
             size = math.prod(value.shape)
             number = element(value.reshape(())) if size == 1 else _histogram(value) if size > _LISTED_MAX else None
     return value if number is None else number
+
+
+def _is_array(value: Any) -> bool:
+    try:
+        return hasattr(value, "dtype")
+    except Exception:  # noqa: BLE001 - the user's code, and this is no reason to stop a training
+        return False
 
 
 def _histogram(values: Any) -> Any:

@@ -92,7 +92,7 @@ class Rows:
         self._append(collect(data)[0], None)
 
     def _by_step(self, values: Mapping[Any, Any], at: int) -> list[tuple[int | None, Mapping[Any, Any]]]:
-        """The values by the step that they go to."""
+        """The values by the step that they go to; a step metric with them, unless there is more in the row."""
         if not self._definitions.defined:
             return [(at, values)]
         rows: dict[int | None, dict[Any, Any]] = {}
@@ -104,6 +104,9 @@ class Rows:
                 whole = isinstance(step, (int, float)) and not isinstance(step, bool) and step == step // 1
                 steps[by] = int(step) if whole else at
             rows.setdefault(steps[by], {})[name] = value
+        if len(rows) > 1 and all(name in steps for name in rows.get(at, ())):
+            for name, value in rows.pop(at).items():
+                rows[steps[name]][name] = value
         return list(rows.items())
 
     def _append(self, row: Mapping[Any, Any], step: int | None) -> None:

@@ -97,6 +97,12 @@ class Config:
         self._change(values, _allow_val_change)
         self._locked.update(map(_key, values))
 
+    def merge_locked(self, d: Any, user: str | None = None, _allow_val_change: bool | None = None) -> None:
+        """``update_locked``, but of a dict its keys."""
+        values = {_key(key): value for key, value in parse_config(d).items()}
+        merged = {key: _merged(self._items.get(key), value) for key, value in values.items()}
+        self.update_locked(merged, user, _allow_val_change)
+
     def persist(self) -> None:
         """Log what was changed in place."""
         changed = {
@@ -137,6 +143,12 @@ class Config:
 
     def __reduce__(self) -> Any:
         return Config, (dict, dict(self._items))
+
+
+def _merged(before: Any, value: Any) -> Any:
+    if not (isinstance(before, dict) and isinstance(value, Mapping)):
+        return value
+    return {**before, **{key: _merged(before.get(key), item) for key, item in value.items()}}
 
 
 def _key(key: Any) -> str:

@@ -15,8 +15,8 @@ export function SignIn({ children }) {
     <section class="ask">
       <h1>Sign in</h1>
       ${hint.value && html`<p>${hint.value}</p>`}
-      <p>Paste your key, and you see and edit what you may. To read alone, the address that <code>steplog serve</code>
-      prints does, too; <code>steplog key page</code> prints it again.</p>
+      <p>Paste your key, and you see and edit what you may. To read alone, the address
+      that <code>steplog serve</code> prints does, too; <code>steplog key page</code> prints it again.</p>
       <${SignInForm} label="Address or key" />
     </section>
   `;

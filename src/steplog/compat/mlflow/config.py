@@ -1,4 +1,4 @@
-"""``mlflow.system_metrics``: steplog records load and memory itself, by its setting ``system_interval_s``."""
+"""``mlflow.config``: steplog records load and memory itself, by its setting ``system_interval_s``, and never waits."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 __all__ = [
     "disable_system_metrics_logging",
+    "enable_async_logging",
     "enable_system_metrics_logging",
     "set_system_metrics_node_id",
     "set_system_metrics_samples_before_logging",
@@ -31,3 +32,7 @@ def set_system_metrics_samples_before_logging(samples: Any) -> None:
 
 def set_system_metrics_node_id(node_id: Any) -> None:
     """Nothing."""
+
+
+def enable_async_logging(enable: Any = True) -> None:
+    """Nothing: no call that logs ever waits."""
