@@ -115,7 +115,7 @@ def test_a_second_run_is_told_only_of_what_came_after_the_first(tmp_path):
 
 def test_more_kinds_than_can_be_told_apart_are_counted_together(monkeypatch):
     unsupported = Unsupported()
-    monkeypatch.setattr("steplog.compat.unsupported.before_end", lambda call: None)
+    monkeypatch.setattr("steplog.safeguard.before_end", lambda call: None)
     for kind in range(KINDS_MAX + 7):
         unsupported.note(f"call {kind}", "log it")
     unsupported.note("call 0", "log it")

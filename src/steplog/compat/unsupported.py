@@ -18,11 +18,10 @@ import logging
 import os
 import threading
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
-from steplog import Run, get_active_run
-from steplog.lifecycle.messages import say
-from steplog.safeguard import before_end
-from steplog.settings import resolve
+if TYPE_CHECKING:
+    from steplog import Run
 
 __all__ = ["KINDS_MAX", "METRIC", "OTHERS", "Unsupported", "unsupported"]
 
@@ -57,6 +56,8 @@ class Unsupported:
             self._advice[what] = advice
             is_hooked, self._is_hooked = self._is_hooked, True
         if not is_hooked:
+            from steplog.safeguard import before_end  # late, as below: who only imports a module counts nothing
+
             before_end(self.tell)
         self._log(None, self.counts())
 
@@ -77,6 +78,9 @@ class Unsupported:
         self._log(run, counts)
         self._logged = None
         with suppress(Exception):
+            from steplog.lifecycle.messages import say
+            from steplog.settings import resolve
+
             quiet = resolve().quiet
             say(quiet, logging.WARNING, "not recorded, or not whole:")
             for what, count in counts.items():
@@ -85,7 +89,10 @@ class Unsupported:
 
     def _log(self, run: Run | None, counts: dict[str, int]) -> None:
         with suppress(Exception):  # there is no run, or it is over
-            run = run or get_active_run()
+            if run is None:
+                from steplog import get_active_run
+
+                run = get_active_run()
             if self._logged != (run, counts):
                 run.log(METRIC, counts)
                 self._logged = run, counts

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
-from steplog.compat.noting import note
+from steplog.compat.unsupported import unsupported
 
 __all__ = [
     "Artifact",
@@ -224,7 +224,7 @@ def is_kept(value: Any) -> bool:
     """Whether a value that is logged is one for steplog; what is not is counted."""
     if not isinstance(value, TrackioMedia):
         return True
-    note(f"trackio.log() of trackio.{type(value).__name__}", _FILES)
+    unsupported.note(f"trackio.log() of trackio.{type(value).__name__}", _FILES)
     return False
 
 

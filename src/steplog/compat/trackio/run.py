@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import steplog
-from steplog.compat.noting import note, tell
 from steplog.compat.trackio.media import Artifact, Histogram, Markdown, Table, Trace, TrackioMedia, as_json, is_kept
+from steplog.compat.unsupported import unsupported
 
 __all__ = ["AlertLevel", "Run", "RunConfig", "checked_config"]
 
@@ -160,7 +160,7 @@ class Run:
         severity = {AlertLevel.INFO: logging.INFO, AlertLevel.WARN: logging.WARNING, AlertLevel.ERROR: logging.ERROR}
         say(False, severity[level], f"{level.value}: {title}{f': {text}' if text else ''} (step {at})")
         if webhook_url:
-            note("trackio.alert(webhook_url=…)", "no webhook is called; call it where you alert")
+            unsupported.note("trackio.alert(webhook_url=…)", "no webhook is called; call it where you alert")
         try:
             self._run.log("alerts", {"title": title, "text": text, "level": level.value}, at)
         except (TypeError, ValueError, RuntimeError) as error:
@@ -175,14 +175,14 @@ class Run:
         overwrite: bool = False,
     ) -> Artifact:
         """Counted."""
-        note("trackio.log_artifact()", _FILES)
+        unsupported.note("trackio.log_artifact()", _FILES)
         if isinstance(artifact_or_path, Artifact):
             return artifact_or_path
         return Artifact(name or Path(str(artifact_or_path)).name, type or "unspecified")
 
     def link_artifact(self, artifact: Any, *_: Any, **__: Any) -> Any:
         """Counted."""
-        note("trackio.Run.link_artifact()", _FILES)
+        unsupported.note("trackio.Run.link_artifact()", _FILES)
         return artifact
 
     def use_artifact(self, artifact_or_name: Any, type: str | None = None) -> Artifact:  # noqa: A002
@@ -195,7 +195,7 @@ class Run:
             self._tell()
             self.is_finished = True
             atexit.unregister(self._tell)
-            tell(self._run)
+            unsupported.tell(self._run)
             self._run.finish()
 
     def _tell(self) -> None:
@@ -246,7 +246,7 @@ def _row(metrics: Mapping[str, Any]) -> dict[str, Any]:
             _warn(f"Reserved keys renamed: [{name!r}] → '__{{key}}'")
             name = f"__{name}"
         if len(name.encode("utf-8", "replace")) > _NAME_BYTES_MAX:
-            note("trackio.log() of a long name", f"names are cut after {_NAME_BYTES_MAX} bytes")
+            unsupported.note("trackio.log() of a long name", f"names are cut after {_NAME_BYTES_MAX} bytes")
             name = name.encode("utf-8", "replace")[:_NAME_BYTES_MAX].decode("utf-8", "ignore")
         if is_kept(value):
             row[name] = as_json(value) if isinstance(value, (*_KINDS, Mapping, list, tuple, set)) else value
