@@ -165,7 +165,10 @@ def _note_unsupported(chosen: Settings, monitor_gym: bool | None) -> None:
             "wandb.init(save_code=True)", "the code is not stored; the git commit is, and whether files differ from it"
         )
     if monitor_gym:
-        unsupported.note("wandb.init(monitor_gym=True)", "videos are not stored")
+        unsupported.note(
+            "wandb.init(monitor_gym=True)",
+            "videos are not kept; gymnasium.wrappers.RecordVideo writes them to a folder",
+        )
     for name in ("resume_from", "fork_from"):
         if chosen.given().get(name):
             advice = 'a new run begins at step 0; to go on with one: init(id="…", resume="must")'
