@@ -100,6 +100,16 @@ def test_a_history_has_a_row_a_step(path):
 
 
 @apart
+def test_a_history_is_a_dataframe_where_pandas_is_installed(path):
+    pandas = pytest.importorskip("pandas", reason="needs pandas: pip install 'steplog[readers]'")
+    run = wandb.Api().run(f"{path}/{trained(path, 'first', 0.1)}")
+    frame = run.history(samples=10)
+    assert isinstance(frame, pandas.DataFrame)
+    assert frame["_step"].tolist() == [row["_step"] for row in run.history(samples=10, pandas=False)]
+    assert wandb.Api().runs(path).histories(keys=["loss"], format="pandas")["run_id"].unique().tolist() == [run.id]
+
+
+@apart
 def test_a_history_is_scanned_a_page_at_a_time(path):
     run = wandb.Api().run(f"{path}/{trained(path, 'first', 0.1)}")
     assert [row["_step"] for row in run.scan_history(page_size=7)] == list(range(30))
