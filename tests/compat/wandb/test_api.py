@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -99,9 +100,11 @@ def test_a_history_has_a_row_a_step(path):
     assert [row["_step"] for row in run.history(samples=4, pandas=False)] == [0, 9, 19, 29]
 
 
+@pytest.mark.skipif(find_spec("pandas") is None, reason="needs pandas: pip install 'steplog[readers]'")
 @apart
 def test_a_history_is_a_dataframe_where_pandas_is_installed(path):
-    pandas = pytest.importorskip("pandas", reason="needs pandas: pip install 'steplog[readers]'")
+    import pandas
+
     run = wandb.Api().run(f"{path}/{trained(path, 'first', 0.1)}")
     frame = run.history(samples=10)
     assert isinstance(frame, pandas.DataFrame)
