@@ -17,7 +17,7 @@ from steplog.formats.tfevents.event import EventParser
 
 __all__ = ["ADVICE", "SUMMARY", "EventReader", "step_of"]
 
-ADVICE = "the event file has it, the run has not"
+ADVICE = "the event file has it, the run has not: tensorboard --logdir shows it"
 SUMMARY = 5  # the field of an Event
 _TEXT_SUMMARY = "/text_summary"
 _TENSOR, _METADATA, _CONTENT = 8, 9, 4  # fields of a value; of a tensor
