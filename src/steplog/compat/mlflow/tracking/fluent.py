@@ -107,6 +107,10 @@ class ActiveRun(Run):
         super().__init__(entity.info, entity.data)
         self._of = of
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """To another process it is what it was when it began; that goes on with it by its id."""
+        return Run, (self.info, self.data)
+
     def __enter__(self) -> ActiveRun:
         return self
 
