@@ -23,4 +23,4 @@ _NAME_BYTES_MAX = 256
 
 def validate_param_and_metric_name(name: str) -> bool:
     """Whether it can be logged: any text that is not too long can."""
-    return isinstance(name, str) and 0 < len(name.encode("utf-8", "replace")) <= _NAME_BYTES_MAX
+    return 0 < len(name.encode("utf-8", "replace")) <= _NAME_BYTES_MAX
