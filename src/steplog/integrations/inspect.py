@@ -71,7 +71,7 @@ class SteplogHooks(at.Hooks):
 
     async def on_model_usage(self, data: at.ModelUsageData) -> None:
         """A call that no cache has answered."""
-        if (task := self._tasks.get(data.eval_id or "")) is not None:
+        if (task := self._tasks.get(getattr(data, "eval_id", None) or "")) is not None:
             task.called(data.model_name, data.usage)
 
     async def on_task_end(self, data: at.TaskEnd) -> None:

@@ -96,4 +96,4 @@ class SteplogCallback:
 def _values(study: Study, trial: FrozenTrial) -> dict[str, float]:
     values = trial.values or []
     usual = ["value"] if len(values) == 1 else [f"values_{index}" for index in range(len(values))]
-    return dict(zip(study.metric_names or usual, values, strict=False))
+    return dict(zip(getattr(study, "metric_names", None) or usual, values, strict=False))

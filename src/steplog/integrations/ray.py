@@ -5,11 +5,9 @@
     tune.Tuner(trainable, run_config=tune.RunConfig(callbacks=[SteplogLoggerCallback(project="search")])).fit()
     TorchTrainer(loop, run_config=train.RunConfig(callbacks=[SteplogReportCallback(project="mnist")])).fit()
 
-Tune: results are values at ``training_iteration``; a nested one is ``a/b``. A trial that fails for good is CRASHED with
-its error; one that a restored ``Tuner`` goes on with goes on in its run.
-
-Train: what rank 0 reports, at the number of the report, logged in Ray's controller process to a run of the program that
-calls ``fit``: given, active, or its own, which ends with the program, or with the next. A server has to be configured.
+Results of Tune are values at ``training_iteration``. A trial that fails for good is CRASHED with its error; one that a
+restored ``Tuner`` goes on with goes on in its run. Train: what rank 0 reports, at the number of the report, logged in
+Ray's controller process to a run that the program that calls ``fit`` begins and ends. A server has to be configured.
 """
 
 from __future__ import annotations
@@ -17,7 +15,6 @@ from __future__ import annotations
 from multiprocessing import parent_process
 from typing import Any
 
-from ray.train import UserCallback
 from ray.tune.experiment import Trial
 from ray.tune.logger import LoggerCallback
 
@@ -25,6 +22,11 @@ from steplog import Run
 from steplog.integrations.adapter_run import AdapterRun
 from steplog.integrations.flat_names import flat_names
 from steplog.integrations.side_run import SideRun
+
+try:
+    from ray.train import UserCallback
+except ImportError:  # Train before its second version, which has none
+    UserCallback = object
 
 __all__ = ["SteplogLoggerCallback", "SteplogReportCallback"]
 
@@ -75,8 +77,7 @@ class SteplogReportCallback(UserCallback):
     """For Train; ``init`` are arguments of ``steplog.init``."""
 
     def __init__(self, run: Run | None = None, **init: Any) -> None:
-        self._target = AdapterRun(run, default_project="ray", **init)
-        self._reports = 0
+        self._target, self._reports = AdapterRun(run, default_project="ray", **init), 0
 
     def __getstate__(self) -> dict[str, Any]:
         """It is sent to the controller; the run begins here, where it is known how all ends."""
@@ -94,5 +95,5 @@ class SteplogReportCallback(UserCallback):
 
     def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
         """Ray may try again."""
-        told = {str(rank): repr(error)[:1000] for rank, error in worker_exceptions.items()}
-        self._target.log({"exceptions": told}, step=self._reports)
+        told = {"exceptions": {str(rank): repr(error)[:1000] for rank, error in worker_exceptions.items()}}
+        self._target.log(told, step=self._reports)

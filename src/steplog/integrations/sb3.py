@@ -50,8 +50,7 @@ class SteplogWriter(KVWriter):
                 self._say(key, type(value))
             else:
                 kept[key] = value
-        if kept:
-            self.target.log(kept, step=step)
+        self.target.log(kept, step=step)
 
     def close(self) -> None:
         """End the run, if it is one of its own."""
