@@ -89,7 +89,7 @@ class SteplogCallback:
     def _is_shared(self) -> bool:
         with self._lock:  # decided once, before a trial has a run that could seem to be the active one
             if not self._is_decided:
-                self._shared, self._is_decided = AdapterRun(self._shared.begun or AdapterRun()._active()), True
+                self._shared, self._is_decided = AdapterRun(self._shared.begun or AdapterRun().active()), True
         return self._shared.begun is not None
 
 
