@@ -69,12 +69,12 @@ def _in_turn(arm: str, steps: int) -> dict[str, float]:
         url = server.stdout.readline().split()[-1]
         while server.stdout.readline().split()[:1] != ["stop"]:
             pass
-        environment |= {"STEPLOG_URL": url, "SERVER_PID": str(server.pid)}
+        environment |= {"STEPLOG_URL": url, "SERVER_PID": str(server.pid), "WANDB_SILENT": "true"}
         environment["STEPLOG_API_KEY"] = next(Path(directory).glob("*.key")).read_text().strip()
         try:
             command = [sys.executable, "-m", "benchmarks.training", "--train", arm, "--steps", str(steps)]
             done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-            told: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+            told: dict[str, float] = json.loads(next(line for line in done.stdout.splitlines() if line[:1] == "{"))
             return told
         finally:
             server.send_signal(signal.SIGCONT)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 import os
+import subprocess
+import sys
+import textwrap
 import threading
 from typing import Any
 
@@ -305,3 +308,17 @@ def test_a_tracking_uri_is_said_not_to_be_used(host):
     assert done.out == "http://127.0.0.1:9\n"
     assert done.errors.count("http://127.0.0.1:9 is not used") == 1
     assert "steplog import" in done.errors
+
+
+def test_importing_the_modules_loads_nothing_that_a_run_needs_and_prints_nothing():
+    program = """
+        import sys
+        import steplog.compat.mlflow, steplog.compat.trackio
+        from steplog.compat.mlflow import entities, exceptions, pytorch, sklearn, utils
+        print(sorted({"requests", "threading", "steplog.run", "steplog.client"} & set(sys.modules) - before))
+    """
+    lines = ["import sys, threading", "before = set(sys.modules)", *textwrap.dedent(program).splitlines()]
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", "\n".join(lines)], capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("[]\n", "")

@@ -17,6 +17,7 @@ from compat.offline import Offline
 from end_to_end.fake import FakeServer
 from steplog.compat.tensorboard import SummaryWriter
 from steplog.compat.tensorboard.log_dirs import Names, default_log_dir, names, prefix
+from steplog.testing.memory_server import Fault
 
 
 @pytest.fixture
@@ -124,6 +125,28 @@ def test_a_closed_writer_goes_on_with_its_run_and_so_does_another_of_its_directo
         again.add_scalar("loss", 0.25, 3)
     assert offline.runs() == ["runs/a"]
     assert [step for step, _ in offline.points("a", "loss")] == [0, 1, 2, 3]
+
+
+@apart
+def test_a_writer_whose_run_cannot_be_resumed_begins_another(offline: Offline):
+    writer = SummaryWriter("runs/a")
+    writer.add_scalar("loss", 0.5, 1)
+    writer.close()
+    assert len(steplog.clean("a")) == 1
+    writer.add_scalar("loss", 0.25, 2)
+    writer.close()
+    assert offline.points("a", "loss") == [(2, 0.25)]
+
+
+@apart
+def test_a_disabled_writer_goes_on_after_its_close(offline: Offline, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("STEPLOG_MODE", "disabled")
+    for step in range(3):
+        with SummaryWriter("runs/a") as writer:
+            writer.add_scalar("loss", 0.5, step)
+            writer.add_hparams({"step": step}, {})
+            writer.flush()
+    assert offline.runs() == []
 
 
 @apart
@@ -296,6 +319,17 @@ def test_a_flush_delivers(offline: Offline, monkeypatch: pytest.MonkeyPatch):
         writer.add_scalar("loss", 0.5, step)
         writer.flush()
         assert steplog.get_active_run().stats().delivered == step + 1
+
+
+@apart
+def test_a_refused_end_stops_no_program(offline: Offline, monkeypatch: pytest.MonkeyPatch, caplog):
+    monkeypatch.setenv("STEPLOG_MODE", "online")
+    fake = FakeServer()
+    fake.configure(monkeypatch)
+    fake.memory.script = lambda request: Fault(400) if request.method == "PATCH" else None
+    with SummaryWriter("runs/a") as writer:
+        writer.add_scalar("loss", 0.5, 1)
+    assert [record.message for record in caplog.records if "the end of run a was not taken" in record.message]
 
 
 @apart

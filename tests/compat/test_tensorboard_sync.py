@@ -243,6 +243,14 @@ def test_calls_of_two_threads_are_kept_apart(offline: Offline):
 
 
 @apart
+def test_a_library_that_is_built_otherwise_is_imported_and_left_alone(offline: Offline, caplog):
+    (offline.work.parent / "site" / "tensorboardX" / "writer.py").write_text("class SummaryWriter:\n    pass\n")
+    tensorboard_sync.start()
+    assert writers().SummaryWriter()
+    assert [record for record in caplog.records if "what tensorboardX.writer writes is not logged" in record.message]
+
+
+@apart
 def test_the_finder_leaves_no_trace_in_what_it_wraps(offline: Offline):
     tensorboard_sync.start()
     module = writers()

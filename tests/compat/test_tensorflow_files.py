@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ from compat.offline import Offline
 from steplog.compat import tensorboard_sync
 from steplog.compat.tensorboard.tensorflow_files import EventFileTail
 from steplog.compat.unsupported import unsupported
+from steplog.formats.protobuf import bytes_field, varint_field
 from steplog.formats.tfevents.encoding import float_events, framed, version_event
 
 TENSORFLOW = '''
@@ -107,6 +109,26 @@ def test_what_is_flushed_is_logged(offline: Offline, stand_in: None, imported: s
     assert offline.points("joined", "loss") == [(0, 0.5), (1, 0.25), (2, 0.125)]
 
 
+def histogram(tag: str, *rows: tuple[float, float, float]) -> bytes:
+    """An event of a histogram as TensorFlow 2 writes it."""
+    content = b"".join(struct.pack("<3d", *row) for row in rows)
+    metadata = bytes_field(1, bytes_field(1, b"histograms"))
+    value = bytes_field(1, tag.encode()) + bytes_field(8, varint_field(1, 2) + bytes_field(4, content))
+    return framed([varint_field(2, 7) + bytes_field(5, bytes_field(1, value + bytes_field(9, metadata)))])
+
+
+@apart
+def test_a_histogram_is_a_json_value_as_of_other_writers(offline: Offline, stand_in: None):
+    with steplog.init(project="mnist", name="joined") as run:
+        tensorboard_sync.start(run)
+        writer = tensorflow().summary.create_file_writer("logs/a")
+        writer.write(histogram("weights", (0.0, 1.0, 0.0), (1.0, 2.0, 3.0), (2.0, 4.0, 1.0)))
+        writer.close()
+    made = {"_type": "histogram", "values": [3, 1], "bins": [1, 2, 4]}
+    assert offline.points("joined", "weights") == [(7, made)]
+    assert unsupported.counts() == {}
+
+
 @apart
 def test_what_is_not_flushed_is_logged_by_flush_stop_and_another_start(offline: Offline, stand_in: None):
     run = steplog.init(project="mnist", name="first", activate=False)
@@ -173,6 +195,7 @@ with writer.as_default():
     for step in range(3):
         tensorflow.summary.scalar("loss", 0.5 / (1 + step), step=step)
     tensorflow.summary.text("note", "hello", step=2)
+    tensorflow.summary.histogram("weights", [0.0, 1.0, 1.0, 2.0], step=2, buckets=2)
 model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
 model.compile(loss="mse")
 callback = keras.callbacks.TensorBoard("logs/a")
@@ -190,5 +213,7 @@ def test_the_real_tensorflow_and_its_keras_are_synced(offline: Offline):
     assert done.returncode == 0, done.stderr
     assert offline.points("own", "loss") == [(0, 0.5), (1, 0.25), (2, pytest.approx(0.5 / 3))]
     assert offline.points("own", "note") == [(2, "hello")]
+    made = {"_type": "histogram", "values": [1, 3], "bins": [0, 1, 2]}
+    assert offline.points("own", "weights") == [(2, made)]
     assert offline.points("own", "late") == [(7, 0.25)]
     assert [len(offline.points("own", f"{part}/epoch_loss")) for part in ("train", "validation")] == [2, 2]

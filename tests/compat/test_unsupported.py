@@ -26,7 +26,7 @@ NOTES = (
 )
 COUNTS = {"wandb.watch()": 3, "wandb.save()": 1}
 SAID = [
-    "steplog: not recorded, since steplog has no counterpart of it:",
+    "steplog: not recorded, or not whole:",
     "steplog:   wandb.watch() (3 times): log it",
     "steplog:   wandb.save() (once): copy it",
 ]

@@ -137,8 +137,8 @@ def test_the_first_ctrl_c_ends_the_waiting():
     "error",
     [
         *(pytest.param(error, marks=pytest.mark.slow) for error in (ValueError, RecursionError, KeyError, SystemExit)),
+        pytest.param(KeyboardInterrupt, marks=pytest.mark.slow),
         MemoryError,
-        KeyboardInterrupt,
     ],
 )
 @apart

@@ -325,7 +325,13 @@ NAMESPACE = [
 ]
 
 
-@pytest.mark.parametrize("hangs", [False, True], ids=["a name that does not resolve", "a resolver that hangs"])
+@pytest.mark.parametrize(
+    "hangs",
+    [
+        pytest.param(False, marks=pytest.mark.slow, id="a name that does not resolve"),
+        pytest.param(True, id="a resolver that hangs"),
+    ],
+)
 def test_deadlines_hold_without_a_name_service(host: Host, hangs: bool, record_property: Record):
     resolver = host.directory / "resolv.conf"
     resolver.write_text("nameserver 127.0.0.1\noptions timeout:30 attempts:5\n")

@@ -49,7 +49,12 @@ def test_a_run_goes_on_in_private_memory_and_says_so_once(host: Host, what: str)
 
 
 @pytest.mark.parametrize(
-    ("on_full", "away"), [("drop_oldest", "reset"), ("drop_oldest", "hold"), ("drop_newest", "reset")]
+    ("on_full", "away"),
+    [
+        ("drop_oldest", "reset"),
+        pytest.param("drop_oldest", "hold", marks=pytest.mark.slow),
+        ("drop_newest", "reset"),
+    ],
 )
 def test_when_memory_and_disk_are_full_what_on_full_says_goes_and_is_counted(
     host: Host, server: ServerProcess, on_full: str, away: str

@@ -474,3 +474,18 @@ def test_a_run_that_is_there_is_joined_whatever_missing_is(held: Oracle, server:
     assert run.uuid == made["uuid"]
     run.log("loss", 0.5)
     assert run.finish().delivered == 1
+
+
+@apart
+def test_what_is_resumed_offline_says_that_it_is_kept(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    """It said that it was resumed in a project of no namespace, and a line without an address."""
+    monkeypatch.setenv("STEPLOG_DIR", str(tmp_path))
+    run = steplog.init(project="mnist", name="kept", mode="offline")
+    run.finish()
+    with caplog.at_level(logging.INFO):
+        caplog.clear()
+        steplog.attach(str(run.uuid), owner=True)
+    words = "steplog: run kept is resumed, and kept on this machine; to send it, type: steplog sync"
+    assert [record.getMessage() for record in caplog.records] == [words]

@@ -117,7 +117,7 @@ def test_a_connection_that_stops_as_tls_begins_is_closed_like_one_without_a_head
         assert connection.recv(1) == b""
 
 
-@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"])
+@pytest.mark.parametrize("variable", [pytest.param("SSL_CERT_FILE", marks=pytest.mark.slow), "REQUESTS_CA_BUNDLE"])
 def test_a_client_that_is_given_the_private_authority_delivers(server, authority, tmp_path, variable):
     away = {"STEPLOG_URL": server.url, "STEPLOG_API_KEY": KEY, variable: str(authority / "ca.pem")}
     done = steplog(tmp_path / "away", "-c", PROGRAM, **away)

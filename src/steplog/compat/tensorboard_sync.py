@@ -27,6 +27,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -51,9 +52,9 @@ def start(run: Run | None = None) -> None:
     _synced = _Synced(run)
     if _finder not in sys.meta_path:
         sys.meta_path.insert(0, _finder)
-    for name, wrap in _WRAPPED_BY.items():
+    for name in _WRAPPED_BY:
         if name in sys.modules:
-            wrap(sys.modules[name])
+            _wrap(sys.modules[name])
 
 
 def stop() -> None:
@@ -228,6 +229,16 @@ _WRAPPED_BY: dict[str, Callable[[ModuleType], None]] = {
 }
 
 
+def _wrap(module: ModuleType) -> None:
+    """Wrap a module's writers. One of a version that is built otherwise is left alone."""
+    wrap = _WRAPPED_BY.get(module.__name__)
+    if wrap is not None:
+        try:
+            wrap(module)
+        except AttributeError as error:
+            _log.warning("steplog: what %s writes is not logged: %s", module.__name__, error)
+
+
 class _Finder(importlib.abc.MetaPathFinder):
     """Wraps a module's writers when it has been imported."""
 
@@ -235,20 +246,20 @@ class _Finder(importlib.abc.MetaPathFinder):
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
         """What the other finders find."""
-        wrap = _WRAPPED_BY.get(fullname)
-        if wrap is None:
+        if fullname not in _WRAPPED_BY:
             return None
         others = (finder for finder in sys.meta_path if finder is not self)
         spec = next(filter(None, (finder.find_spec(fullname, path, target) for finder in others)), None)
         if spec is not None and spec.loader is not None:
             loader: Any = spec.loader
-            loader.exec_module = functools.partial(_executed, loader.exec_module, wrap)
+            with suppress(AttributeError):  # one that cannot be told what to do afterwards
+                loader.exec_module = functools.partial(_executed, loader.exec_module)
         return spec
 
 
-def _executed(execute: Callable[[ModuleType], None], wrap: Callable[[ModuleType], None], module: ModuleType) -> None:
+def _executed(execute: Callable[[ModuleType], None], module: ModuleType) -> None:
     execute(module)
-    wrap(module)
+    _wrap(module)  # a loader may have several modules
 
 
 _finder = _Finder()

@@ -2,7 +2,7 @@
 
 ::
 
-    steplog: not recorded, since steplog has no counterpart of it:
+    steplog: not recorded, or not whole:
     steplog:   wandb.watch() (once): gradients are not read; log what you need: run.log({"grad_norm": …})
 
 1. It is said when a run ends (``tell``), else when the process does, at exit or by SIGTERM. A forked child says its
@@ -78,7 +78,7 @@ class Unsupported:
         self._logged = None
         with suppress(Exception):
             quiet = resolve().quiet
-            say(quiet, logging.WARNING, "not recorded, since steplog has no counterpart of it:")
+            say(quiet, logging.WARNING, "not recorded, or not whole:")
             for what, count in counts.items():
                 times = "once" if count == 1 else f"{count:,} times"
                 say(quiet, logging.WARNING, f"  {what} ({times}): {self._advice[what]}")

@@ -77,9 +77,9 @@ class AdapterRun:
             run.log(metrics, step=step)
         except (TypeError, ValueError):
             for name, value in metrics.items():  # the others are logged all the same
-                self._try("not logged", run.log, str(name), value, step)
+                self._try("not logged: %s", run.log, str(name), value, step)
         except Exception as error:  # noqa: BLE001 - a training goes on without it
-            self._say("not logged", error)
+            self._say("not logged: %s", error)
 
     def configure(self, values: Mapping[Any, Any] | Namespace | None) -> None:
         """Set values of the run's config. What cannot be set is said once and stops nothing."""
@@ -87,7 +87,7 @@ class AdapterRun:
         try:
             config.update(config_values(values))
         except Exception as error:  # noqa: BLE001 - any, of a value that is computed when it is looked at
-            self._say("not set in the config", error)
+            self._say("not set in the config: %s", error)
 
     def rest(self) -> None:
         """A training is over: the run is ended by whoever begins one of its own next, or with the program.
@@ -102,7 +102,7 @@ class AdapterRun:
     def finish(self, status: RunStatus | str | None = None, error: BaseException | None = None) -> None:
         """End the run, if it is one of its own; see ``Run.finish``. Else the program ends it."""
         if self.is_own and self._run is not None:
-            self._try("not finished", lambda run: run.finish(status=status, error=error), self._run)
+            self._try("not finished: %s", lambda run: run.finish(status=status, error=error), self._run)
 
     def fail(self, error: BaseException | None) -> None:
         """A training has failed of this: the run ends CRASHED with it, if it is one of its own.
@@ -114,7 +114,7 @@ class AdapterRun:
             self.finish(status="CRASHED", error=error)
         elif self._run is not None:
             left = type(error) is SystemExit and not error.code
-            self._try("not finished", lambda run: run.finish(error=None if left else error), self._run)
+            self._try("not finished: %s", lambda run: run.finish(error=None if left else error), self._run)
 
     def _active(self) -> Run | None:
         import steplog
@@ -125,7 +125,7 @@ class AdapterRun:
             return None
         if run not in _resting:
             return run
-        self._try("not finished", run.finish)
+        self._try("not finished: %s", run.finish)
         return None
 
     def _begin(self) -> Run:
@@ -157,7 +157,7 @@ class AdapterRun:
             self._say(what, error)
 
     def _say(self, what: str, error: Exception) -> None:
-        if (text := f"{what}: {error!s:.300}") not in self._said:
+        if (text := what % f"{error!s:.300}") not in self._said:
             self._said.add(text)
             _log.warning("steplog: %s", text)
 

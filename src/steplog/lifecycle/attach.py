@@ -119,7 +119,10 @@ def _joined(found: Found, client: TellurioClient | None, owner: bool, returned: 
     if owner:
         if opened.decides:
             run.status = RunStatus.RUNNING
-        opened.say_began(told, resumed=True)
+        if opened.transport is None:
+            opened.say_kept("; to send it, type: steplog sync", resumed=True)
+        else:
+            opened.say_began(told, resumed=True)
         if opened.settings.provenance:
             opened.collect_provenance(returned)
     return run

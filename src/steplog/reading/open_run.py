@@ -36,7 +36,7 @@ from steplog.run import Run
 if TYPE_CHECKING:
     from steplog.client import TellurioClient
 
-__all__ = ["open"]
+__all__ = ["open", "open_there"]
 
 _T = TypeVar("_T")
 
@@ -67,6 +67,11 @@ def open(run: str | UUID | Run, *, client: TellurioClient | None = None) -> Read
         words = f"{text!r} is run {found.names.name} ({found.names.uuid})"
         messages.say(current().settings.quiet, logging.INFO, words)
     return ReadOnlyRun(_Looking(found, given).place)
+
+
+def open_there(names: Named, client: TellurioClient) -> ReadOnlyRun:
+    """The run of that uuid, which the client's server is known to have: it is not looked for. Raises as ``open``."""
+    return ReadOnlyRun(_Looking(Found(names), client).place)
 
 
 class _Looking:

@@ -7,6 +7,14 @@ from pathlib import Path
 
 import pytest
 
+import steplog
+import steplog.compat.wandb as wandb
+import steplog.network.local_server
+import steplog.network.transport
+
+# Imported once, and not in the process of each test.
+_ = wandb.init, wandb.Table, steplog.init, steplog.open, steplog.TellurioClient
+
 
 @pytest.fixture(autouse=True)
 def _offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

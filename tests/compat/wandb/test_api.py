@@ -58,6 +58,17 @@ def test_the_runs_of_a_project_are_read_filtered_and_ordered(path):
 
 
 @apart
+def test_the_runs_of_a_list_are_read_where_they_are_and_not_looked_for(path, monkeypatch):
+    """Each search reads what is on this machine of all runs."""
+    trained(path, "first", 0.1)
+    runs = wandb.Api().runs(path)
+    monkeypatch.setattr(steplog, "open", None)
+    found = [(run.config["lr"], run.summary["best"], len(run.history(pandas=False)), run.url) for run in runs]
+    assert [each[:3] for each in found] == [(0.1, 1.0, 30)]
+    assert path.split("/")[1] in found[0][3]
+
+
+@apart
 def test_a_run_has_wandbs_attributes(path):
     name = trained(path, "first", 0.1, id="abc", job_type="train", notes="n", tags=["t"])
     run = wandb.Api().run(f"{path}/{name}")

@@ -107,6 +107,26 @@ def test_a_run_that_steplog_has_ended_is_not_given_again(end):
     assert (second is not first, wandb.run is second, rows(second)) == (True, True, {0: {"a": 1}})
 
 
+def test_what_writers_of_event_files_write_comes_to_the_run_until_its_end():
+    reason = "needs tensorboardX: pip install 'steplog[frameworks]'"
+    writers = pytest.importorskip("tensorboardX", reason=reason)
+
+    @apart
+    def synced() -> None:
+        run = wandb.init(sync_tensorboard=True)
+        writer = writers.SummaryWriter("runs/a")
+        for step in (10, 20):
+            writer.add_scalar("loss", step / 10, step)
+            wandb.log({"own": step})
+        run.finish()
+        writer.add_scalar("loss", 3, 30)
+        writer.close()
+        assert rows(run) == {0: {"own": 10}, 1: {"own": 20}, 10: {"loss": 1.0}, 20: {"loss": 2.0}}
+        assert list(Path("runs/a").glob("events.*"))
+
+    synced()
+
+
 @apart
 def test_auto_says_where_it_cannot_remember_the_run(caplog):
     Path("steplog-runs").write_text("a file is in the way")
@@ -215,6 +235,12 @@ def test_an_entity_is_left_out_while_no_server_is_asked(caplog):
     run = wandb.init(entity="some-lab")
     assert (run.entity, run.steplog_run.organization.slug) == ("", "")
     assert "STEPLOG_NAMESPACE" in caplog.text
+
+
+@apart
+def test_steplogs_namespace_takes_the_place_of_an_entity(monkeypatch, caplog):
+    monkeypatch.setenv("STEPLOG_NAMESPACE", "me")
+    assert (wandb.init(entity="some-lab").entity, "is left out" in caplog.text) == ("me", False)
 
 
 @pytest.mark.slow

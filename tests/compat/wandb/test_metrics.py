@@ -68,6 +68,15 @@ def test_a_step_metric_may_lie_in_a_dict():
     assert points(run, "val.acc") == [(7, 0.5)]
 
 
+@apart
+def test_a_step_metric_may_have_one_itself():
+    run = wandb.init()
+    wandb.define_metric("x", step_metric="y")
+    wandb.define_metric("z", step_metric="x")
+    wandb.log({"x": 7, "y": 0.5, "z": 1})
+    assert (points(run, "x"), points(run, "y"), points(run, "z")) == ([(7, 7)], [(0, 0.5)], [(7, 1)])
+
+
 def test_an_exact_name_comes_before_the_longest_beginning():
     definitions = MetricDefinitions()
     for name, step in (("*", "a"), ("train/*", "b"), ("train/loss", "c"), ("train/l*", "d")):

@@ -37,6 +37,7 @@ _MODULES = {
         search_experiments search_runs set_experiment set_experiment_tag set_experiment_tags set_tag set_tags
         set_tracking_uri start_run""",
     "tracking.client": "MlflowClient",
+    "data": "Image",
     "exceptions": "MlflowException",
     "flavors": "autolog",
     "config": """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from steplog.compat.unsupported import unsupported
+from steplog.compat import noting
 
 __all__ = ["FILES", "counted", "note"]
 
@@ -14,7 +14,7 @@ FILES = 'files are not kept; copy them to a place of their own, and log where: m
 
 def note(call: str, advice: str) -> None:
     """Count ``mlflow.CALL()``."""
-    unsupported.note(f"mlflow.{call}()", advice)
+    noting.note(f"mlflow.{call}()", advice)
 
 
 def counted(call: str, advice: str, result: Any = None) -> Callable[..., Any]:

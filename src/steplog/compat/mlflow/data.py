@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["Dataset", "from_huggingface", "from_numpy", "from_pandas", "from_polars", "from_spark", "get_source"]
+__all__ = [
+    "Dataset",
+    "Image",
+    "from_huggingface",
+    "from_numpy",
+    "from_pandas",
+    "from_polars",
+    "from_spark",
+    "get_source",
+]
 
 
 class Dataset:
@@ -20,6 +29,13 @@ class Dataset:
     def to_dict(self) -> dict[str, Any]:
         """Its name and its source."""
         return {"name": self.name, "source": str(self.source), "digest": self.digest}
+
+
+class Image:
+    """An image for ``log_image``, which counts it."""
+
+    def __init__(self, image: Any) -> None:
+        self.image = image
 
 
 def from_pandas(df: Any, source: Any = None, targets: Any = None, name: str | None = None, **_: Any) -> Dataset:

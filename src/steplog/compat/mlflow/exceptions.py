@@ -27,10 +27,19 @@ _HTTP = {INVALID_PARAMETER_VALUE: 400, RESOURCE_DOES_NOT_EXIST: 404, ALREADY_EXI
 class MlflowException(Exception):  # noqa: N818 - its name
     """``error_code`` is MLflow's name of it, such as ``RESOURCE_DOES_NOT_EXIST``."""
 
-    def __init__(self, message: str, error_code: object = "INTERNAL_ERROR", **json: Any) -> None:
+    def __init__(
+        self,
+        message: str,
+        error_code: object = "INTERNAL_ERROR",
+        sqlstate: str | None = None,
+        error_class: str | None = None,
+        **json: Any,
+    ) -> None:
         super().__init__(str(message))
         self.message = str(message)
         self.error_code = str(error_code)
+        self.sqlstate = sqlstate
+        self.error_class = error_class
         self.json_kwargs = json
 
     def get_http_status_code(self) -> int:

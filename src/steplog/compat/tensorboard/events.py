@@ -6,19 +6,21 @@ value, and what is neither is counted. Of the text ``note`` TensorBoard's tag is
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from steplog.compat.tensorboard.values import histogram_of_limits, pr_curve
+from steplog.compat.tensorboard.values import histogram, histogram_of_limits, pr_curve
 from steplog.compat.unsupported import unsupported
-from steplog.formats.protobuf import bytes_field
+from steplog.formats.protobuf import bytes_field, fields, text_of
 from steplog.formats.tfevents.event import EventParser
 
 __all__ = ["ADVICE", "SUMMARY", "EventReader", "step_of"]
 
-ADVICE = "the event file has it, the run has not"
+ADVICE = "the event file has it, the run has not: tensorboard --logdir shows it"
 SUMMARY = 5  # the field of an Event
 _TEXT_SUMMARY = "/text_summary"
+_TENSOR, _METADATA, _CONTENT = 8, 9, 4  # fields of a value; of a tensor
 _CURVE_ROWS = 6  # of a tensor of the plugin pr_curves: four counts, precision, recall
 
 
@@ -57,9 +59,25 @@ class EventReader:
     def parsed(self, event: bytes) -> Iterator[tuple[str, Any, int]]:
         """The tags, values and steps of an event as it is in its file. Raises FormatError where it is damaged."""
         parsed = self._parser.parse(event)
+        histograms = dict(_tensor_histograms(event)) if "histograms" in parsed.left_out else {}
+        for tag, value in histograms.items():
+            yield tag, value, parsed.step
         if parsed.config:
             self._configure(parsed.config)
         for kind in parsed.left_out:
-            unsupported.note(f"TensorBoard's {kind}", ADVICE)
+            if kind != "histograms" or not histograms:
+                unsupported.note(f"TensorBoard's {kind}", ADVICE)
         for tag, value in parsed.points:
             yield tag[: -len(_TEXT_SUMMARY)] if tag.endswith(_TEXT_SUMMARY) else tag, value, parsed.step
+
+
+def _tensor_histograms(event: bytes) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Those of TensorFlow 2: a tensor of doubles, a row (left edge, right edge, count) a bin."""
+    summaries = [data for number, _, data in fields(event) if number == SUMMARY]
+    for value in (data for summary in summaries for number, _, data in fields(summary) if number == 1):
+        parts = {number: data for number, _, data in fields(value)}
+        tensor = {number: data for number, _, data in fields(parts.get(_TENSOR, b""))}
+        content = tensor.get(_CONTENT, b"")
+        numbers = struct.unpack(f"<{len(content) // 8}d", content[: len(content) // 8 * 8])
+        if b"histograms" in parts.get(_METADATA, b"") and numbers:
+            yield text_of(parts[1]), histogram(numbers[2::3], [numbers[0], *numbers[1::3]])

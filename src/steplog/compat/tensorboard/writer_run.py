@@ -15,10 +15,11 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from contextlib import suppress
 from typing import Any
 
 import steplog
-from steplog import Run, RunFinishedError
+from steplog import Run, RunFinishedError, SteplogError
 from steplog.compat.tensorboard import log_dirs
 from steplog.compat.unsupported import unsupported
 from steplog.settings import resolve
@@ -133,12 +134,16 @@ class WriterRun:
                 self._run = None
         if own is not None and is_last:
             unsupported.tell(own.run)
-            own.run.finish(error=own.error)
+            try:
+                own.run.finish(error=own.error)
+            except (SteplogError, OSError) as refused:  # the program goes on, and ends it again
+                _log.warning("steplog: the end of run %s was not taken by the server: %s", own.run.name, refused)
 
     def _begun(self) -> Run:
         """A run of the log directory: a new one, or the one that this process has ended."""
         if (uuid := _ended.get(self._key)) is not None:
-            return steplog.attach(uuid, owner=True)
+            with suppress(SteplogError, OSError):  # deleted, disabled, not to be reached: another one is begun
+                return steplog.attach(uuid, owner=True)
         return steplog.init(
             project=resolve().project or self.names.project,
             name=self.names.name,

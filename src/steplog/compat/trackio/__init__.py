@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import steplog
+from steplog.compat.noting import note
 from steplog.compat.readable_name import readable_name
 from steplog.compat.trackio import context_vars
 from steplog.compat.trackio.media import (
@@ -29,9 +30,6 @@ from steplog.compat.trackio.media import (
     Video,
 )
 from steplog.compat.trackio.run import AlertLevel, Run, checked_config
-from steplog.compat.unsupported import unsupported
-from steplog.lifecycle.messages import say
-from steplog.settings import resolve
 
 __all__ = [
     "TRACKIO_DIR",
@@ -114,7 +112,9 @@ def init(
         context_vars.current_run.set(None)
     _count_places(space_id=space_id, server_url=server_url, dataset_id=dataset_id, bucket_id=bucket_id)
     if webhook_url or os.environ.get("TRACKIO_WEBHOOK_URL"):
-        unsupported.note("trackio.init(webhook_url=…)", "no webhook is called; call it where you alert")
+        note("trackio.init(webhook_url=…)", "no webhook is called; call it where you alert")
+    from steplog.settings import resolve  # late, as all that begins a run
+
     called = name or resolve().name or readable_name()
     goes_on = None if name is None or resume == "never" else resume
     try:
@@ -136,7 +136,7 @@ def _count_places(**given: str | None) -> None:
         given[name] = given[name] or os.environ.get(variable)
     for name, value in given.items():
         if value:
-            unsupported.note(f"trackio.init({name}=…)", "the run goes to steplog's server; to choose it: STEPLOG_URL")
+            note(f"trackio.init({name}=…)", "the run goes to steplog's server; to choose it: STEPLOG_URL")
 
 
 def _current() -> Run | None:
@@ -217,43 +217,46 @@ def save(glob_str: str | Path, project: str | None = None) -> str:
     relative = str(pattern.relative_to(base)) if pattern.is_absolute() else str(pattern)
     if not pattern.is_file() and not any(found.is_file() for found in base.glob(relative)):
         raise ValueError(f"No files found matching pattern: {glob_str}")
-    unsupported.note("trackio.save()", "files are not kept; copy them to a place of their own")
+    note("trackio.save()", "files are not kept; copy them to a place of their own")
     return str(glob_str)
 
 
 def show(project: str | None = None, **_: Any) -> tuple[None, str, None, str]:
     """Say where the runs are shown; does not wait."""
+    from steplog.lifecycle.messages import say
+    from steplog.settings import resolve
+
     run = _current()
     url = (run.url if run is not None else None) or ""
     say(resolve().quiet, logging.INFO, f"runs are shown at {url}" if url else "to see runs, type: steplog serve")
     return None, url, None, url
 
 
-def sync(project: str, space_id: str | None = None, **_: Any) -> str:
+def sync(project: str, space_id: str | None = None, *_: Any, **__: Any) -> str:
     """Counted."""
-    unsupported.note("trackio.sync()", "runs are sent as they are logged; of an offline one, type: steplog sync")
+    note("trackio.sync()", "runs are sent as they are logged; of an offline one, type: steplog sync")
     return space_id or project
 
 
-def freeze(space_id: str, project: str, new_space_id: str | None = None, **_: Any) -> str:
+def freeze(space_id: str, project: str, new_space_id: str | None = None, *_: Any, **__: Any) -> str:
     """Counted."""
-    unsupported.note("trackio.freeze()", f"to keep a copy of the runs, type: steplog export {project}")
+    note("trackio.freeze()", f"to keep a copy of the runs, type: steplog export {project}")
     return new_space_id or space_id
 
 
-def import_csv(csv_path: str | Path, project: str, name: str | None = None, **_: Any) -> None:
+def import_csv(csv_path: str | Path, project: str, name: str | None = None, *_: Any, **__: Any) -> None:
     """Counted."""
-    unsupported.note("trackio.import_csv()", f"type: steplog import {csv_path} --project {project}")
+    note("trackio.import_csv()", f"type: steplog import {csv_path} --project {project}")
 
 
-def import_tf_events(log_dir: str | Path, project: str, name: str | None = None, **_: Any) -> None:
+def import_tf_events(log_dir: str | Path, project: str, name: str | None = None, *_: Any, **__: Any) -> None:
     """Counted."""
-    unsupported.note("trackio.import_tf_events()", f"type: steplog import {log_dir} --project {project}")
+    note("trackio.import_tf_events()", f"type: steplog import {log_dir} --project {project}")
 
 
 def delete_project(project: str, force: bool = False) -> bool:
     """Counted; False: nothing is deleted."""
-    unsupported.note("trackio.delete_project()", "delete it by hand: steplog.delete_project(namespace, project)")
+    note("trackio.delete_project()", "delete it by hand: steplog.delete_project(namespace, project)")
     return False
 
 

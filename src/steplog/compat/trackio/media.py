@@ -11,9 +11,9 @@ A medium in a table or a trace is null there, and counted.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
-from steplog.compat.unsupported import unsupported
+from steplog.compat.noting import note
 
 __all__ = [
     "Artifact",
@@ -97,15 +97,32 @@ class Artifact:
         self.version: int | None = None
         self.aliases: tuple[str, ...] = ()
         self.size: int | None = None
+        self.manifest: list[dict[str, Any]] = []
+        self.project: str | None = None
+        self.digest: str | None = None
+        self.manifest_digest: str | None = None
+
+    @property
+    def qualified_name(self) -> str:
+        """The name: there are no versions."""
+        return self.name
 
     def add_file(self, local_path: Any, name: str | None = None) -> None:
         """Nothing is read."""
 
-    def add_dir(self, local_path: Any, name: str | None = None) -> None:
+    def add_dir(self, local_dir: Any, name: str | None = None) -> None:
         """Nothing is read."""
 
     def add_reference(self, uri: str, name: str | None = None, *_: Any, **__: Any) -> None:
         """Nothing is read."""
+
+    def wait(self, timeout: int | None = None) -> Artifact:
+        """There is nothing to wait for."""
+        return self
+
+    def download(self, *_: Any, **__: Any) -> NoReturn:
+        """Raises ValueError: there is nothing to download."""
+        raise ValueError(f"the artifact {self.name!r} is not kept by steplog; read the file where it is")
 
 
 class Table:
@@ -207,7 +224,7 @@ def is_kept(value: Any) -> bool:
     """Whether a value that is logged is one for steplog; what is not is counted."""
     if not isinstance(value, TrackioMedia):
         return True
-    unsupported.note(f"trackio.log() of trackio.{type(value).__name__}", _FILES)
+    note(f"trackio.log() of trackio.{type(value).__name__}", _FILES)
     return False
 
 

@@ -21,9 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import steplog
+from steplog.compat.noting import note, tell
 from steplog.compat.trackio.media import Artifact, Histogram, Markdown, Table, Trace, TrackioMedia, as_json, is_kept
-from steplog.compat.unsupported import unsupported
-from steplog.lifecycle.messages import say
 
 __all__ = ["AlertLevel", "Run", "RunConfig", "checked_config"]
 
@@ -156,10 +155,12 @@ class Run:
         """Print it, and keep it as a JSON value of ``alerts``; no webhook is called."""
         level = AlertLevel(level.value if isinstance(level, AlertLevel) else str(level).lower().strip())
         at = max(self._next_step - 1, 0) if step is None else step
+        from steplog.lifecycle.messages import say  # late, as all that begins a run
+
         severity = {AlertLevel.INFO: logging.INFO, AlertLevel.WARN: logging.WARNING, AlertLevel.ERROR: logging.ERROR}
         say(False, severity[level], f"{level.value}: {title}{f': {text}' if text else ''} (step {at})")
         if webhook_url:
-            unsupported.note("trackio.alert(webhook_url=…)", "no webhook is called; call it where you alert")
+            note("trackio.alert(webhook_url=…)", "no webhook is called; call it where you alert")
         try:
             self._run.log("alerts", {"title": title, "text": text, "level": level.value}, at)
         except (TypeError, ValueError, RuntimeError) as error:
@@ -174,14 +175,14 @@ class Run:
         overwrite: bool = False,
     ) -> Artifact:
         """Counted."""
-        unsupported.note("trackio.log_artifact()", _FILES)
+        note("trackio.log_artifact()", _FILES)
         if isinstance(artifact_or_path, Artifact):
             return artifact_or_path
         return Artifact(name or Path(str(artifact_or_path)).name, type or "unspecified")
 
     def link_artifact(self, artifact: Any, *_: Any, **__: Any) -> Any:
         """Counted."""
-        unsupported.note("trackio.Run.link_artifact()", _FILES)
+        note("trackio.Run.link_artifact()", _FILES)
         return artifact
 
     def use_artifact(self, artifact_or_name: Any, type: str | None = None) -> Artifact:  # noqa: A002
@@ -194,7 +195,7 @@ class Run:
             self._tell()
             self.is_finished = True
             atexit.unregister(self._tell)
-            unsupported.tell(self._run)
+            tell(self._run)
             self._run.finish()
 
     def _tell(self) -> None:
@@ -245,7 +246,7 @@ def _row(metrics: Mapping[str, Any]) -> dict[str, Any]:
             _warn(f"Reserved keys renamed: [{name!r}] → '__{{key}}'")
             name = f"__{name}"
         if len(name.encode("utf-8", "replace")) > _NAME_BYTES_MAX:
-            unsupported.note("trackio.log() of a long name", f"names are cut after {_NAME_BYTES_MAX} bytes")
+            note("trackio.log() of a long name", f"names are cut after {_NAME_BYTES_MAX} bytes")
             name = name.encode("utf-8", "replace")[:_NAME_BYTES_MAX].decode("utf-8", "ignore")
         if is_kept(value):
             row[name] = as_json(value) if isinstance(value, (*_KINDS, Mapping, list, tuple, set)) else value

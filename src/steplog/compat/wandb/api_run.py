@@ -22,6 +22,9 @@ from steplog.compat.unsupported import unsupported
 from steplog.compat.wandb.api_filters import state_of
 from steplog.compat.wandb.artifact import not_here
 from steplog.compat.wandb.errors import CommError
+from steplog.identity import slug_of
+from steplog.naming import Named
+from steplog.reading.open_run import open_there
 
 __all__ = ["ApiSummary", "Run", "frame", "normalized"]
 
@@ -65,7 +68,9 @@ class ApiSummary(dict[str, Any]):
 class Run:
     """A run of a project, to read; ``row`` is what a table of runs says of it."""
 
-    def __init__(self, entity: str, project: str, row: Mapping[str, Any], *, opened: Any = None) -> None:
+    def __init__(
+        self, entity: str, project: str, row: Mapping[str, Any], *, opened: Any = None, client: Any = None
+    ) -> None:
         self.entity, self.project = entity, project
         self.storage_id: str = str(row["uuid"])
         self.id: str = str(row.get("id") or self.storage_id)
@@ -81,7 +86,7 @@ class Run:
         self.created_at = _text(self._started)
         self.heartbeat_at = _text(row.get("seen"))
         self.sweep = self.sweep_name = None
-        self._opened = opened
+        self._opened, self._client = opened, client
         self._config: dict[str, Any] | None = None
         self._summary: ApiSummary | None = None
         self._written: dict[str, Any] = self._fields()
@@ -387,12 +392,21 @@ class Run:
 
     def _address(self) -> str:
         """What means this run alone: a local id, or a uuid with where it is, so that one project is asked."""
-        is_local = "-" not in self.storage_id
-        return self.storage_id if is_local else "/".join(filter(None, (self.entity, self.project, self.storage_id)))
+        parts = (self.storage_id,) if self._is_local else (self.entity, self.project, self.storage_id)
+        return "/".join(filter(None, parts))
+
+    @property
+    def _is_local(self) -> bool:
+        """Whether no server had the run: its id has no dashes then."""
+        return "-" not in self.storage_id
 
     def _reader(self) -> Any:
         if self._opened is None:
-            self._opened = steplog.open(self._address())
+            if self._client is None or self._is_local:
+                self._opened = steplog.open(self._address())
+            else:
+                names = Named(self.storage_id, self.name or "", "", slug_of(self.entity), slug_of(self.project))
+                self._opened = open_there(names, self._client)
         return self._opened
 
 

@@ -14,6 +14,7 @@
 2. The project is "uncategorized" where nothing names one.
 3. An entity is left out where the server does not have it, or not for this key, which is said once; and where no
    server is configured: one that is asked later may not have it, and the machine's own would have to make it.
+   STEPLOG_NAMESPACE takes its place.
 4. An id that exists, without ``resume``, begins another run of that name, with an id of its own; wandb would overwrite
    the first.
 5. ``resume="auto"`` goes on with the last run of this folder and project, unless that was finished with 0.
@@ -110,8 +111,8 @@ def init(
     run = _joined(chosen) or _begun(chosen)
     if chosen.sync_tensorboard:
         _sync_tensorboard(run)
-    run.config.update(values, allow_val_change=True)
     open_runs.open_runs.append(run)
+    run.config.update(values, allow_val_change=True)
     if chosen.reinit != "create_new":
         open_runs.bind(run)
     _hook()
@@ -164,7 +165,10 @@ def _note_unsupported(chosen: Settings, monitor_gym: bool | None) -> None:
             "wandb.init(save_code=True)", "the code is not stored; the git commit is, and whether files differ from it"
         )
     if monitor_gym:
-        unsupported.note("wandb.init(monitor_gym=True)", "videos are not stored")
+        unsupported.note(
+            "wandb.init(monitor_gym=True)",
+            "videos are not kept; gymnasium.wrappers.RecordVideo writes them to a folder",
+        )
     for name in ("resume_from", "fork_from"):
         if chosen.given().get(name):
             advice = 'a new run begins at step 0; to go on with one: init(id="…", resume="must")'
@@ -304,7 +308,7 @@ def _refusal(error: OSError) -> int | None:
 def _asked_for(entity: str | None, mode: str | None) -> str | None:
     """The entity, where a server is configured, which can tell whether it is one."""
     mode = resolve(mode=mode).mode
-    if not entity or mode == "disabled":
+    if not entity or mode == "disabled" or os.environ.get("STEPLOG_NAMESPACE"):
         return None
     why = "no server is asked, and the one that will be may not have it"
     if mode == "online":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -337,6 +338,8 @@ class Run(RunFiles):
         if self._is_finished:
             return
         self._is_finished = True
+        if (sync := sys.modules.get("steplog.compat.tensorboard_sync")) is not None:
+            sync.flush()  # what a writer of TensorFlow's has not flushed
         self.conclude()
         limit_s = float(self._settings.finish_timeout or 0) or None
         try:

@@ -22,6 +22,10 @@ from steplog.compat.wandb.api_filters import Filter, Order, filter_of, order_of
 from steplog.compat.wandb.api_run import Run, frame, normalized
 from steplog.compat.wandb.artifact import not_here
 from steplog.compat.wandb.errors import CommError
+from steplog.reading.arrow_table import ArrowTable
+from steplog.reading.rows import table_of
+from steplog.reading.runs import Place, place_of, rows_at
+from steplog.reading.table_query import TableQuery, query_of
 from steplog.settings import resolve
 
 __all__ = ["Api", "Project", "Projects", "Runs", "User"]
@@ -60,6 +64,7 @@ class Runs:
         self._filter: Filter = filter_of(filters)
         self._order: Order = order_of(order)
         self._rows: list[dict[str, Any]] | None = None
+        self._place: Place | None = None
         self._made: dict[int, Run] = {}
         self._at = 0
 
@@ -123,14 +128,16 @@ class Runs:
 
     def _run(self, at: int) -> Run:
         if at not in self._made:
-            self._made[at] = Run(self.entity or "", self.project or "", self._found()[at])
+            row = self._found()[at]
+            self._made[at] = Run(self.entity or "", self.project or "", row, client=self._place and self._place.client)
         return self._made[at]
 
     def _found(self) -> list[dict[str, Any]]:
         if self._rows is None:
-            self.entity, self.project, table = self._api.table(
-                self.entity, self.project, self._filter.where, (*_COLUMNS, *self._filter.columns, *self._order.columns)
-            )
+            columns = dict.fromkeys((*_COLUMNS, *self._filter.columns, *self._order.columns))
+            query = query_of(self._filter.where or None, columns)
+            self._place, table = self._api.found(self.entity, self.project, query)
+            self.entity, self.project = self._place.namespace or self.entity, self._place.project
             rows = [row for row in table if self._filter.matches(row)]
             self._rows = self._order.sorted(rows)
         return self._rows
@@ -323,18 +330,16 @@ class Api:
         """There are none."""
         return []
 
-    def table(
-        self, entity: str | None, project: str | None, where: list[Any], columns: tuple[str, ...]
-    ) -> tuple[str, str, Any]:
-        """Internal: the namespace, the project, and a row a run. Raises CommError."""
+    def found(self, entity: str | None, project: str | None, query: TableQuery) -> tuple[Place, ArrowTable]:
+        """Internal: where the project is, and a row a run. Raises CommError."""
         if not project:
             raise CommError("Api().runs() needs the path of a project: 'entity/project'")
         errors = []
         for namespace in self._namespaces(entity):
-            path = f"{namespace}/{project}" if namespace else project
             try:
                 with normalized():
-                    return namespace or "", project, steplog.runs(path, where or None, dict.fromkeys(columns))
+                    place = place_of(f"{namespace}/{project}" if namespace else project)
+                    return place, table_of(query.columns, rows_at(place, query))
             except CommError as error:
                 errors.append(error)
         raise errors[0]
@@ -356,8 +361,6 @@ class Api:
 
 
 def _slugs(entity: str) -> list[str]:
-    from steplog.reading.runs import Place
-
     place = Place(steplog.get_default_client(), entity, "")
     found = None if place.server is None else place.server.projects()
     if found is None:

@@ -128,5 +128,5 @@ def _fitting(name: str) -> str:
         unsupported.note('wandb.log() of the name ""', "a metric has a name of at least one character")
     text = name.encode("utf-8", "replace")
     if len(text) > NAME_BYTES_MAX:
-        unsupported.note(f"wandb.log() of a name over {NAME_BYTES_MAX} bytes", "the name is cut there")
+        unsupported.note(f"wandb.log() of a name over {NAME_BYTES_MAX} bytes", "the name is cut there; shorten it")
     return text[:NAME_BYTES_MAX].decode("utf-8", "ignore")

@@ -106,7 +106,7 @@ class Rows:
             rows.setdefault(steps[by], {})[name] = value
         if len(rows) > 1 and all(name in steps for name in rows.get(at, ())):
             for name, value in rows.pop(at).items():
-                rows[steps[name]][name] = value
+                rows.setdefault(steps[name], {})[name] = value
         return list(rows.items())
 
     def _append(self, row: Mapping[Any, Any], step: int | None) -> None:

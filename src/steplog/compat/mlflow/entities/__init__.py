@@ -165,6 +165,7 @@ class Experiment(_Entity):
         tags: Iterable[ExperimentTag] | None = None,
         creation_time: int | None = None,
         last_update_time: int | None = None,
+        **_: Any,
     ) -> None:
         self.experiment_id = experiment_id
         self.name = name
