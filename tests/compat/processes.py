@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
 from pathlib import Path
 
-import steplog
+import pytest
 
+import steplog
+from steplog.compat.shadow import NAMES
+
+INSTALLED = [name for name in NAMES if importlib.util.find_spec(name) is not None]
+without_the_real_ones = pytest.mark.skipif(bool(INSTALLED), reason=f"tests what holds without {', '.join(INSTALLED)}")
 SOURCE = str(Path(steplog.__file__).parent.parent)
 REAL = {
     "wandb/__init__.py": "__version__ = '0.9'\nprint('the real one')\n",

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from compat.processes import REAL, environment, python, write
+from compat.processes import REAL, environment, python, without_the_real_ones, write
 from steplog.compat import install
 from steplog.compat.shadow import NAMES, folder_of
 
+pytestmark = without_the_real_ones
 INSTALL = "import sys\nimport steplog.compat\nsteplog.compat.install('wandb')\n"
 
 

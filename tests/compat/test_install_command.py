@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from compat.processes import REAL, SOURCE, environment, python, write
+from compat.processes import REAL, SOURCE, environment, python, without_the_real_ones, write
 from steplog.compat.__main__ import flags
 
+pytestmark = without_the_real_ones
 COMMAND = ("-m", "steplog.compat", "wandb")
 PROGRAMS = {
     "arguments": "import sys\nprint(sys.argv, __file__, __name__, __spec__, sys.path[0], sys.flags.optimize)\n",
