@@ -98,6 +98,19 @@ def test_every_public_name_is_on_the_page_of_names():
     assert sorted(name for names in GROUPS.values() for name in names) == sorted(steplog.__all__)
 
 
+def test_every_adapter_and_every_module_of_another_loggers_names_has_its_page():
+    """They are no part of the page of names: what they take is what their frameworks and loggers give."""
+    sources = ROOT / "src" / "steplog"
+    shared = {"adapter_run", "config_values", "flat_names", "inspect_task", "side_run"}  # of several, or of one
+    adapters = {file.stem for file in (sources / "integrations").glob("[!_]*.py")} - shared
+    page = (DOCS / "integrations.md").read_text("utf-8")
+    assert sorted(name for name in adapters if f"steplog.integrations.{name}" not in page) == []
+    shadowed = {folder.parent.name for folder in (sources / "compat").glob("*/__init__.py")}
+    page = (DOCS / "coming-from.md").read_text("utf-8")
+    assert {"mlflow", "tensorboard", "trackio", "wandb"} <= shadowed
+    assert sorted(name for name in shadowed if f"steplog.compat.{name}" not in page) == []
+
+
 def test_every_file_that_the_pages_for_contributors_name_is_there():
     for page in (DOCS / "contributing").glob("*.md"):
         named = re.findall(r"`((?:\w+/)+\w+\.\w+)`", page.read_text("utf-8"))
