@@ -1,7 +1,8 @@
 """``log`` of four numbers through the wandb module, in turns with plain ``run.log``, wandb itself and trackio.
 
-All are open in one process, which delivers to the embedded server meanwhile; wandb is offline, trackio local. Those two
-are measured where they are installed (``pip install 'steplog[frameworks]'``). A round is a block of calls of each.
+All are open in one process; wandb is offline, trackio local. Those two are measured where they are installed
+(``pip install 'steplog[frameworks]'``). A round is a block of calls of each. What a block of ours has logged is
+delivered to the embedded server before the next block begins, so that no block shares the GIL with another's delivery.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ OURS = {  # must and reach, in µs
 }
 PEERS = ("wandb", "trackio")
 _CALLS_MAX = 200  # of a peer in a block
+_FLUSH_S = 10.0
 
 
 def figures(stage: Stage) -> Iterator[Figure]:
@@ -61,18 +63,20 @@ def compare(rounds: int, calls: int, folder: str) -> dict[str, list[float]]:
     contestants = {**_ours(), **_peers(folder)}
     found: dict[str, list[float]] = {name: [] for name in contestants}
     for _ in range(rounds):
-        for name, (log, _) in contestants.items():
+        for name, (log, run) in contestants.items():
             count = min(calls, _CALLS_MAX) if name in PEERS else calls
             began = perf_counter_ns()
             for _ in range(count):
                 log()
             found[name].append((perf_counter_ns() - began) / count)
-    for _, finish in contestants.values():
-        finish()
+            if name not in PEERS:
+                getattr(run, "steplog_run", run).flush(_FLUSH_S)
+    for _, run in contestants.values():
+        run.finish()
     return found
 
 
-def _ours() -> dict[str, tuple[Callable[[], Any], Callable[[], Any]]]:
+def _ours() -> dict[str, tuple[Callable[[], Any], Any]]:
     import steplog.compat.wandb as wandb
 
     row = {"loss": 0.5, "accuracy": 0.25, "lr": 0.001, "epoch": 1.0}
@@ -84,11 +88,11 @@ def _ours() -> dict[str, tuple[Callable[[], Any], Callable[[], Any]]]:
     defined.define_metric("*", step_metric="epoch")
     numbers = [iter(range(2**40)) for _ in range(2)]
     return {
-        PLAIN: (lambda: plain.log(row, step=next(numbers[0])), plain.finish),
-        "wandb.log()": (lambda: rows.log(row), rows.finish),
-        "wandb.log(step=…)": (lambda: steps.log(row, step=next(numbers[1])), steps.finish),
-        "wandb.log() of a tensor's item and a dict": (lambda: any_values.log(nested), any_values.finish),
-        "wandb.log() with define_metric": (lambda: defined.log(row), defined.finish),
+        PLAIN: (lambda: plain.log(row, step=next(numbers[0])), plain),
+        "wandb.log()": (lambda: rows.log(row), rows),
+        "wandb.log(step=…)": (lambda: steps.log(row, step=next(numbers[1])), steps),
+        "wandb.log() of a tensor's item and a dict": (lambda: any_values.log(nested), any_values),
+        "wandb.log() with define_metric": (lambda: defined.log(row), defined),
     }
 
 
@@ -101,19 +105,19 @@ class _Item:
         return 0.5
 
 
-def _peers(folder: str) -> dict[str, tuple[Callable[[], Any], Callable[[], Any]]]:
+def _peers(folder: str) -> dict[str, tuple[Callable[[], Any], Any]]:
     row = {"loss": 0.5, "accuracy": 0.25, "lr": 0.001, "epoch": 1.0}
-    found: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {}
+    found: dict[str, tuple[Callable[[], Any], Any]] = {}
     if find_spec("wandb") is not None:
         import wandb
 
         settings = wandb.Settings(silent=True, x_disable_stats=True, console="off")
         run = wandb.init(project="bench", dir=folder, mode="offline", settings=settings)
-        found["wandb"] = lambda: run.log(row), run.finish
+        found["wandb"] = lambda: run.log(row), run
     if find_spec("trackio") is not None:
         os.environ["TRACKIO_DIR"] = folder
         import trackio
 
         trackio.init(project="bench", embed=False, auto_log_gpu=False, auto_log_cpu=False)
-        found["trackio"] = lambda: trackio.log(row), trackio.finish
+        found["trackio"] = lambda: trackio.log(row), trackio
     return found

@@ -109,6 +109,27 @@ def test_what_is_no_config_raises_before_a_run_begins(given):
     assert wandb.run is None
 
 
+class Keyed:
+    """As ml_collections.ConfigDict: keys and items, but no mapping by its type."""
+
+    def __init__(self) -> None:
+        self._fields = {"lr": 0.5}
+
+    def keys(self) -> list[str]:
+        return list(self._fields)
+
+    def __getitem__(self, key: str) -> float:
+        return self._fields[key]
+
+
+@apart
+def test_what_has_keys_and_items_is_read_by_them():
+    assert parse_config(Keyed()) == {"lr": 0.5}
+    assert parse_config(wandb.config) == {}
+    wandb.init(config={"lr": 0.5})
+    assert parse_config(wandb.config) == {"lr": 0.5}
+
+
 def test_flags_are_read_by_the_public_name_that_absl_has_for_it():
     class Flags:
         def flag_values_dict(self) -> dict[str, int]:

@@ -15,6 +15,7 @@ from typing import Any
 
 from steplog.compat.wandb.errors import ConfigError, UsageError
 from steplog.compat.wandb.notices import say_once
+from steplog.compat.wandb.open_runs import Uninitialized
 
 __all__ = ["DEFAULTS_FILE", "config_of_file", "parse_config"]
 
@@ -34,13 +35,13 @@ def parse_config(
 
 
 def _mapping(params: Any) -> Mapping[Any, Any]:
-    if params is None:
+    if params is None or isinstance(params, Uninitialized):
         return {}
     if isinstance(params, (str, os.PathLike)):
         return config_of_file(os.fspath(params))
     if isinstance(params, Mapping):
         return params
-    if getattr(type(params), "as_dict", None) is not None and hasattr(params, "keys"):  # a config of this module
+    if hasattr(type(params), "keys") and hasattr(type(params), "__getitem__"):  # such as a config of this module
         return dict(params)
     flags = getattr(params, "FLAGS", params) if getattr(params, "__name__", "") == "absl.flags" else params
     if hasattr(flags, "flag_values_dict"):  # absl's public name for it
