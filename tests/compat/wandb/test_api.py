@@ -184,3 +184,7 @@ def test_runs_that_no_server_has_are_read_here():
     (run,) = api.runs("me/here")
     assert (run.id, run.config, run.summary["loss"]) == ("abc", {"lr": 0.1}, 0.5)
     assert api.run("me/here/abc").history(pandas=False)[0]["loss"] == 0.5
+    with wandb.init(project="here") as open_run:
+        wandb.log({"loss": 0.25})
+        found = api.run(f"{open_run.entity}/{open_run.project}/{open_run.id}")
+        assert (found.state, [row["loss"] for row in found.scan_history(keys=["loss"])]) == ("running", [0.25])

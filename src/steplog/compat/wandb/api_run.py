@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -33,6 +34,7 @@ _SUMMARY = "summary/"
 _SYSTEM = "system/"
 _AGGREGATES = ("min", "max", "mean", "first", "last", "best")
 _OF_ROW = ("_step", "_timestamp", "_runtime")
+_LOCAL_ID = re.compile(r"[0-9a-f]{32}")  # of a run that no server had when it was read
 _FLUSH_S = 30.0
 _POLL_S = 5.0
 
@@ -96,7 +98,7 @@ class Run:
     @classmethod
     def opened(cls, where: str, run: str) -> Run:
         """By its id, uuid or name; ``where``: project, or namespace and project, or "". Raises CommError."""
-        path = f"{where}/{run}" if where else run
+        path = f"{where}/{run}" if where and not _LOCAL_ID.fullmatch(run) else run
         with normalized():
             found = steplog.open(path)
             if run not in (found.key, found.uuid, found.name):
@@ -398,8 +400,8 @@ class Run:
 
     @property
     def _is_local(self) -> bool:
-        """Whether no server had the run: its id has no dashes then."""
-        return "-" not in self.storage_id
+        """Whether no server had the run."""
+        return _LOCAL_ID.fullmatch(self.storage_id) is not None
 
     def _reader(self) -> Any:
         if self._opened is None:
