@@ -221,8 +221,13 @@ def test_a_program_is_synced_whenever_it_imports_its_writer(offline: Offline, na
     environment = os.environ | {"PYTHONPATH": str(Path(steplog.__file__).parent.parent)}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    assert offline.points("synced", "loss") == [(7, 0.1)]
-    assert EventFiles("files/a").scalars("loss") == [(7, single(0.1))]
+
+    @apart
+    def look() -> None:
+        assert offline.points("synced", "loss") == [(7, 0.1)]
+        assert EventFiles("files/a").scalars("loss") == [(7, single(0.1))]
+
+    look()
 
 
 @pytest.mark.slow

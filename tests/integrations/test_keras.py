@@ -158,5 +158,10 @@ def test_an_exception_that_ends_the_program_makes_the_run_crashed():
     environment = os.environ | {"PYTHONPATH": str(Path(steplog.__file__).parent.parent)}
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, env=environment, check=False)
     assert (done.returncode, "ZeroDivisionError" in done.stderr) == (1, True)
-    assert fields("mnist") == {"own": ("CRASHED",)}
-    assert len(points(opened("mnist", "own"), "epoch/loss")) == 2
+
+    @apart
+    def look() -> None:
+        assert fields("mnist") == {"own": ("CRASHED",)}
+        assert len(points(opened("mnist", "own"), "epoch/loss")) == 2
+
+    look()
