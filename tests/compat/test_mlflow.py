@@ -137,15 +137,18 @@ def test_a_run_of_another_process_goes_on_with_its_params_and_tags(host):
     begin = "import steplog.compat.mlflow as mlflow\n"
     first = host.run(
         begin
-        + "with mlflow.start_run(tags={'team': 'a'}) as run:\n    mlflow.log_param('lr', 0.1)\nprint(run.info.run_id)"
+        + "with mlflow.start_run(tags={'team': 'a'}) as run:\n    mlflow.log_param('lr', 0.1)\n"
+        + "    mlflow.log_metric('old', 1, step=0)\nprint(run.info.run_id)"
     )
     second = host.run(
         begin
         + "import sys\nwith mlflow.start_run(run_id=sys.argv[1]):\n    mlflow.set_tag('late', 1)\n"
-        + "data = mlflow.get_run(sys.argv[1]).data\nprint(data.params, data.tags['team'], data.tags['late'])",
+        + "    mlflow.log_metric('new', 2, step=0)\n"
+        + "data = mlflow.get_run(sys.argv[1]).data\n"
+        + "print(data.params, data.tags['team'], data.tags['late'], data.metrics)",
         first.out.strip(),
     )
-    assert second.out == "{'lr': '0.1'} a 1\n", second.errors
+    assert second.out == "{'lr': '0.1'} a 1 {'old': 1.0, 'new': 2.0}\n", second.errors
 
 
 @apart

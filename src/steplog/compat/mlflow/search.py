@@ -35,10 +35,15 @@ _NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
 def run_of(run_id: str) -> Run:
-    """The run as it is now. Raises MlflowException where there is none."""
+    """The run as it is now. Raises MlflowException where there is none.
+
+    Of one that was not begun here, what this process has logged is delivered first, for ten seconds at most.
+    """
     found = known(run_id)
-    if found is not None and not found.is_adopted:
+    if found is not None and found.is_new:
         return found.entity()
+    if found is not None:
+        found.run.flush(_FLUSH_S)
     with _as_mlflows(run_id):
         read = steplog.open(run_id)
         run = _run(_document_of(read), read.summary, read.project)
@@ -143,8 +148,11 @@ def _in(experiment: Experiment) -> list[Run]:
     """All runs of an experiment."""
     found: dict[str, Run] = {}
     for each in tracked_runs():
-        if each.experiment.experiment_id == experiment.experiment_id and not each.is_adopted:
-            found[each.id] = each.entity()
+        if each.experiment.experiment_id == experiment.experiment_id:
+            if each.is_new:
+                found[each.id] = each.entity()
+            elif not each.is_over or each.is_joined:
+                each.run.flush(_FLUSH_S)
     with _as_mlflows(experiment.name), suppress(steplog.ProjectNotFoundError):
         for run in _read(slug_of(experiment.name)):
             found.setdefault(run.info.run_id, run)
