@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import math
 import os
 import pickle
+import re
 import subprocess
 import sys
 import textwrap
 import threading
+from pathlib import Path
 from typing import Any
 
 import numpy
@@ -17,6 +20,7 @@ import pytest
 import steplog
 import steplog.compat.mlflow as mlflow
 from apart import apart
+from steplog.compat.mlflow.flavors import _ADAPTERS
 from steplog.compat.unsupported import unsupported
 
 
@@ -367,3 +371,10 @@ def test_importing_the_modules_loads_nothing_that_a_run_needs_and_prints_nothing
         [sys.executable, "-W", "error", "-c", "\n".join(lines)], capture_output=True, text=True, check=False
     )
     assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+def test_the_adapters_that_autolog_names_are_there():
+    for text in _ADAPTERS.values():
+        module, name = re.match(r"steplog\.integrations\.(\w+)\.(\w+)\(\)", text).groups()
+        tree = ast.parse((Path(steplog.__file__).parent / "integrations" / f"{module}.py").read_text("utf-8"))
+        assert name in {node.name for node in tree.body if isinstance(node, (ast.ClassDef, ast.FunctionDef))}, text
