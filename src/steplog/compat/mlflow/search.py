@@ -17,6 +17,8 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any
 
+import msgspec
+
 import steplog
 from steplog.compat.mlflow import experiments
 from steplog.compat.mlflow.entities import Experiment, Metric, Param, Run, RunData, RunInfo, RunTag
@@ -248,5 +250,5 @@ def _is_number(value: Any) -> bool:
 
 def _ms(date: Any) -> int | None:
     if isinstance(date, str):
-        date = datetime.fromisoformat(date.replace("Z", "+00:00"))
+        date = msgspec.convert(date, datetime)
     return int(date.timestamp() * 1000) if isinstance(date, datetime) else None
