@@ -187,6 +187,21 @@ def test_the_project_is_the_experiment(host, monkeypatch):
 
 
 @apart
+def test_a_disabled_run_is_logged_ended_and_goes_on_as_others(host, monkeypatch):
+    monkeypatch.setenv("STEPLOG_MODE", "disabled")
+    with mlflow.start_run(run_name="off", tags={"a": 1}) as run, mlflow.start_run(nested=True):
+        mlflow.log_metrics({"loss": 1.0}, step=3)
+        mlflow.MlflowClient().log_metric(run.info.run_id, "loss", 2.0, step=4)
+    with mlflow.start_run(run_id=run.info.run_id):
+        mlflow.log_param("lr", 0.1)
+    data = mlflow.get_run(run.info.run_id).data
+    assert (data.metrics, data.params, data.tags["a"]) == ({"loss": 2.0}, {"lr": "0.1"}, "1")
+    (last,) = mlflow.MlflowClient().get_metric_history(run.info.run_id, "loss")
+    assert (last.step, last.value) == (4, 2.0)
+    assert steplog.journals() == []
+
+
+@apart
 def test_steplogs_project_comes_before_mlflows_environment(host, monkeypatch):
     monkeypatch.setenv("STEPLOG_PROJECT", f"{host.project}-ours")
     with mlflow.start_run() as run:

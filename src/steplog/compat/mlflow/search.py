@@ -70,10 +70,13 @@ def _as_mlflows(what: str) -> Iterator[None]:
 def history_of(run_id: str, key: str) -> list[Metric]:
     """Every value of a metric, in the order of arrival; none where the run has no such metric. Raises MlflowException.
 
-    What this process has logged is delivered first, for ten seconds at most.
+    What this process has logged is delivered first, for ten seconds at most. Of a run that logs nowhere
+    (``mode="disabled"``), the last value.
     """
     found = known(run_id)
     if found is not None:
+        if found.is_disabled:
+            return found.latest(key)
         found.run.flush(_FLUSH_S)
     with _as_mlflows(run_id):
         read = steplog.open(run_id if found is None else found.run)

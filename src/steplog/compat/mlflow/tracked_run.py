@@ -76,6 +76,16 @@ class TrackedRun:
         self._latest: dict[str, Metric] = {}
         self._steps: dict[str, int] = {}  # the next of each metric that is logged without one
 
+    @property
+    def is_disabled(self) -> bool:
+        """Whether it logs nowhere."""
+        return self.run.stats().append == "disabled"
+
+    def latest(self, key: str) -> list[Metric]:
+        """The last value of a metric that was logged here, if there is one."""
+        with self._lock:
+            return [self._latest[key]] if key in self._latest else []
+
     def log(self, metrics: Mapping[str, Any], step: Any = None, timestamp: Any = None) -> None:
         """Log values at one step; None: each metric's next. Raises MlflowException for what is no number."""
         values = {_name(key): _number(key, value) for key, value in metrics.items()}
@@ -231,7 +241,8 @@ def resume(run_id: str) -> TrackedRun:
     if found is None:
         return _joined(str(run_id), owner=True)
     if found.is_over or found.is_joined:
-        found.run = steplog.attach(found.run.uuid, owner=True)
+        if not found.is_disabled:
+            found.run = steplog.attach(found.run.uuid, owner=True)
         found.is_over, found.is_joined, found._ended = False, False, None
     return found
 
