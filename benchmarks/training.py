@@ -47,6 +47,7 @@ def main() -> None:
     for number in range(given.rounds):
         for arm in given.arms if number % 2 == 0 else reversed(given.arms):
             told[arm].append(_in_turn(arm, given.steps))
+            print(f"{arm} {number}: {told[arm][-1]}", file=sys.stderr, flush=True)
     for arm, rounds in told.items():
         parts = []
         for figure, unit in {

@@ -16,7 +16,7 @@ from apart import apart
 from end_to_end.oracle import Oracle
 from end_to_end.programs import Host
 from steplog import RunStatus
-from steplog.integrations.adapter_run import AdapterRun
+from steplog.integrations.adapter_run import SAID_MAX, AdapterRun
 from steplog.integrations.config_values import config_values
 
 
@@ -147,6 +147,17 @@ def test_what_cannot_be_logged_is_said_once_and_takes_nothing_with_it(
     told = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert [text.partition(":")[2][:12] for text in told] == [" not logged:"] * 3
     assert ["256 bytes" in told[0], "step" in told[1], "finished" in told[2]] == [True] * 3
+
+
+@apart
+def test_what_is_wrong_in_ever_new_words_is_not_said_for_ever(
+    host: Host, held: Oracle, caplog: pytest.LogCaptureFixture
+):
+    own = adapter(host)
+    for step in range(100):
+        own.log({"loss": 1.0}, step + 0.5)  # type: ignore[arg-type]
+    assert len([record for record in caplog.records if "not logged: " in record.getMessage()]) == SAID_MAX
+    own.finish()
 
 
 @apart

@@ -26,7 +26,9 @@ from steplog.integrations.config_values import config_values
 if TYPE_CHECKING:
     from steplog import Run, RunStatus
 
-__all__ = ["AdapterRun"]
+__all__ = ["SAID_MAX", "AdapterRun"]
+
+SAID_MAX = 20  # reasons, some of which name a value
 
 _log = logging.getLogger("steplog")
 _beginning = threading.RLock()
@@ -54,7 +56,7 @@ class AdapterRun:
         with _beginning:
             run = self._run
             if run is None or (_is_over(run) and not self.is_own and self._given is None):
-                self._run = self._active() or self._begin()
+                self._run = self.active() or self._begin()
             elif self.is_own:
                 _resting.discard(run)
                 if _is_over(run):
@@ -116,7 +118,8 @@ class AdapterRun:
             left = type(error) is SystemExit and not error.code
             self._try("not finished: %s", lambda run: run.finish(error=None if left else error), self._run)
 
-    def _active(self) -> Run | None:
+    def active(self) -> Run | None:
+        """The active run, if it is none at rest, which is ended."""
         import steplog
 
         try:
@@ -138,7 +141,8 @@ class AdapterRun:
             if self._default_project is None or given.get("project") is not None:
                 raise
             run = steplog.init(**{**given, "project": self._default_project})
-        steplog.set_active_run(run)
+        if self._init.get("activate", True):
+            steplog.set_active_run(run)
         self.is_own = True
         return run
 
@@ -146,7 +150,7 @@ class AdapterRun:
         import steplog
 
         begun = steplog.attach(str(run.uuid), owner=True)
-        if self._active() is None:
+        if self._init.get("activate", True) and self.active() is None:
             steplog.set_active_run(begun)
         return begun
 
@@ -157,7 +161,7 @@ class AdapterRun:
             self._say(what, error)
 
     def _say(self, what: str, error: Exception) -> None:
-        if (text := what % f"{error!s:.300}") not in self._said:
+        if (text := what % f"{error!s:.300}") not in self._said and len(self._said) < SAID_MAX:
             self._said.add(text)
             _log.warning("steplog: %s", text)
 

@@ -47,7 +47,7 @@ class SteplogHooks(at.Hooks):
 
     async def on_run_start(self, data: at.RunStart) -> None:
         """An ``eval()``, of which a process has one at a time."""
-        self._names, self._shared = data.task_names, self.given or AdapterRun()._active()
+        self._names, self._shared = data.task_names, self.given or AdapterRun().active()
         self._taken.clear()
 
     async def on_task_start(self, data: at.TaskStart) -> None:

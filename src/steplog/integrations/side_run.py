@@ -35,7 +35,7 @@ class SideRun(AdapterRun):
 
     def tag(self, tag: str) -> None:
         """Add a tag."""
-        self._try("not tagged", lambda run: setattr(run, "tags", (*run.tags, tag)), self.get())
+        self._try("not tagged: %s", lambda run: setattr(run, "tags", (*run.tags, tag)), self.get())
 
     def inside(self, act: Callable[..., R], *arguments: Any) -> R:
         """What ``act`` returns, for which the run is the active one. It does not end with it, as a ``with`` would."""
@@ -43,7 +43,7 @@ class SideRun(AdapterRun):
         context.run(self.get().__enter__)
         return context.run(act, *arguments)
 
-    def _active(self) -> Run | None:
+    def active(self) -> Run | None:  # noqa: D102 - none is joined
         return None
 
     def _begin(self) -> Run:
@@ -54,7 +54,7 @@ class SideRun(AdapterRun):
         except Exception as error:
             if not SideRun._is_one_begun:
                 raise
-            self._say("not begun, and what is logged to it is lost", error)
+            self._say("not begun, and what is logged to it is lost: %s", error)
             return steplog.init(project="disabled", mode="disabled", activate=False)
         SideRun._is_one_begun = True
         return run
