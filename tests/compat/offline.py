@@ -8,6 +8,12 @@ from typing import Any
 import pytest
 
 import steplog
+import steplog.client
+import steplog.lifecycle.attach
+import steplog.lifecycle.init
+import steplog.lifecycle.recovery
+import steplog.reading.open_run
+import steplog.reading.runs  # all of these here, once, since tests that run apart would each do it
 
 
 class Offline:

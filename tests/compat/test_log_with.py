@@ -75,6 +75,22 @@ for step in range(5):
 accelerator.end_training()
 print("null")
 """
+IGNITE = """
+from ignite.engine import Engine, Events
+from ignite.handlers.mlflow_logger import MLflowLogger
+
+engine = Engine(lambda engine, batch: batch * 0.5)
+layer = torch.nn.Linear(2, 1)
+logger = MLflowLogger()
+logger.log_params({"lr": 0.01})
+given = {"tag": "training", "output_transform": lambda loss: {"loss": loss}}
+logger.attach_output_handler(engine, event_name=Events.ITERATION_COMPLETED, **given)
+optimizer = torch.optim.SGD(layer.parameters(), lr=0.01)
+logger.attach_opt_params_handler(engine, event_name=Events.ITERATION_STARTED, optimizer=optimizer)
+engine.run(range(5), max_epochs=2)
+print(json.dumps(logger.active_run.info.run_id))
+logger.close()
+"""
 
 
 def trained(host: Host, tmp_path: Path, program: str, *needed: str) -> Any:
@@ -145,5 +161,18 @@ def test_accelerates_trackers_log_config_and_steps(host, tmp_path):
             run = steplog.open(f"team/{host.project}/{name}")
             assert (run.status.value, run.config) == ("COMPLETED", {"lr": 0.1, "depth": 3})
             assert points(f"team/{host.project}/{name}", "loss") == [(step * 2, 1 / (step + 1)) for step in range(5)]
+
+    check()
+
+
+def test_ignites_mlflow_logger_logs_outputs_and_learning_rates(host, tmp_path):
+    run_id = trained(host, tmp_path, IGNITE, "ignite")
+
+    @apart
+    def check() -> None:
+        run = steplog.open(run_id)
+        assert (run.status.value, run.config) == ("COMPLETED", {"lr": 0.01})
+        assert points(run_id, "training loss") == [(step + 1, step % 5 * 0.5) for step in range(10)]
+        assert {value for _, value in points(run_id, "lr group_0")} == {0.01}
 
     check()

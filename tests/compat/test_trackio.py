@@ -218,7 +218,7 @@ def test_system_values_and_alerts_are_kept(host, caplog):
     assert trackio.log_gpu() == trackio.log_cpu() == {}
     trackio.finish()
     assert [value for _, value in points(read(host, "a"), "system/fan")] == [0.5]
-    assert "error: diverged: loss is high (step 4)" in caplog.text
+    assert "trackio.alert() error: diverged: loss is high (step 4)" in caplog.text
     (alert,) = trackio.Api().alerts(host.project, level="error")
     assert (alert["title"], alert["text"], alert["step"], alert["run"]) == ("diverged", "loss is high", 4, "a")
 

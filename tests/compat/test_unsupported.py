@@ -76,6 +76,12 @@ def test_without_a_run_it_is_said_at_exit(tmp_path):
     assert ran(tmp_path, NOTES) == (0, SAID, [])
 
 
+def test_what_fails_before_the_end_keeps_nothing_else_from_being_said(tmp_path):
+    fails = "from steplog.safeguard import before_end\nbefore_end(lambda: 1 / 0)\n"
+    done = ran(tmp_path, BEGIN + fails + NOTES)
+    assert (done.code, done.said, done.logged[-1]) == (0, SAID, COUNTS)
+
+
 def test_quiet_says_nothing_and_logs_it_all_the_same(tmp_path):
     done = ran(tmp_path, BEGIN + NOTES, STEPLOG_QUIET="1")
     assert (done.said, done.logged[-1]) == ([], COUNTS)

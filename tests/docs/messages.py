@@ -15,7 +15,7 @@ from pathlib import Path
 SRC = Path(__file__).parents[2] / "src" / "steplog"
 _LOGGERS = {"_log", "deferred_log"}
 _LEVELS = {"warning", "error"}
-_SAYING = {"say", "say_once", "_warn"}
+_SAYING = {"say", "say_once"}
 _HOLE = re.compile(r"%(?:[.\d]*[sdrgf])")
 
 

@@ -137,6 +137,17 @@ def test_an_active_run_has_all_tasks_each_under_its_name_and_goes_on():
 
 
 @apart
+def test_what_may_hold_a_key_is_not_in_the_config():
+    register(project="evals")
+    task = Task(name="yes", dataset=samples("yes"), solver=broken(), scorer=includes())
+    given = {"extra_headers": {"Authorization": "Bearer secret"}, "temperature": 0.5, "model_args": {"token": "secret"}}
+    evaluate(task, model="mockllm/model", model_base_url="http://127.0.0.1:9", **STANDARD, **given)
+    config = opened("evals", "yes").config
+    assert config["model_generate_config"] == {"temperature": 0.5}
+    assert "secret" not in str(config)
+
+
+@apart
 def test_tasks_of_one_name_in_one_run_are_told_apart():
     register()
     task = {"name": "yes", "dataset": samples("yes"), "solver": generate(), "scorer": includes()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import logging.config
 
 import pytest
 
@@ -56,6 +57,23 @@ def test_a_handler_follows_the_active_run_and_keeps_to_one_that_it_was_given(log
     assert logged(one) == ["INFO train: first"]
     assert logged(two) == ["INFO train: second"]
     assert logged(two, "console") == ["INFO train: first", "INFO train: second"]
+
+
+def test_a_handler_is_made_by_a_config_of_logging():
+    handler = {"class": "steplog.integrations.logging.RunLogHandler", "level": "WARNING", "metric": "console"}
+    logger = {"handlers": ["run"], "propagate": False}
+    given = {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "handlers": {"run": handler},
+        "loggers": {"dicts": logger},
+    }
+    logging.config.dictConfig(given)
+    with steplog.init() as run:
+        logging.getLogger("dicts").info("below")
+        logging.getLogger("dicts").warning("above")
+    logging.getLogger("dicts").handlers.clear()
+    assert logged(run, "console") == ["WARNING dicts: above"]
 
 
 def test_what_steplog_itself_says_is_left_out():

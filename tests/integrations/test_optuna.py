@@ -82,6 +82,25 @@ def test_a_tracked_objective_logs_to_its_own_trial_in_any_thread():
 
 
 @apart
+def test_a_tracked_trial_that_goes_on_has_its_parameters_and_reports():
+    callback = SteplogCallback(project="hpo")
+    seen = []
+
+    @callback.track
+    def looks(trial):
+        lr, depth = trial.suggest_float("lr", 0.1, 0.2), trial.suggest_int("depth", 1, step=2, high=9)
+        trial.report(0.5, step=3)
+        run = opened("hpo", "trial-0")
+        seen.append((run.config, points(run, "intermediate_value"), {"lr": lr, "depth": depth}))
+        return lr
+
+    optuna.create_study().optimize(looks, n_trials=1, callbacks=[callback])
+    ((config, reports, params),) = seen
+    assert config == params
+    assert reports == [(3, 0.5)]
+
+
+@apart
 def test_a_tracked_trial_that_ends_the_study_is_crashed_with_what_it_raised():
     callback = SteplogCallback(project="hpo")
     study = optuna.create_study()

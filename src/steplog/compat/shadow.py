@@ -92,7 +92,8 @@ def taken(name: str, spec: ModuleSpec, advice: str) -> str:
 def _say_held(name: str) -> None:
     import logging
 
-    logging.getLogger("steplog").warning(
+    _log = logging.getLogger("steplog")
+    _log.warning(
         "steplog: %s was imported before steplog.compat.install(): modules that hold it keep the real one; call "
         "install() before the first import of whatever imports %s",
         name,

@@ -19,6 +19,7 @@ __all__ = ["InspectTask"]
 _CONFIG: Any = dict.fromkeys(("task", "task_version", "task_args", "solver", "solver_args", "model", "config"), True)
 _CONFIG |= dict.fromkeys(("model_generate_config", "sandbox", "metadata"), True)
 _CONFIG |= {"dataset": {"name", "location", "samples", "shuffled"}}
+_SECRET: Any = {"model_generate_config": {"extra_headers", "extra_body"}}  # they may hold keys, as model_args may
 _GRADES = {"c", "i", "p", "n", "yes", "no", "true", "false"}
 _to_float = value_to_float()
 
@@ -30,7 +31,7 @@ class InspectTask:
         self.run_id, self._target, self._prefix = spec.run_id, target, prefix
         self._counts: Counter[str] = Counter()
         self._sums: defaultdict[str, float] = defaultdict(int)
-        told = spec.model_dump(mode="json", exclude_none=True, include=_CONFIG, warnings=False)
+        told = spec.model_dump(mode="json", exclude_none=True, include=_CONFIG, exclude=_SECRET, warnings=False)
         target.configure({prefix.rstrip("/"): told} if prefix else told)
 
     def _log(self, values: dict[str, Any], counted: str = "") -> None:

@@ -25,6 +25,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from steplog import Run
 from steplog.integrations.adapter_run import AdapterRun
+from steplog.integrations.optuna_trial import watch
 from steplog.integrations.side_run import SideRun
 
 __all__ = ["SteplogCallback"]
@@ -65,19 +66,13 @@ class SteplogCallback:
                 return objective(trial)
             side = self._begun(trial.study.study_name, trial.number)
             self._sides[trial.study.study_name, trial.number] = side
-            report = trial.report
-
-            def reported(value: float, step: int) -> None:
-                report(value, step)
-                side.log({"intermediate_value": value}, step=step)
-
-            vars(trial)["report"] = reported
+            watch(trial, side)
             try:
                 return side.inside(objective, trial)
+            except TrialPruned:
+                raise
             except BaseException as error:
-                if not isinstance(error, TrialPruned):
-                    side.configure(trial.params)
-                    side.finish(error=error)
+                side.finish(error=error)
                 raise
 
         return tracked

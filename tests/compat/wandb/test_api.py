@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,18 @@ def test_a_history_has_a_row_a_step(path):
     assert run.history(keys=["loss"], x_axis="val", pandas=False)[0] == {"val": 30, "loss": 0.1}
     assert run.history(keys=["none"], pandas=False) == []
     assert [row["_step"] for row in run.history(samples=4, pandas=False)] == [0, 9, 19, 29]
+
+
+@pytest.mark.skipif(find_spec("pandas") is None, reason="needs pandas: pip install 'steplog[readers]'")
+@apart
+def test_a_history_is_a_dataframe_where_pandas_is_installed(path):
+    import pandas
+
+    run = wandb.Api().run(f"{path}/{trained(path, 'first', 0.1)}")
+    frame = run.history(samples=10)
+    assert isinstance(frame, pandas.DataFrame)
+    assert frame["_step"].tolist() == [row["_step"] for row in run.history(samples=10, pandas=False)]
+    assert wandb.Api().runs(path).histories(keys=["loss"], format="pandas")["run_id"].unique().tolist() == [run.id]
 
 
 @apart

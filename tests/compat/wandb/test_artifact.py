@@ -56,6 +56,7 @@ def test_a_logged_artifact_is_returned_and_counted(model):
     assert (artifact.state, artifact.version, artifact.aliases) == ("COMMITTED", "v0", ["best", "latest"])
     assert wandb.log_artifact(str(model / "weights.pt"), type="model").name == f"run-{run.id}-weights.pt"
     assert wandb.save(str(model / "*")) == sorted(map(str, model.glob("*")))
+    assert run.save() is True
     wandb.log_model(str(model), name="whole")
     wandb.use_artifact(artifact)
     wandb.watch(object(), log="all", log_freq=10)

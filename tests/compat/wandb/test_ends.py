@@ -252,6 +252,20 @@ def test_processes_that_share_a_run_by_its_id_add_to_it(host):
 
 
 @pytest.mark.slow
+def test_a_run_that_is_ended_by_another_library_is_ended_once(host):
+    source = """
+        import atexit
+        run = wandb.init(name="run")
+        wandb.log({"a": 1})
+        atexit.register(wandb.finish)
+        atexit.register(run.finish, 1)
+    """
+    done = host.run(script(host, source))
+    assert (done.code, host.server.run("run").status) == (0, "FAILED"), done.errors
+    assert logged(host, "run") == [("a", 1, 0)]
+
+
+@pytest.mark.slow
 def test_workers_of_a_loader_log_to_the_run_that_they_inherit(host):
     source = """
         run = wandb.init(name="run")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from types import ModuleType
 
+import steplog
 import steplog.compat.wandb as wandb
 from apart import apart
 from compat.wandb.logged import rows
@@ -56,6 +57,16 @@ def test_a_figure_of_another_library_is_counted_under_its_name():
         "wandb.log() of a Figure of bokeh": 1,
         "wandb.log() of a module of matplotlib": 1,
     }
+
+
+@apart
+def test_media_in_the_summary_are_counted_and_stop_nothing():
+    run = wandb.init()
+    run.summary["image"] = wandb.Image("x.png")
+    run.summary.update({"best": 1, "all": [wandb.Image("x.png")]})
+    run.config.update({"logo": wandb.Image("x.png")})
+    assert steplog.open(run.steplog_run).summary["summary/best"] == 1
+    assert unsupported.counts() == {"wandb.log() of wandb.Image": 2}
 
 
 def test_nothing_is_opened_or_read_when_media_are_made():

@@ -204,6 +204,20 @@ def test_a_forked_child_that_ends_leaves_the_run_open():
 
 
 @apart
+def test_a_forked_child_that_finishes_does_not_end_the_run():
+    run = wandb.init()
+    if (pid := os.fork()) == 0:
+        run.log({"b": 2})
+        wandb.finish(exit_code=1)
+        os._exit(0 if wandb.run is None else 1)
+    assert os.waitpid(pid, 0)[1] == 0
+    run.log({"a": 1})
+    assert (steplog.open(run.steplog_run).status.value, rows(run)) == ("RUNNING", {0: {"a": 1, "b": 2}})
+    run.finish()
+    assert steplog.open(run.steplog_run).status.value == "COMPLETED"
+
+
+@apart
 def test_a_forked_child_begins_a_run_of_its_own():
     run = wandb.init(id="parent")
     if (pid := os.fork()) == 0:

@@ -82,7 +82,10 @@ class TrackedRun:
             step = _step(step)
         if timestamp is not None and abs(_now_ms() - timestamp) > _CLOCK_S * 1000:
             unsupported.note("mlflow.log_metric(timestamp=…)", "values have the time at which they are logged")
-        self.keep(values, step)
+        try:
+            self.keep(values, step)
+        except (TypeError, ValueError) as error:  # such as a step beyond 64 bits
+            raise MlflowException.invalid_parameter_value(str(error)) from None
         now = _now_ms() if timestamp is None else int(timestamp)
         with self._lock:
             for key, value in values.items():

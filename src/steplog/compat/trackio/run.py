@@ -158,7 +158,8 @@ class Run:
         from steplog.lifecycle.messages import say  # late, as all that begins a run
 
         severity = {AlertLevel.INFO: logging.INFO, AlertLevel.WARN: logging.WARNING, AlertLevel.ERROR: logging.ERROR}
-        say(False, severity[level], f"{level.value}: {title}{f': {text}' if text else ''} (step {at})")
+        words = f"{title}: {text}" if text else title
+        say(False, severity[level], f"trackio.alert() {level.value}: {words} (step {at})")
         if webhook_url:
             note("trackio.alert(webhook_url=…)", "no webhook is called; call it where you alert")
         try:

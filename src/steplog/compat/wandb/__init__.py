@@ -46,7 +46,7 @@ if TYPE_CHECKING:
         UnsupportedError,
         UsageError,
     )
-    from steplog.compat.wandb.integration import catboost, gym, keras, lightgbm, sb3, xgboost
+    from steplog.compat.wandb.integration import catboost, gym, keras, lightgbm, sb3, tensorflow, xgboost
     from steplog.compat.wandb.logged_run import Run
     from steplog.compat.wandb.media import (
         Audio,
@@ -68,7 +68,7 @@ if TYPE_CHECKING:
     from steplog.compat.wandb.run_files import AlertLevel, restore
     from steplog.compat.wandb.run_summary import Summary
     from steplog.compat.wandb.settings import Settings
-    from steplog.compat.wandb.sign_in import api, login
+    from steplog.compat.wandb.sign_in import api, login, sagemaker_auth
     from steplog.compat.wandb.sweeps import agent, controller, sweep
     from steplog.compat.wandb.table import EvalTable, Histogram, JoinedTable, Table
     from steplog.compat.wandb.term import termerror, termlog, termsetup, termwarn
@@ -155,6 +155,7 @@ __all__ = [
     "require",
     "restore",
     "run",
+    "sagemaker_auth",
     "save",
     "sb3",
     "sdk",
@@ -164,6 +165,7 @@ __all__ = [
     "sweep",
     "teardown",
     "tensorboard",
+    "tensorflow",
     "termerror",
     "termlog",
     "termsetup",
@@ -205,7 +207,7 @@ _MODULES = {
     "run_files": ("AlertLevel", "restore"),
     "run_summary": ("Summary",),
     "settings": ("Settings",),
-    "sign_in": ("api", "login"),
+    "sign_in": ("api", "login", "sagemaker_auth"),
     "sweeps": ("agent", "controller", "sweep"),
     "table": ("EvalTable", "Histogram", "JoinedTable", "Table"),
     "term": ("termerror", "termlog", "termsetup", "termwarn"),
@@ -213,7 +215,8 @@ _MODULES = {
 _ALIASES = {  # wandb's name: the module, and what it is there; "": the module itself
     **{name: (name, "") for name in ("apis", "data_types", "errors", "integration", "plot", "sdk", "sklearn")},
     **{name: (name, "") for name in ("tensorboard", "util", "wandb_run")},
-    **{name: (f"integration.{name}", "") for name in ("catboost", "gym", "keras", "lightgbm", "sb3", "xgboost")},
+    **{name: (f"integration.{name}", "") for name in ("catboost", "gym", "keras", "lightgbm", "sb3", "tensorflow")},
+    "xgboost": ("integration.xgboost", ""),
     "PublicApi": ("public_api", "Api"),
     "_attach": ("beginning", "attach"),
     "helper": ("config_sources", ""),

@@ -85,7 +85,8 @@ class Run:
         self._started: datetime | None = row.get("started")
         self.created_at = _text(self._started)
         self.heartbeat_at = _text(row.get("seen"))
-        self.sweep = self.sweep_name = None
+        self.sweep: None = None
+        self.sweep_name: None = None
         self._opened, self._client = opened, client
         self._config: dict[str, Any] | None = None
         self._summary: ApiSummary | None = None

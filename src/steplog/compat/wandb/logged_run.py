@@ -343,7 +343,7 @@ class Run(RunFiles):
         self.conclude()
         limit_s = float(self._settings.finish_timeout or 0) or None
         try:
-            if self._is_own:
+            if self._is_own and os.getpid() == self._made_in:  # what a forked child has logged, the parent delivers
                 self._run.finish(status=status, error=error, timeout=limit_s)
         except OSError as refused:  # what requests raises, too
             say(f"the end of run {self.name} was not taken by the server: {refused}")

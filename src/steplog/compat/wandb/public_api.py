@@ -175,7 +175,7 @@ class Project:
         """Its runs."""
         return Runs(self._api, self.entity, self.name, filters, order, per_page)
 
-    def sweeps(self, per_page: int = 50) -> list[Any]:
+    def sweeps(self, filters: Any = None, order: str | None = None, per_page: int = 50) -> list[Any]:
         """There are none."""
         return []
 

@@ -46,8 +46,12 @@ class RunFiles:
         if not self.disabled:
             unsupported.note(f"wandb.{call}()", advice)
 
-    def save(self, glob_str: Any, base_path: Any = None, policy: str = "live", glob: bool = True) -> list[str]:
-        """The files that match, which stay where they are."""
+    def save(
+        self, glob_str: Any = None, base_path: Any = None, policy: str = "live", glob: bool = True
+    ) -> bool | list[str]:
+        """The files that match, which stay where they are; ``save()``, as after a new name, is of older wandb."""
+        if glob_str is None:
+            return True
         if policy not in _POLICIES:
             raise ValueError('Only "live", "end" and "now" policies are currently supported.')
         pattern = os.fsdecode(glob_str)

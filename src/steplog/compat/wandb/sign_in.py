@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["api", "login"]
+from steplog.compat.unsupported import unsupported
+
+__all__ = ["api", "login", "sagemaker_auth"]
 
 
 class _InternalApi:
@@ -37,3 +39,8 @@ def login(
 ) -> bool:
     """True."""
     return True
+
+
+def sagemaker_auth(overrides: Any = None, path: str = ".", api_key: str | None = None) -> None:
+    """Counted: no file of keys is written."""
+    unsupported.note("wandb.sagemaker_auth()", "set STEPLOG_URL and STEPLOG_API_KEY in the environment of the job")

@@ -107,6 +107,10 @@ class ActiveRun(Run):
         super().__init__(entity.info, entity.data)
         self._of = of
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """To another process it is what it was when it began; that goes on with it by its id."""
+        return Run, (self.info, self.data)
+
     def __enter__(self) -> ActiveRun:
         return self
 
@@ -141,8 +145,8 @@ def _say_uri() -> None:
     global _said_uri
     if not _said_uri and is_tracking_uri_set():
         _said_uri = True
-        words = f"MLflow's tracking URI {get_tracking_uri()} is not used: its calls log to steplog"
-        say(resolve().quiet, logging.INFO, f"{words}; to bring older runs along, type: steplog import mlflow.db")
+        quiet, uri = resolve().quiet, get_tracking_uri()
+        say(quiet, logging.INFO, f"MLflow's tracking URI is not used, its calls log to steplog: {uri}")
 
 
 def set_experiment(
