@@ -154,15 +154,16 @@ class Table(Media):
     def kept(self) -> Any:
         """As the module says."""
         start = self._logged_rows if self.log_mode == "INCREMENTAL" else 0
-        rows = [[_cell(value) for value in row] for row in self.data[start:]]
-        self._logged_rows = len(self.data)
-        whole = {"_type": self._log_type, "columns": self.columns, "data": rows}
         bytes_max = resolve().value_bytes_max
+        most = bytes_max // (2 * len(self.columns) + 2)  # a cell takes two bytes, itself and a comma
+        rows = [[_cell(value) for value in row] for row in self.data[start : start + most]]
+        count, self._logged_rows = len(self.data) - start, len(self.data)
+        whole = {"_type": self._log_type, "columns": self.columns, "data": rows}
         fits = _rows_that_fit(whole, bytes_max)
-        if fits < len(rows):
+        if fits < count:
             unsupported.note(
                 f"rows of a wandb.Table of more than {bytes_max:,} bytes",
-                f"the first {fits:,} of {len(rows):,} are kept; raise STEPLOG_VALUE_BYTES_MAX, or log several tables",
+                f"the first {fits:,} of {count:,} are kept; raise STEPLOG_VALUE_BYTES_MAX, or log several tables",
             )
         return {**whole, "data": rows[:fits]}
 
