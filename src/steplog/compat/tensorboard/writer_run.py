@@ -174,11 +174,15 @@ def _active() -> Run | None:
     return None if any(own.run is run for own in _own.values()) else run
 
 
-def checked_tag(tag: str) -> str:
-    """The name of a metric; a tag that is too long for one is cut. Raises TypeError where it is no text."""
-    if not isinstance(tag, str):
+def checked_tag(tag: str | bytes | None) -> str:
+    """The name of a metric; a tag that is too long for one is cut. Raises TypeError where it is no text.
+
+    Of bytes and None, the event files of the original have their text, and none.
+    """
+    if not isinstance(tag, (str, bytes, type(None))):
         raise TypeError(f"a tag is a str, not {type(tag).__name__}")
-    data = tag.encode("utf-8", "replace")
+    text = tag.decode("utf-8", "replace") if isinstance(tag, bytes) else tag or ""
+    data = text.encode("utf-8", "replace")
     if 0 < len(data) <= _NAME_BYTES_MAX:
         return data.decode()
     unsupported.note("a tag of no character, or of more than 256 bytes", "it is cut; shorten it")
