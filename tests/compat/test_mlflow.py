@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import math
 import os
 import pickle
+import re
 import subprocess
 import sys
 import textwrap
 import threading
+from pathlib import Path
 from typing import Any
 
 import numpy
@@ -17,6 +20,7 @@ import pytest
 import steplog
 import steplog.compat.mlflow as mlflow
 from apart import apart
+from steplog.compat.mlflow.flavors import _ADAPTERS
 from steplog.compat.unsupported import unsupported
 
 
@@ -137,15 +141,18 @@ def test_a_run_of_another_process_goes_on_with_its_params_and_tags(host):
     begin = "import steplog.compat.mlflow as mlflow\n"
     first = host.run(
         begin
-        + "with mlflow.start_run(tags={'team': 'a'}) as run:\n    mlflow.log_param('lr', 0.1)\nprint(run.info.run_id)"
+        + "with mlflow.start_run(tags={'team': 'a'}) as run:\n    mlflow.log_param('lr', 0.1)\n"
+        + "    mlflow.log_metric('old', 1, step=0)\nprint(run.info.run_id)"
     )
     second = host.run(
         begin
         + "import sys\nwith mlflow.start_run(run_id=sys.argv[1]):\n    mlflow.set_tag('late', 1)\n"
-        + "data = mlflow.get_run(sys.argv[1]).data\nprint(data.params, data.tags['team'], data.tags['late'])",
+        + "    mlflow.log_metric('new', 2, step=0)\n"
+        + "data = mlflow.get_run(sys.argv[1]).data\n"
+        + "print(data.params, data.tags['team'], data.tags['late'], data.metrics)",
         first.out.strip(),
     )
-    assert second.out == "{'lr': '0.1'} a 1\n", second.errors
+    assert second.out == "{'lr': '0.1'} a 1 {'old': 1.0, 'new': 2.0}\n", second.errors
 
 
 @apart
@@ -177,6 +184,21 @@ def test_the_project_is_the_experiment(host, monkeypatch):
     assert error.value.error_code == "RESOURCE_ALREADY_EXISTS"
     assert mlflow.get_experiment_by_name("nowhere") is None
     assert {f"{host.project}-of-mine", "0"} <= {each.experiment_id for each in mlflow.search_experiments()}
+
+
+@apart
+def test_a_disabled_run_is_logged_ended_and_goes_on_as_others(host, monkeypatch):
+    monkeypatch.setenv("STEPLOG_MODE", "disabled")
+    with mlflow.start_run(run_name="off", tags={"a": 1}) as run, mlflow.start_run(nested=True):
+        mlflow.log_metrics({"loss": 1.0}, step=3)
+        mlflow.MlflowClient().log_metric(run.info.run_id, "loss", 2.0, step=4)
+    with mlflow.start_run(run_id=run.info.run_id):
+        mlflow.log_param("lr", 0.1)
+    data = mlflow.get_run(run.info.run_id).data
+    assert (data.metrics, data.params, data.tags["a"]) == ({"loss": 2.0}, {"lr": "0.1"}, "1")
+    (last,) = mlflow.MlflowClient().get_metric_history(run.info.run_id, "loss")
+    assert (last.step, last.value) == (4, 2.0)
+    assert steplog.journals() == []
 
 
 @apart
@@ -375,3 +397,10 @@ def test_importing_the_modules_loads_nothing_that_a_run_needs_and_prints_nothing
         [sys.executable, "-W", "error", "-c", "\n".join(lines)], capture_output=True, text=True, check=False
     )
     assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+def test_the_adapters_that_autolog_names_are_there():
+    for text in _ADAPTERS.values():
+        module, name = re.match(r"steplog\.integrations\.(\w+)\.(\w+)\(\)", text).groups()
+        tree = ast.parse((Path(steplog.__file__).parent / "integrations" / f"{module}.py").read_text("utf-8"))
+        assert name in {node.name for node in tree.body if isinstance(node, (ast.ClassDef, ast.FunctionDef))}, text

@@ -61,6 +61,24 @@ def test_a_client_renames_ends_deletes_and_restores_runs(host):
     assert steplog.open(run.info.run_id).name == "renamed"
 
 
+@pytest.mark.slow
+def test_a_client_ends_a_run_of_another_process_with_the_status_it_says(host):
+    begin = "import sys\nimport steplog.compat.mlflow as mlflow\n"
+    first = host.run(
+        begin + "with mlflow.start_run() as run:\n    mlflow.log_metric('old', 1)\nprint(run.info.run_id)",
+    )
+    second = host.run(
+        begin
+        + "client = mlflow.MlflowClient()\nclient.log_metric(sys.argv[1], 'late', 7, step=2)\n"
+        + "print(client.get_run(sys.argv[1]).data.metrics)\nclient.set_terminated(sys.argv[1], 'FAILED')\n"
+        + "print(client.get_run(sys.argv[1]).info.status)",
+        first.out.strip(),
+    )
+    assert second.out == "{'old': 1.0, 'late': 7.0}\nFAILED\n", second.errors
+    third = host.run(begin + "print(mlflow.get_run(sys.argv[1]).info.status)", first.out.strip())
+    assert third.out == "FAILED\n", third.errors
+
+
 PROGRAM = """
 import math
 import steplog.compat.mlflow as mlflow

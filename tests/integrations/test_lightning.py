@@ -13,7 +13,7 @@ import pytest
 from integrations.trainings import TORCHRUN, Trainings, needs, trainings
 from server.process import ServerProcess
 
-pytestmark = needs("torch", "lightning")
+pytestmark = [needs("torch", "lightning"), pytest.mark.slow]
 
 MODEL = """\
 from LIGHTNING import LightningModule, Trainer
@@ -185,7 +185,6 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("way", ["torchrun", "ddp", "ddp_spawn", "ddp_fork"])
 def test_two_ranks_are_one_run_and_no_point_is_there_twice(host: Trainings, way: str):
     """Of 32 rows each rank has 16, which are 4 steps an epoch."""
@@ -213,7 +212,6 @@ trainer(SteplogLogger(project=PROJECT, name="NAME"), epochs=100_000).fit(Stopped
 """
 
 
-@pytest.mark.slow
 def test_a_training_that_is_told_to_stop_is_crashed_by_that(host: Trainings):
     host.interrupt(MODEL + STOPPED.replace("NAME", "terminated"), signal.SIGTERM)
     (kept,) = host.server.values("terminated", "steplog/exception")
@@ -221,7 +219,6 @@ def test_a_training_that_is_told_to_stop_is_crashed_by_that(host: Trainings):
     assert host.server.run("terminated").status == "CRASHED"
 
 
-@pytest.mark.slow
 def test_of_a_training_that_is_killed_every_step_arrives(host: Trainings):
     done = host.interrupt(MODEL + STOPPED.replace("NAME", "killed"), signal.SIGKILL)
     assert done.code == -signal.SIGKILL
@@ -231,7 +228,6 @@ def test_of_a_training_that_is_killed_every_step_arrives(host: Trainings):
     assert steps == [*range(len(steps))]
 
 
-@pytest.mark.slow
 @needs("pytorch_lightning")
 def test_lightning_by_its_other_name_is_the_same(host: Trainings):
     source = (

@@ -19,12 +19,13 @@ def _offline(monkeypatch, tmp_path):
 
 @apart
 def test_a_side_run_is_begun_beside_the_active_run_and_leaves_that_active():
-    with steplog.init(project="main") as run:
-        side = SideRun(project="sides", name="one")
-        side.log({"x": 1.0})
-        assert side.get() is not run
-        assert steplog.get_active_run() is run
-        side.finish()
+    run = steplog.init(project="main")
+    side = SideRun(project="sides", name="one")
+    side.log({"x": 1.0})
+    assert side.get() is not run
+    assert steplog.get_active_run() is run
+    side.finish()
+    run.finish()
     assert fields("sides") == {"one": ("COMPLETED",)}
 
 

@@ -11,7 +11,7 @@ import pytest
 from integrations.trainings import TORCHRUN, Trainings, needs, trainings
 from server.process import ServerProcess
 
-pytestmark = needs("torch", "transformers", "accelerate")
+pytestmark = [needs("torch", "transformers", "accelerate"), pytest.mark.slow]
 
 MODEL = """\
 import json
@@ -126,7 +126,6 @@ def test_a_run_of_the_program_is_used_and_left_to_the_program(host: Trainings, t
     assert {row.name for row in host.server.runs()} >= {"first", "exp-7", "theirs"}
 
 
-@pytest.mark.slow
 def test_an_exception_of_a_training_is_that_of_its_run(host: Trainings):
     done = host.train(MODEL + 'trainer(SteplogCallback(project=PROJECT), Failing, run_name="fails").train()')
     assert done.code == 1
@@ -136,7 +135,6 @@ def test_an_exception_of_a_training_is_that_of_its_run(host: Trainings):
     assert (host.server.run("fails").status, len(host.points("fails")["train/loss"])) == ("CRASHED", 4)
 
 
-@pytest.mark.slow
 def test_two_ranks_are_one_run_and_no_point_is_there_twice(host: Trainings):
     ranks = 'trainer(SteplogCallback(project=PROJECT), run_name="ranks", ddp_backend="gloo").train()'
     done = host.train(MODEL + ranks, under=TORCHRUN)

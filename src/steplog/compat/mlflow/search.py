@@ -17,6 +17,8 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any
 
+import msgspec
+
 import steplog
 from steplog.compat.mlflow import experiments
 from steplog.compat.mlflow.entities import Experiment, Metric, Param, Run, RunData, RunInfo, RunTag
@@ -35,10 +37,15 @@ _NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
 def run_of(run_id: str) -> Run:
-    """The run as it is now. Raises MlflowException where there is none."""
+    """The run as it is now. Raises MlflowException where there is none.
+
+    Of one that was not begun here, what this process has logged is delivered first, for ten seconds at most.
+    """
     found = known(run_id)
-    if found is not None and not found.is_adopted:
+    if found is not None and found.is_new:
         return found.entity()
+    if found is not None:
+        found.run.flush(_FLUSH_S)
     with _as_mlflows(run_id):
         read = steplog.open(run_id)
         run = _run(_document_of(read), read.summary, read.project)
@@ -63,10 +70,13 @@ def _as_mlflows(what: str) -> Iterator[None]:
 def history_of(run_id: str, key: str) -> list[Metric]:
     """Every value of a metric, in the order of arrival; none where the run has no such metric. Raises MlflowException.
 
-    What this process has logged is delivered first, for ten seconds at most.
+    What this process has logged is delivered first, for ten seconds at most. Of a run that logs nowhere
+    (``mode="disabled"``), the last value.
     """
     found = known(run_id)
     if found is not None:
+        if found.is_disabled:
+            return found.latest(key)
         found.run.flush(_FLUSH_S)
     with _as_mlflows(run_id):
         read = steplog.open(run_id if found is None else found.run)
@@ -143,8 +153,11 @@ def _in(experiment: Experiment) -> list[Run]:
     """All runs of an experiment."""
     found: dict[str, Run] = {}
     for each in tracked_runs():
-        if each.experiment.experiment_id == experiment.experiment_id and not each.is_adopted:
-            found[each.id] = each.entity()
+        if each.experiment.experiment_id == experiment.experiment_id:
+            if each.is_new:
+                found[each.id] = each.entity()
+            elif not each.is_over or each.is_joined:
+                each.run.flush(_FLUSH_S)
     with _as_mlflows(experiment.name), suppress(steplog.ProjectNotFoundError):
         for run in _read(slug_of(experiment.name)):
             found.setdefault(run.info.run_id, run)
@@ -240,5 +253,5 @@ def _is_number(value: Any) -> bool:
 
 def _ms(date: Any) -> int | None:
     if isinstance(date, str):
-        date = datetime.fromisoformat(date.replace("Z", "+00:00"))
+        date = msgspec.convert(date, datetime)
     return int(date.timestamp() * 1000) if isinstance(date, datetime) else None

@@ -65,7 +65,8 @@ class TrackedRun:
         self.id = run_id
         self.experiment = experiment
         self.is_over = False
-        self.is_joined = False  # again, when it was over
+        self.is_new = False  # begun here: all that it has is known
+        self.is_joined = False  # without deciding its status
         self.is_adopted = False  # begun by another part of the program
         self.parent_id: str | None = None
         self._lock = threading.Lock()
@@ -75,6 +76,16 @@ class TrackedRun:
         self._tags: dict[str, str] = {}
         self._latest: dict[str, Metric] = {}
         self._steps: dict[str, int] = {}  # the next of each metric that is logged without one
+
+    @property
+    def is_disabled(self) -> bool:
+        """Whether it logs nowhere."""
+        return self.run.stats().append == "disabled"
+
+    def latest(self, key: str) -> list[Metric]:
+        """The last value of a metric that was logged here, if there is one."""
+        with self._lock:
+            return [self._latest[key]] if key in self._latest else []
 
     def log(self, metrics: Mapping[str, Any], step: Any = None, timestamp: Any = None) -> None:
         """Log values at one step; None: each metric's next. Raises MlflowException for what is no number."""
@@ -146,7 +157,9 @@ class TrackedRun:
         if status not in STATUSES:
             words = f"a run ends {', '.join(STATUSES)}, not {status!r}"
             raise MlflowException.invalid_parameter_value(words)
-        self.is_over, self._ended = True, _now_ms()
+        if self.is_joined:
+            self.run = steplog.attach(self.run.uuid, owner=True)
+        self.is_over, self.is_joined, self._ended = True, False, _now_ms()
         if all(each.is_over or each.is_adopted for each in tracked_runs()):  # once for a run and those nested in it
             unsupported.tell(self.run)
         self.run.finish(status=STATUSES[status], error=error)
@@ -206,7 +219,7 @@ def begin(
         activate=False,
     )
     made = TrackedRun(run, run_id, experiments.remember(experiment))
-    made._tags = given
+    made._tags, made.is_new = given, True
     made.parent_id = parent.id if parent is not None else parent_id
     with _lock:
         _runs[run_id] = made
@@ -228,9 +241,10 @@ def resume(run_id: str) -> TrackedRun:
     found = known(run_id)
     if found is None:
         return _joined(str(run_id), owner=True)
-    if found.is_over:
-        found.run = steplog.attach(found.run.uuid, owner=True)
-        found.is_over, found._ended = False, None
+    if found.is_over or found.is_joined:
+        if not found.is_disabled:
+            found.run = steplog.attach(found.run.uuid, owner=True)
+        found.is_over, found.is_joined, found._ended = False, False, None
     return found
 
 
@@ -261,6 +275,7 @@ def _joined(run_id: str, *, owner: bool) -> TrackedRun:
     except (steplog.RunNotFoundError, ValueError) as error:
         raise missing(f"Run '{run_id}' not found: {error}") from None
     made = TrackedRun(run, run_id, _experiment_of(run))
+    made.is_joined = not owner
     made.is_over = not owner and run.status is not steplog.RunStatus.RUNNING
     made.adopt()
     with _lock:
