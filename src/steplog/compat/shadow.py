@@ -108,7 +108,7 @@ def _say_held(name: str) -> None:
 
 
 def _is_real(module: ModuleType | None) -> bool:
-    """Not steplog's, nor a folder called like it, such as that of wandb's runs, which can be imported without a file."""
+    """Not steplog's, nor a folder called like it, such as that of wandb's runs, which has no file and is imported."""
     is_ours = getattr(module, "__name__", "").startswith(f"{__package__}.")
     return getattr(module, "__file__", None) is not None and not is_ours
 

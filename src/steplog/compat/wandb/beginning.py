@@ -33,18 +33,19 @@ from contextlib import nullcontext, suppress
 from typing import Any
 
 import steplog
+from steplog.compat.field_limits import fitting_tags, fitting_text, key_of
+from steplog.compat.notices import say, say_once
 from steplog.compat.unsupported import unsupported
 from steplog.compat.wandb import open_runs
 from steplog.compat.wandb.auto_resume import AutoResume
 from steplog.compat.wandb.config_sources import DEFAULTS_FILE, config_of_file, parse_config
 from steplog.compat.wandb.environment import from_environment
 from steplog.compat.wandb.errors import AuthenticationError, CommError, Error, UsageError
-from steplog.compat.wandb.field_limits import fitting_tags, fitting_text, key_of
 from steplog.compat.wandb.logged_run import Run
-from steplog.compat.wandb.notices import say, say_once
 from steplog.compat.wandb.settings import Settings
 from steplog.identity import slug_of
 from steplog.lifecycle.open_run import OpenRun
+from steplog.run import active_run
 from steplog.safeguard import before_end
 from steplog.settings import resolve
 
@@ -69,7 +70,6 @@ _PROJECT = "uncategorized"
 _FINISHES = (True, "finish_previous")
 _session = Settings()  # of setup()
 _begun_here: weakref.WeakSet[steplog.Run] = weakref.WeakSet()
-_hooked_in: int | None = None  # the pid that calls us before it ends
 _one_at_a_time = threading.RLock()  # threads that call init() at once get one run; a signal's function may call it, too
 
 
@@ -123,7 +123,7 @@ def _opened(
     run.config.update(values, allow_val_change=True)
     if chosen.reinit != "create_new":
         open_runs.bind(run)
-    _hook()
+    before_end(_conclude)
     return run
 
 
@@ -187,11 +187,8 @@ def _joined(chosen: Settings) -> Run | None:
     """A run that something else has begun in this process."""
     if chosen.run_id or chosen.resume or chosen._noop or chosen.reinit == "create_new":
         return None
-    try:
-        run = steplog.get_active_run()
-    except ValueError:
-        return None
-    if run in _begun_here:  # as a forked child finds it, or one of create_new
+    run = active_run.find()
+    if run is None or run in _begun_here:  # as a forked child finds it, or one of create_new
         return None
     known = {"run_name": run.name, "mode": chosen.mode}
     _set_fields(run, chosen)
@@ -363,13 +360,6 @@ def _sync_tensorboard(run: Run) -> None:
 def _in_notebook() -> bool:
     shell = sys.modules.get("IPython")
     return "ipykernel" in sys.modules and shell is not None and shell.get_ipython() is not None
-
-
-def _hook() -> None:
-    global _hooked_in
-    if _hooked_in != os.getpid():
-        _hooked_in = os.getpid()
-        before_end(_conclude)
 
 
 def _conclude() -> None:

@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
+from steplog.compat.notices import say_once
 from steplog.compat.wandb.config_sources import parse_config
 from steplog.compat.wandb.errors import ConfigError
-from steplog.compat.wandb.notices import say_once
 from steplog.journal.jsonable import element
 from steplog.journal.values import Values
 
