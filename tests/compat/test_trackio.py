@@ -54,6 +54,23 @@ def test_the_largest_step_does_not_stop_the_rows_after_it(host):
 
 
 @apart
+def test_a_value_that_logs_while_it_is_logged_does_not_stop_the_program(host):
+    class Value:
+        def __float__(self) -> float:  # as a signal's function comes in the middle of a call
+            trackio.log({"inner": 1.0})
+            return 2.0
+
+    trackio.init(project=host.project, name="a")
+    done = threading.Thread(target=trackio.log, args=({"outer": Value()},), daemon=True)
+    done.start()
+    done.join(10.0)
+    assert not done.is_alive()
+    trackio.finish()
+    found = read(host, "a")
+    assert [len(points(found, name)) for name in ("inner", "outer")] == [1, 1]
+
+
+@apart
 def test_a_config_of_any_values_stops_neither_init_nor_finish(host):
     class Hostile:
         def __getattr__(self, name: str) -> Any:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import copy
+import json
 import logging
 import multiprocessing
 import pickle
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -230,6 +231,26 @@ def test_hyperparameters_are_plain_dicts_and_names():
     assert config_values(None) == {}
     with pytest.raises(TypeError, match="hyperparameters are a mapping or a Namespace, not int"):
         config_values(3)  # type: ignore[arg-type]
+
+
+@apart
+def test_a_hyperparameter_that_cannot_be_looked_at_takes_no_others_with_it(host: Host, held: Oracle):
+    class Hostile(dict[str, object]):
+        def items(self) -> NoReturn:
+            raise RuntimeError
+
+    circular: dict[str, object] = {"b": 1}
+    circular["self"] = circular
+    deep: dict[str, object] = {}
+    for _ in range(5000):
+        deep = {"a": deep}
+    own = adapter(host)
+    own.configure({"lr": 0.1, "circular": circular, "deep": deep, "hostile": Hostile()})
+    own.finish()
+    found: dict[str, Any] = {}
+    for config in held.values("own", "steplog/config"):
+        found |= json.loads(config) if isinstance(config, str) else config
+    assert (found["lr"], found["circular"]["b"], sorted(found)) == (0.1, 1, ["circular", "deep", "hostile", "lr"])
 
 
 @apart

@@ -104,7 +104,7 @@ class Run:
 
     def __init__(self, begun: steplog.Run, project: str, name: str, group: str | None, config: dict[str, Any]) -> None:
         self._run = begun
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal's function may log, too
         self.project = project
         self.name = name
         self.group = group
