@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import multiprocessing
 import threading
 import warnings
 from typing import Any
@@ -68,6 +69,20 @@ def test_a_value_that_logs_while_it_is_logged_does_not_stop_the_program(host):
     trackio.finish()
     found = read(host, "a")
     assert [len(points(found, name)) for name in ("inner", "outer")] == [1, 1]
+
+
+@apart
+def test_finish_in_a_forked_child_waits_for_nobody(host, monkeypatch):
+    monkeypatch.setenv("STEPLOG_MODE", "offline")
+    monkeypatch.setenv("STEPLOG_FINISH_TIMEOUT_S", "600")
+    run = trackio.init(project=host.project, name="a")
+    child = multiprocessing.get_context("fork").Process(target=trackio.finish, daemon=True)
+    child.start()
+    child.join(20.0)
+    assert child.exitcode == 0
+    trackio.log({"loss": 1.0})
+    trackio.finish()
+    assert points(steplog.open(run.id), "loss") == [(0, 1.0)]
 
 
 @apart

@@ -40,7 +40,7 @@ __all__ = [
 
 DEFAULT = "Default"
 _DEFAULT_ID = "0"
-_lock = threading.Lock()
+_lock = threading.RLock()
 _names: dict[str, str] = {}  # by id, of those that this process has heard of
 _tags: dict[str, dict[str, str]] = {}
 _active: str | None = None  # its id
@@ -48,7 +48,7 @@ _active: str | None = None  # its id
 
 def _after_fork_in_child() -> None:
     global _lock
-    _lock = threading.Lock()
+    _lock = threading.RLock()
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)

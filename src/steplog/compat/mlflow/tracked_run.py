@@ -53,7 +53,7 @@ _TAGS_MAX = 64
 _PLAIN = (bool, int, float, str, type(None), list, tuple, dict)
 _CLOCK_S = 60.0  # a time that is given and is nearer than this is now
 
-_lock = threading.Lock()
+_lock = threading.RLock()
 _runs: dict[str, TrackedRun] = {}
 
 
@@ -69,7 +69,7 @@ class TrackedRun:
         self.is_joined = False  # without deciding its status
         self.is_adopted = False  # begun by another part of the program
         self.parent_id: str | None = None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._began = _now_ms()
         self._ended: int | None = None
         self._params: dict[str, str] = {}
@@ -316,9 +316,9 @@ def _is_scalar(value: Any) -> bool:
 
 def _after_fork_in_child() -> None:
     global _lock
-    _lock = threading.Lock()
+    _lock = threading.RLock()
     for each in _runs.values():
-        each._lock = threading.Lock()
+        each._lock = threading.RLock()
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -104,6 +104,7 @@ class Run:
 
     def __init__(self, begun: steplog.Run, project: str, name: str, group: str | None, config: dict[str, Any]) -> None:
         self._run = begun
+        self._made_in = os.getpid()
         self._lock = threading.RLock()  # a signal's function may log, too
         self.project = project
         self.name = name
@@ -202,7 +203,8 @@ class Run:
             self.is_finished = True
             _open_runs.discard(self)
             unsupported.tell(self._run)
-            self._run.finish()
+            if os.getpid() == self._made_in:  # what a forked child has logged, the parent delivers
+                self._run.finish()
 
     def _log_config(self, changed: dict[str, Any], removed: list[str]) -> None:
         try:
@@ -222,7 +224,7 @@ def _conclude() -> None:
 
 def _after_fork_in_child() -> None:
     for run in _open_runs:
-        run._lock = threading.Lock()  # another thread may have held it
+        run._lock = threading.RLock()  # another thread may have held it
 
 
 _open_runs: weakref.WeakSet[Run] = weakref.WeakSet()
