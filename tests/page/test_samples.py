@@ -196,6 +196,15 @@ def test_a_list_of_like_objects_is_a_table_that_is_sorted_by_its_heads(server, b
     assert orders == [["p0", "p1", "p2", "p3"], ["p2", "p0", "p1", "p3"], ["p1", "p0", "p2", "p3"], orders[0]]
 
 
+def test_a_table_of_another_loggers_call_is_a_table_and_comes_first(server, browser):
+    table = {"_type": "table", "columns": ["id", "label"], "data": [[1, "cat"], [2, "dog"]]}
+    records = [("compat/unsupported", b'{"wandb.watch()": 1}', 0), ("predictions", text_of(table), 0)]
+    samples_of(server, browser, filled(server, "tables", records).path)
+    browser.wait("document.querySelectorAll('.sample tbody tr').length === 2")
+    words = browser.run("document.querySelector('.sample table').innerText").split()
+    assert words == ["id", "label", "1", "cat", "2", "dog"]
+
+
 @pytest.mark.slow
 def test_several_samples_of_a_step_are_told_apart(server, browser):
     records = [("words", text_of(f"{letter} of {step}"), step) for step in (1, 2) for letter in "abc"]

@@ -6,6 +6,7 @@ It is as large as a value may be (``value_bytes_max``); of a longer one the firs
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from steplog.compat.unsupported import unsupported
@@ -17,17 +18,22 @@ __all__ = ["table_value"]
 _FRAME_BYTES = 64  # of the object around columns and rows
 
 
-def table_value(columns: list[Any], rows: list[list[Any]], call: str, kind: str = "table") -> dict[str, Any]:
-    """``call`` is what is counted, such as ``a wandb.Table``; ``kind`` is the value of ``_type``."""
-    whole = {"_type": kind, "columns": columns, "data": rows}
+def table_value(
+    columns: list[Any], rows: list[list[Any]], call: str, kind: str = "table", cell: Callable[[Any], Any] | None = None
+) -> dict[str, Any]:
+    """``call`` is what is counted, as ``a wandb.Table``; ``kind`` the value of ``_type``; ``cell`` makes a cell."""
     bytes_max = resolve().value_bytes_max
+    first = rows[: bytes_max // (2 * len(columns) + 2)]  # a cell takes two bytes, itself and a comma
+    if cell is not None:
+        first = [[cell(value) for value in row] for row in first]
+    whole = {"_type": kind, "columns": columns, "data": first}
     fits = _rows_that_fit(whole, bytes_max)
     if fits < len(rows):
         unsupported.note(
             f"rows of {call} of more than {bytes_max:,} bytes",
             f"the first {fits:,} of {len(rows):,} are kept; raise STEPLOG_VALUE_BYTES_MAX, or log several tables",
         )
-    return {**whole, "data": rows[:fits]}
+    return {**whole, "data": first[:fits]}
 
 
 def _rows_that_fit(table: dict[str, Any], bytes_max: int) -> int:

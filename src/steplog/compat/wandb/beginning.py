@@ -25,10 +25,11 @@ from __future__ import annotations
 import os
 import secrets
 import sys
+import threading
 import time
 import weakref
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Any
 
 import steplog
@@ -69,6 +70,7 @@ _PROJECT = "uncategorized"
 _FINISHES = (True, "finish_previous")
 _session = Settings()  # of setup()
 _begun_here: weakref.WeakSet[steplog.Run] = weakref.WeakSet()
+_one_at_a_time = threading.RLock()  # threads that call init() at once get one run; a signal's function may call it, too
 
 
 def init(
@@ -102,10 +104,16 @@ def init(
     given = {setting: value for name, value in locals().items() if (setting := _SETTINGS.get(name, name)) in _GIVEN}
     given["sync_tensorboard"] = tensorboard if sync_tensorboard is None else sync_tensorboard
     chosen = _settled(settings, given)
-    if (previous := _previous(chosen)) is not None:
-        return previous
+    with nullcontext() if chosen.reinit == "create_new" else _one_at_a_time:
+        return _previous(chosen) or _opened(chosen, monitor_gym, config, config_exclude_keys, config_include_keys)
+
+
+def _opened(
+    chosen: Settings, monitor_gym: bool | None, config: Any, exclude: list[str] | None, include: list[str] | None
+) -> Run:
+    """A run that was not open."""
     _note_unsupported(chosen, monitor_gym)
-    values = parse_config(config, config_exclude_keys, config_include_keys)
+    values = parse_config(config, exclude, include)
     if os.path.exists(DEFAULTS_FILE):
         values = {**config_of_file(DEFAULTS_FILE), **values}
     run = _joined(chosen) or _begun(chosen)
@@ -411,3 +419,11 @@ def require(requirement: Any = None, experiment: Any = None) -> None:
 
 def ensure_configured() -> None:
     """Nothing: a run configures itself."""
+
+
+def _after_fork_in_child() -> None:
+    global _one_at_a_time
+    _one_at_a_time = threading.RLock()  # another thread may have held it
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

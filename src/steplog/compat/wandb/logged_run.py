@@ -117,13 +117,11 @@ class Run(RunFiles):
             for name, row in rows.items()
         }
 
-    def _log_config(self, values: dict[str, Any]) -> dict[str, Any]:
+    def _log_config(self, values: dict[str, Any]) -> None:
         try:
             self._run.config.update(values)
         except steplog.RunFinishedError:
             say_once(f"run {self.name} is over: its config is not recorded any more")
-            return values
-        return {key: value for key, value in self._run.config.copy().items() if key in values}
 
     def _summary_before(self) -> Mapping[str, Any]:
         if not self.resumed:

@@ -148,9 +148,8 @@ class Table(Media):
     def kept(self) -> Any:
         """As the module says."""
         start = self._logged_rows if self.log_mode == "INCREMENTAL" else 0
-        rows = [[_cell(value) for value in row] for row in self.data[start:]]
-        self._logged_rows = len(self.data)
-        return table_value(self.columns, rows, "a wandb.Table", self._log_type)
+        rows, self._logged_rows = self.data[start:], len(self.data)
+        return table_value(self.columns, rows, "a wandb.Table", self._log_type, _cell)
 
 
 class EvalTable(Table):

@@ -15,6 +15,7 @@ const ENDED = { least: 15, most: 60 };
 const CUT = 20_000; // characters of a value; the rest comes when it is asked for
 const AT_ONCE = 100; // samples of one step
 const KEPT = 60; // cells
+const UNSUPPORTED = "compat/unsupported"; // counts of calls
 
 export class Samples {
   /** `runs`: signal of the runs that are shown; `names`: signal of `{name, others}[]`, null until that is known. */
@@ -25,8 +26,11 @@ export class Samples {
     this.wake = new Wake();
     /** By metric and run: how many samples there are, and the step of the last one; only what is known. */
     this.counts = signal(new Map());
-    /** The metrics that have samples. */
-    this.metrics = computed(() => (names.value ?? []).filter(({ others }) => others).map(({ name }) => name));
+    /** The metrics that have samples; last what other loggers' calls asked for in vain. */
+    this.metrics = computed(() => {
+      const found = (names.value ?? []).filter(({ others }) => others).map(({ name }) => name);
+      return found.sort((one, other) => (one === UNSUPPORTED) - (other === UNSUPPORTED));
+    });
     /** Those that are looked at. */
     this.chosen = computed(() => {
       const chosen = view.samples.value.filter((name) => this.metrics.value.includes(name));

@@ -1,4 +1,5 @@
-// A sample by its kind: a text, a list of objects with like keys, a tree of JSON, or one value. Media are to come.
+// A sample by its kind: a text, a list of objects with like keys, a table of columns and rows, a tree of JSON, or one
+// value. Media are to come.
 
 import { shown } from "../data/values.js";
 import { html } from "../ui.js";
@@ -6,9 +7,13 @@ import { SampleRows } from "./samples_rows.js";
 import { SampleText } from "./samples_text.js";
 import { SampleTree } from "./samples_tree.js";
 
+const made = new WeakMap(); // rows, by their table
 const RENDERERS = {
   text: ({ value, find, beside }) => html`<${SampleText} text=${value} find=${find} beside=${beside} />`,
   rows: ({ value, beside }) => html`<${SampleRows} rows=${value} beside=${beside} />`,
+  table: ({ value, beside }) => html`
+    <${SampleRows} rows=${rowsOf(value)} beside=${beside && isTable(beside) ? rowsOf(beside) : beside} />
+  `,
   tree: ({ value, beside }) => html`<${SampleTree} value=${value} beside=${beside} />`,
   plain: ({ value }) => html`<p class="sample-plain"><bdi>${shown(value)}</bdi></p>`,
 };
@@ -22,7 +27,23 @@ export function SampleValue({ value, find, beside = null }) {
 function kindOf(value) {
   if (typeof value === "string") return "text";
   if (typeof value !== "object" || value === null) return "plain";
+  if (isTable(value)) return "table";
   return Array.isArray(value) && areAlike(value) ? "rows" : "tree";
+}
+
+/** Whether a value is a table as the modules for other loggers' calls keep it: the names of columns, a list a row. */
+function isTable({ _type: kind, columns, data }) {
+  return kind === "table" && Array.isArray(columns) && new Set(columns.map(String)).size === columns.length
+    && Array.isArray(data) && data.length > 0 && data.every(Array.isArray);
+}
+
+/** A table's rows as objects, made once: their places tell what they are compared with. */
+function rowsOf(table) {
+  if (!made.has(table)) {
+    const row = (cells) => Object.fromEntries(table.columns.map((name, at) => [name, cells[at]]));
+    made.set(table, table.data.map(row));
+  }
+  return made.get(table);
 }
 
 /** Whether a list has objects alone, most of whose keys the first one has. */
