@@ -117,6 +117,27 @@ def test_a_forked_child_is_disarmed(monkeypatch: pytest.MonkeyPatch):
 
 
 @apart
+def test_what_comes_before_the_end_is_called_once_and_a_forked_child_gives_it_anew(monkeypatch: pytest.MonkeyPatch):
+    FakeServer().configure(monkeypatch)
+    calls: list[int] = []
+
+    def call() -> None:
+        calls.append(os.getpid())
+
+    for _ in range(3):
+        safeguard.before_end(call)
+    pid = os.fork()
+    if pid == 0:
+        safeguard._at_exit(os.getpid())
+        safeguard.before_end(call)
+        safeguard._at_exit(os.getpid())
+        os._exit(0 if calls == [os.getpid()] else 1)
+    assert os.waitpid(pid, 0)[1] == 0
+    safeguard._at_exit(os.getpid())
+    assert calls == [os.getpid()]
+
+
+@apart
 def test_an_exit_hook_that_a_child_inherits_does_nothing_there(monkeypatch: pytest.MonkeyPatch):
     FakeServer().configure(monkeypatch)
     run = steplog.init("team", "mnist")

@@ -323,7 +323,14 @@ def test_every_name_that_steplog_lists_is_there():
     assert not missing, f"in steplog.__all__ and nowhere else: {missing}"
 
 
-def test_importing_steplog_loads_nothing_heavy_and_touches_nothing(tmp_path):
+@pytest.mark.parametrize(
+    "module",
+    [
+        "steplog",
+        *(f"steplog.compat.{name}" for name in ("mlflow", "tensorboard", "tensorboard_sync", "trackio", "wandb")),
+    ],
+)
+def test_importing_loads_nothing_heavy_and_touches_nothing(tmp_path, module):
     """An audit hook sees each file opened for writing, each socket, process and thread."""
     program = f"""
 import sys
@@ -335,8 +342,8 @@ def watch(event, args):
     }}:
         seen.append((event, str(args[0])))
 sys.addaudithook(watch)
-import steplog
-loaded = sorted({LATE_IMPORTS!r} & set(sys.modules))
+import {module}
+loaded = sorted({LATE_IMPORTS | {"steplog.run", "steplog.client"}!r} & set(sys.modules))
 if seen or loaded:
     sys.exit(f"touched {{seen}}, loaded {{loaded}}")
 """

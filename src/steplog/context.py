@@ -36,6 +36,13 @@ class ActiveRun(Generic[R]):
             raise ValueError(f"several runs are open; enter one (`with run:`) or set_active_run one of: {runs}")
         raise ValueError("no active run: call steplog.init() first, or set_active_run()")
 
+    def find(self) -> R | None:
+        """As ``get``; None where that raises."""
+        try:
+            return self.get()
+        except ValueError:
+            return None
+
     def enter(self, run: R) -> Token[tuple[R, ...]]:
         """Make ``run`` active in this context, until ``leave``."""
         return self._entered.set((*self._entered.get(), run))

@@ -57,8 +57,12 @@ def arm() -> None:
 
 
 def before_end(call: Callable[[], None]) -> None:
-    """Call it when the process ends, at exit or by a signal, before the open runs do. It may log; it must not wait."""
-    _before_end.append(call)
+    """Call it when the process ends, at exit or by a signal, before the open runs do. It may log; it must not wait.
+
+    Once, however often it is given; a forked child gives it anew.
+    """
+    if call not in _before_end:
+        _before_end.append(call)
     _watch_exit()
 
 

@@ -275,6 +275,17 @@ def test_texts_dicts_and_tables_are_values_of_the_run(host):
 
 
 @apart
+def test_a_long_table_is_kept_as_a_table_of_its_first_rows(host, monkeypatch):
+    monkeypatch.setenv("STEPLOG_VALUE_BYTES_MAX", "4096")
+    with mlflow.start_run() as run:
+        mlflow.log_table({"n": list(range(10_000))}, "eval.json")
+    (row,) = steplog.open(run.info.run_id).history(["eval.json"], form="long")
+    assert (row["json"]["_type"], row["json"]["columns"], row["json"]["data"][:2]) == ("table", ["n"], [[0], [1]])
+    assert list(unsupported.counts()) == []
+    assert 300 < len(row["json"]["data"]) < 4096
+
+
+@apart
 def test_what_steplog_has_no_counterpart_of_is_counted_and_stops_nothing(host):
     with mlflow.start_run() as run:
         mlflow.autolog()

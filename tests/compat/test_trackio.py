@@ -17,6 +17,8 @@ from apart import apart
 from end_to_end.programs import Host
 from steplog.compat.unsupported import unsupported
 
+TERMINATE = "os.kill(os.getpid(), signal.SIGTERM)"
+
 
 def read(host: Host, name: str) -> steplog.ReadOnlyRun:
     return steplog.open(f"team/{host.project}/{name}")
@@ -128,18 +130,21 @@ def test_the_config_is_logged_as_it_changes_and_what_changed_inside_it_at_the_en
 
 
 @pytest.mark.slow
-def test_the_config_that_changed_inside_is_logged_when_the_program_ends(host):
+@pytest.mark.parametrize(("end", "code", "status"), [("", 0, "COMPLETED"), (TERMINATE, -15, "CRASHED")])
+def test_the_config_that_changed_inside_is_logged_when_the_program_ends(host, end, code, status):
     done = host.run(
         f"""
+        import os, signal
         import steplog.compat.trackio as trackio
         trackio.init(project="{host.project}", name="left", config={{"net": {{"depth": 3}}}})
         trackio.config["net"]["depth"] = 4
         trackio.log({{"x": 1}})
+        {end}
         """
     )
-    assert done.code == 0, done.errors
+    assert done.code == code, done.errors
     found = read(host, "left")
-    assert (found.config, found.status.value) == ({"net": {"depth": 4}}, "COMPLETED")
+    assert (found.config, found.status.value) == ({"net": {"depth": 4}}, status)
 
 
 @apart
@@ -207,6 +212,25 @@ def test_what_cannot_be_logged_is_a_warning_and_the_counter_stays(host):
         warnings.simplefilter("error")
         run.log({"late": 1})
     assert points(read(host, "a"), "__step") == [(0, 1.0)]
+
+
+@apart
+def test_a_row_with_a_name_too_long_is_kept_with_the_name_cut(host):
+    trackio.init(project=host.project, name="a" * 300)
+    trackio.log({"x" * 257: 0.25, "": 0.5, 7: 0.75, "loss": 1.0})
+    assert list(unsupported.counts()) == [
+        "a name of over 256 characters",
+        "trackio.log() of a name over 256 bytes",
+        'trackio.log() of the name ""',
+    ]
+    run = trackio.context_vars.current_run.get()
+    trackio.finish()
+    found = steplog.open(run.id)
+    assert {name: points(found, name) for name in ("x" * 256, "7", "loss")} == {
+        "x" * 256: [(0, 0.25)],
+        "7": [(0, 0.75)],
+        "loss": [(0, 1.0)],
+    }
 
 
 @apart

@@ -29,15 +29,17 @@ import weakref
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import steplog
-from steplog import Run
 from steplog.compat.tensorboard.events import EventReader, step_of
 from steplog.compat.tensorboard.log_dirs import prefix
 from steplog.compat.tensorboard.tensorflow_files import FollowedWriters
 from steplog.compat.tensorboard.values import hyperparameters, is_near
 from steplog.compat.tensorboard.writer_run import checked_tag
+
+if TYPE_CHECKING:
+    from steplog import Run
 
 __all__ = ["flush", "start", "stop"]
 

@@ -42,7 +42,6 @@ class Unsupported:
         self._lock = threading.RLock()
         self._counts: dict[str, int] = {}
         self._logged: tuple[Run, dict[str, int]] | None = None  # where, and what, last
-        self._is_hooked = False
 
     def note(self, what: str, advice: str) -> None:
         """Count one call, such as ``wandb.watch()``; ``advice`` says what is lost and what to do, in one line."""
@@ -54,11 +53,9 @@ class Unsupported:
             if count & (count - 1):
                 return
             self._advice[what] = advice
-            is_hooked, self._is_hooked = self._is_hooked, True
-        if not is_hooked:
-            from steplog.safeguard import before_end  # late, as below: who only imports a module counts nothing
+        from steplog.safeguard import before_end  # late, as below: who only imports a module counts nothing
 
-            before_end(self.tell)
+        before_end(self.tell)
         self._log(None, self.counts())
 
     def counts(self) -> dict[str, int]:

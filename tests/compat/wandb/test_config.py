@@ -6,6 +6,7 @@ import argparse
 import copy
 import dataclasses
 import json
+import math
 import pickle
 import types
 from pathlib import Path
@@ -61,6 +62,31 @@ def test_a_value_that_changes_raises_unless_it_may():
     assert kept() == {"lr": 0.1, "path": "x", "steps": [1, 2]}
     wandb.config.update({"lr": 0.2}, allow_val_change=True)
     assert (kept()["lr"], wandb.config.lr) == (0.2, 0.2)
+
+
+@dataclasses.dataclass
+class Limits:
+    norm: float = math.inf
+
+
+@apart
+def test_a_config_is_read_as_it_was_given_where_json_has_no_such_number():
+    given = {"inf": math.inf, "list": [-math.inf, "NaN"], "limits": Limits(), "nested": {"a": {"b": math.inf}}}
+    wandb.init(config=given)
+    plain = {**given, "limits": {"norm": math.inf}}
+    assert dict(wandb.config) == plain
+    wandb.config.update(given)  # nothing has changed
+    wandb.config.nan = math.nan
+    assert math.isnan(wandb.config.nan)
+    assert kept()["inf"] == "Infinity"
+
+
+@apart
+def test_a_config_too_large_to_be_kept_whole_is_read_as_it_was_given():
+    given = {"text": "x" * 2_000_000, "list": list(range(500_000))}
+    wandb.init(config=given)
+    wandb.config.update(given)  # nothing has changed
+    assert dict(wandb.config) == given
 
 
 @apart

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import sys
+import threading
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -23,6 +24,23 @@ def test_a_second_init_gives_the_open_run():
     second = wandb.init(project="q", config={"b": 2}, name="other")
     assert second is first is wandb.run
     assert (dict(first.config), first.project, first.steplog_run.status.value) == ({"a": 1}, "p", "RUNNING")
+
+
+@apart
+def test_threads_that_call_init_at_once_get_one_run():
+    found = []
+    other = threading.Thread(target=lambda: found.append(wandb.init()))
+
+    class Config(dict):
+        def items(self):  # init() is in the middle of it
+            other.start()
+            other.join(0.5)
+            return super().items()
+
+    run = wandb.init(config=Config(lr=0.1))
+    other.join()
+    assert found == [run]
+    assert len(steplog.journals()) == 1
 
 
 @pytest.mark.parametrize("reinit", [True, "finish_previous"])

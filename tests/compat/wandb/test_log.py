@@ -42,6 +42,18 @@ def test_the_counter_moves_as_wandbs(step, commit, at, then):
 
 
 @apart
+@pytest.mark.parametrize("most", [2**62 - 1, 2**62, 2**63 - 1])
+def test_the_largest_steps_do_not_end_the_counter(most):
+    run = wandb.init()
+    for step in (most, None, None):
+        wandb.log({"loss": 1.0}, step=step)
+        wandb.log({"loss": 1.0, "parts": {"a": 1}}, step=step)
+    found = [step for step, _ in points(run, "loss")]
+    assert len(found) == 6
+    assert found[:2] == [most, most]
+
+
+@apart
 def test_rows_without_a_step_are_numbered_from_0():
     run = wandb.init()
     for value in (0.5, 0.25):

@@ -8,8 +8,8 @@ import pytest
 
 import steplog.compat.wandb as wandb
 from apart import apart
+from steplog.compat.field_limits import fitting_tags, fitting_text, key_of
 from steplog.compat.wandb.environment import from_environment
-from steplog.compat.wandb.field_limits import fitting_tags, fitting_text, key_of
 
 
 def test_settings_have_wandbs_defaults_and_keep_what_they_do_not_know():

@@ -6,7 +6,7 @@
     tracking.client     MlflowClient
     tracked_run         the runs of this process by MLflow's id; what becomes of metrics, params and tags
     experiments         which project a run goes to
-    search, _filter     what get_run and search_runs read
+    search              what get_run and search_runs read
     artifacts           log_text, log_dict and log_table are values
     flavors, models     autolog, log_model, register_model: counted
 

@@ -6,7 +6,8 @@
     log_dict({…}, "config.json")        the JSON value
     log_table({…}, "eval.json")         {"_type": "table", "columns": […], "data": [[…], …]}
 
-Each call is one value more of its metric. What is larger than ``value_bytes_max`` is cut, and counted.
+Each call is one value more of its metric. What is larger than ``value_bytes_max`` is cut, a
+table after a row, and counted.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ import json
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
+from steplog.compat.field_limits import fitting_name
 from steplog.compat.mlflow.exceptions import MlflowException, missing
 from steplog.compat.mlflow.tracked_run import TrackedRun
+from steplog.compat.table_values import table_value
 from steplog.compat.unsupported import unsupported
 from steplog.settings import resolve
 
@@ -35,14 +38,14 @@ __all__ = [
 
 def keep_text(run: TrackedRun, text: Any, name: str) -> None:
     """A text as a value."""
-    run.keep({_name(name): _cut(str(text), "mlflow.log_text()")})
+    _keep(run, name, _cut(str(text), "mlflow.log_text()"), "mlflow.log_text()")
 
 
 def keep_dict(run: TrackedRun, value: Any, name: str) -> None:
     """A dict or a list as a value; as MLflow, with the text of what is no JSON."""
     text = json.dumps(value, default=str)
     whole = len(text.encode()) <= resolve().value_bytes_max
-    run.keep({_name(name): json.loads(text) if whole else _cut(text, "mlflow.log_dict()")})
+    _keep(run, name, json.loads(text) if whole else _cut(text, "mlflow.log_dict()"), "mlflow.log_dict()")
 
 
 def keep_table(run: TrackedRun, data: Any, name: str) -> None:
@@ -57,12 +60,12 @@ def keep_table(run: TrackedRun, data: Any, name: str) -> None:
     if len({len(each) for each in columns.values()}) > 1:
         raise MlflowException.invalid_parameter_value("the columns of a table are of different lengths")
     rows = [list(row) for row in zip(*columns.values(), strict=True)]
-    keep_dict(run, {"_type": "table", "columns": list(columns), "data": rows}, name)
+    plain = json.loads(json.dumps(rows, default=str))
+    _keep(run, name, table_value(list(columns), plain, "a table of mlflow.log_table()"), "mlflow.log_table()")
 
 
-def _name(name: Any) -> str:
-    text = str(name)
-    return text.encode("utf-8", "replace")[:256].decode("utf-8", "ignore") or "artifact"
+def _keep(run: TrackedRun, name: Any, value: Any, call: str) -> None:
+    run.keep({fitting_name(str(name), call) or "artifact": value})
 
 
 def _cut(text: str, what: str) -> str:

@@ -27,6 +27,7 @@ from contextlib import suppress
 from typing import Any
 
 import steplog
+from steplog.compat.field_limits import fitting_name, fitting_text
 from steplog.compat.mlflow import experiments
 from steplog.compat.mlflow.entities import (
     Experiment,
@@ -48,7 +49,7 @@ __all__ = ["STATUSES", "TrackedRun", "adopted", "artifact_uri", "begin", "known"
 STATUSES = {"FINISHED": "COMPLETED", "FAILED": "FAILED", "KILLED": "CRASHED"}
 _BACK = {ours: theirs for theirs, ours in STATUSES.items()}
 _NAME, _NOTE, _PARENT = "mlflow.runName", "mlflow.note.content", "mlflow.parentRunId"
-_TAGS_MAX, _NAME_BYTES_MAX, _TEXT_MAX, _NOTES_MAX = 64, 256, 256, 65_536
+_TAGS_MAX = 64
 _PLAIN = (bool, int, float, str, type(None), list, tuple, dict)
 _CLOCK_S = 60.0  # a time that is given and is nearer than this is now
 
@@ -142,9 +143,9 @@ class TrackedRun:
     def _show_tags(self, changed: Mapping[str, str]) -> None:
         try:
             if _NOTE in changed:
-                self.run.notes = changed[_NOTE][:_NOTES_MAX] or None
-            if changed.get(_NAME):
-                self.run.name = changed[_NAME][:_TEXT_MAX]
+                self.run.notes = fitting_text("notes", changed[_NOTE])
+            if name := fitting_text("name", changed.get(_NAME)):
+                self.run.name = name
             if any(not key.startswith("mlflow.") for key in changed):
                 self.run.tags = _tags(self._tags)
         except steplog.RunFinishedError:
@@ -210,10 +211,10 @@ def begin(
         parent = known(parent_id)
     run = steplog.init(
         project=experiment.name,
-        name=name[:_TEXT_MAX],
+        name=fitting_text("name", name),
         id=run_id,
         tags=_tags(given) or None,
-        notes=given.get(_NOTE, "")[:_NOTES_MAX] or None,
+        notes=fitting_text("notes", given.get(_NOTE)),
         group=(parent.run.name if parent is not None else parent_id) or None,
         activate=False,
     )
@@ -326,10 +327,7 @@ os.register_at_fork(after_in_child=_after_fork_in_child)
 def _name(key: Any) -> str:
     if not isinstance(key, str) or not key:
         raise MlflowException.invalid_parameter_value(f"the name of a metric is a text, not {key!r}")
-    if len(key.encode("utf-8", "replace")) <= _NAME_BYTES_MAX:
-        return key
-    unsupported.note("mlflow.log_metric() of a long name", f"names are cut after {_NAME_BYTES_MAX} bytes")
-    return key.encode("utf-8", "replace")[:_NAME_BYTES_MAX].decode("utf-8", "ignore")
+    return fitting_name(key, "mlflow.log_metric()")
 
 
 def _number(key: str, value: Any) -> float:

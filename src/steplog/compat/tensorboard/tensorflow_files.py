@@ -18,7 +18,6 @@ from typing import Any
 
 from steplog.compat.tensorboard.events import EventReader
 from steplog.compat.unsupported import unsupported
-from steplog.safeguard import before_end
 
 __all__ = ["Configure", "EventFileTail", "FollowedWriters", "Sink"]
 
@@ -110,7 +109,6 @@ class FollowedWriters:
         self._sink = sink
         self._configure = configure
         self._followed: list[_Followed] = []
-        self._is_hooked = False
 
     def wrapped(self, create: Callable[..., Any], is_on: Callable[[], bool]) -> Callable[..., Any]:
         """``create_file_writer``, whose writers are followed if ``is_on`` says so when they are made."""
@@ -124,9 +122,9 @@ class FollowedWriters:
             writer = create(*arguments, **named)
             begun = _files(log_dir) - before
             if len(begun) == 1:
-                if not self._is_hooked:
-                    self._is_hooked = True
-                    before_end(self.flush)
+                from steplog.safeguard import before_end  # late, as all that a run needs
+
+                before_end(self.flush)
                 path = os.path.join(log_dir, *begun)
                 self._followed = [each for each in self._followed if not each.is_closed]
                 self._followed.append(_Followed(writer, log_dir, path, self._sink, self._configure))

@@ -16,17 +16,19 @@ import logging
 import os
 import threading
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import steplog
-from steplog import Run, RunFinishedError, SteplogError
+from steplog.compat.field_limits import fitting_name
 from steplog.compat.tensorboard import log_dirs
 from steplog.compat.unsupported import unsupported
-from steplog.settings import resolve
+from steplog.errors import RunFinishedError, SteplogError
+
+if TYPE_CHECKING:
+    from steplog import Run
 
 __all__ = ["WriterRun", "checked_tag"]
 
-_NAME_BYTES_MAX = 256
 _FLUSH_S = 5.0
 _log = logging.getLogger("steplog")
 _lock = threading.RLock()
@@ -116,6 +118,8 @@ class WriterRun:
     def flush(self) -> None:
         """Wait until what was logged is delivered; not again while a server does not take it."""
         if self._run is not None:
+            from steplog.settings import resolve  # late, as all that a run needs
+
             limit_s = min(_FLUSH_S, resolve().finish_timeout_s) if self._is_delivered else 0.0
             self._is_delivered = self._run.flush(limit_s)
 
@@ -144,6 +148,8 @@ class WriterRun:
         if (uuid := _ended.get(self._key)) is not None:
             with suppress(SteplogError, OSError):  # deleted, disabled, not to be reached: another one is begun
                 return steplog.attach(uuid, owner=True)
+        from steplog.settings import resolve
+
         return steplog.init(
             project=resolve().project or self.names.project,
             name=self.names.name,
@@ -167,22 +173,17 @@ class WriterRun:
 
 def _active() -> Run | None:
     """The active run, unless a writer has begun it."""
-    try:
-        run = steplog.get_active_run()
-    except ValueError:
-        return None
+    from steplog.run import active_run
+
+    run = active_run.find()
     return None if any(own.run is run for own in _own.values()) else run
 
 
 def checked_tag(tag: str) -> str:
-    """The name of a metric; a tag that is too long for one is cut. Raises TypeError where it is no text."""
+    """The name of a metric; see ``fitting_name``. Raises TypeError where it is no text."""
     if not isinstance(tag, str):
         raise TypeError(f"a tag is a str, not {type(tag).__name__}")
-    data = tag.encode("utf-8", "replace")
-    if 0 < len(data) <= _NAME_BYTES_MAX:
-        return data.decode()
-    unsupported.note("a tag of no character, or of more than 256 bytes", "it is cut; shorten it")
-    return data[:_NAME_BYTES_MAX].decode("utf-8", "ignore") or "_"
+    return fitting_name(tag, "SummaryWriter.add_…()") or "_"
 
 
 def _after_fork_in_child() -> None:

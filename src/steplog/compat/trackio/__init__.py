@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import steplog
+from steplog.compat.field_limits import fitting_text
 from steplog.compat.readable_name import readable_name
 from steplog.compat.trackio import context_vars
 from steplog.compat.trackio.media import (
@@ -115,10 +116,12 @@ def init(
         unsupported.note("trackio.init(webhook_url=…)", "no webhook is called; call it where you alert")
     from steplog.settings import resolve  # late, as all that begins a run
 
-    called = name or resolve().name or readable_name()
+    called = fitting_text("name", name) or resolve().name or readable_name()
     goes_on = None if name is None or resume == "never" else resume
     try:
-        begun = steplog.init(project=project, name=called, group=group, resume=goes_on, activate=False)
+        begun = steplog.init(
+            project=project, name=called, group=fitting_text("group", group), resume=goes_on, activate=False
+        )
     except steplog.RunNotFoundError as error:
         raise ValueError(f"Run '{name}' does not exist in project '{project}': {error}") from None
     steplog.set_active_run(begun)
@@ -258,14 +261,6 @@ def delete_project(project: str, force: bool = False) -> bool:
     """Counted; False: nothing is deleted."""
     unsupported.note("trackio.delete_project()", "delete it by hand: steplog.delete_project(namespace, project)")
     return False
-
-
-def _after_fork_in_child() -> None:
-    if _last is not None:
-        _last.renew_lock()
-
-
-os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 def __getattr__(name: str) -> Any:

@@ -9,11 +9,12 @@
 
 from __future__ import annotations
 
-import atexit
 import copy
 import logging
+import os
 import threading
 import warnings
+import weakref
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from enum import Enum
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import steplog
+from steplog.compat.field_limits import fitting_name
 from steplog.compat.trackio.media import Artifact, Histogram, Markdown, Table, Trace, TrackioMedia, as_json, is_kept
 from steplog.compat.unsupported import unsupported
 
@@ -29,7 +31,7 @@ __all__ = ["AlertLevel", "Run", "RunConfig", "checked_config"]
 _RESERVED = frozenset(("project", "run", "timestamp", "step", "time", "metrics"))  # trackio's own columns
 _FILES = "files are not kept; copy them to a place of their own, and log where: trackio.config.update(model=path)"
 _KINDS = (Table, Histogram, Markdown, Trace, TrackioMedia)
-_NAME_BYTES_MAX = 256
+_PLAIN_CHARACTERS_MAX = 64  # of a name that is short enough, whatever its characters
 
 
 class AlertLevel(str, Enum):
@@ -107,11 +109,10 @@ class Run:
         self.is_finished = False
         self.config = RunConfig(self._log_config, config)
         self.config.tell()
-        atexit.register(self._tell)
+        _open_runs.add(self)
+        from steplog.safeguard import before_end  # late, as all that begins a run
 
-    def renew_lock(self) -> None:
-        """Internal, in a forked child: another thread may have held it."""
-        self._lock = threading.Lock()
+        before_end(_conclude)
 
     @property
     def id(self) -> str:
@@ -193,15 +194,11 @@ class Run:
     def finish(self) -> None:
         """Wait until it is delivered; a second call does nothing."""
         if not self.is_finished:
-            self._tell()
+            self.config.tell()
             self.is_finished = True
-            atexit.unregister(self._tell)
+            _open_runs.discard(self)
             unsupported.tell(self._run)
             self._run.finish()
-
-    def _tell(self) -> None:
-        if not self.is_finished:
-            self.config.tell()
 
     def _log_config(self, changed: dict[str, Any], removed: list[str]) -> None:
         try:
@@ -211,6 +208,21 @@ class Run:
                 self._run.config.pop(key, None)
         except (TypeError, ValueError, RuntimeError) as error:
             _warn(f"trackio: the config is not logged: {error!s:.300}")
+
+
+def _conclude() -> None:
+    """What changed inside the configs, before the program ends."""
+    for run in list(_open_runs):
+        run.config.tell()
+
+
+def _after_fork_in_child() -> None:
+    for run in _open_runs:
+        run._lock = threading.Lock()  # another thread may have held it
+
+
+_open_runs: weakref.WeakSet[Run] = weakref.WeakSet()
+os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 def checked_config(given: Any) -> dict[str, Any]:
@@ -234,7 +246,9 @@ def _is_plain(metrics: Any) -> bool:
         return False
     for name, value in metrics.items():
         kind = type(value)
-        if (kind is not float and kind is not int) or name in _RESERVED or name.startswith("__"):
+        if (kind is not float and kind is not int) or type(name) is not str or name in _RESERVED:
+            return False
+        if not 0 < len(name) <= _PLAIN_CHARACTERS_MAX or name.startswith("__"):
             return False
     return True
 
@@ -246,10 +260,8 @@ def _row(metrics: Mapping[str, Any]) -> dict[str, Any]:
         if name in _RESERVED or name.startswith("__"):
             _warn(f"Reserved keys renamed: [{name!r}] → '__{{key}}'")
             name = f"__{name}"
-        if len(name.encode("utf-8", "replace")) > _NAME_BYTES_MAX:
-            unsupported.note("trackio.log() of a long name", f"names are cut after {_NAME_BYTES_MAX} bytes")
-            name = name.encode("utf-8", "replace")[:_NAME_BYTES_MAX].decode("utf-8", "ignore")
-        if is_kept(value):
+        name = fitting_name(name, "trackio.log()")
+        if name and is_kept(value):
             row[name] = as_json(value) if isinstance(value, (*_KINDS, Mapping, list, tuple, set)) else value
     return row
 

@@ -7,7 +7,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from steplog.compat.wandb.notices import say
+from steplog.compat.notices import say
 from steplog.compat.wandb.settings import Settings
 from steplog.identity import slug_of
 

@@ -25,25 +25,27 @@ from __future__ import annotations
 import os
 import secrets
 import sys
+import threading
 import time
 import weakref
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Any
 
 import steplog
+from steplog.compat.field_limits import fitting_tags, fitting_text, key_of
+from steplog.compat.notices import say, say_once
 from steplog.compat.unsupported import unsupported
 from steplog.compat.wandb import open_runs
 from steplog.compat.wandb.auto_resume import AutoResume
 from steplog.compat.wandb.config_sources import DEFAULTS_FILE, config_of_file, parse_config
 from steplog.compat.wandb.environment import from_environment
 from steplog.compat.wandb.errors import AuthenticationError, CommError, Error, UsageError
-from steplog.compat.wandb.field_limits import fitting_tags, fitting_text, key_of
 from steplog.compat.wandb.logged_run import Run
-from steplog.compat.wandb.notices import say, say_once
 from steplog.compat.wandb.settings import Settings
 from steplog.identity import slug_of
 from steplog.lifecycle.open_run import OpenRun
+from steplog.run import active_run
 from steplog.safeguard import before_end
 from steplog.settings import resolve
 
@@ -68,7 +70,7 @@ _PROJECT = "uncategorized"
 _FINISHES = (True, "finish_previous")
 _session = Settings()  # of setup()
 _begun_here: weakref.WeakSet[steplog.Run] = weakref.WeakSet()
-_hooked_in: int | None = None  # the pid that calls us before it ends
+_one_at_a_time = threading.RLock()  # threads that call init() at once get one run; a signal's function may call it, too
 
 
 def init(
@@ -102,10 +104,16 @@ def init(
     given = {setting: value for name, value in locals().items() if (setting := _SETTINGS.get(name, name)) in _GIVEN}
     given["sync_tensorboard"] = tensorboard if sync_tensorboard is None else sync_tensorboard
     chosen = _settled(settings, given)
-    if (previous := _previous(chosen)) is not None:
-        return previous
+    with nullcontext() if chosen.reinit == "create_new" else _one_at_a_time:
+        return _previous(chosen) or _opened(chosen, monitor_gym, config, config_exclude_keys, config_include_keys)
+
+
+def _opened(
+    chosen: Settings, monitor_gym: bool | None, config: Any, exclude: list[str] | None, include: list[str] | None
+) -> Run:
+    """A run that was not open."""
     _note_unsupported(chosen, monitor_gym)
-    values = parse_config(config, config_exclude_keys, config_include_keys)
+    values = parse_config(config, exclude, include)
     if os.path.exists(DEFAULTS_FILE):
         values = {**config_of_file(DEFAULTS_FILE), **values}
     run = _joined(chosen) or _begun(chosen)
@@ -115,7 +123,7 @@ def init(
     run.config.update(values, allow_val_change=True)
     if chosen.reinit != "create_new":
         open_runs.bind(run)
-    _hook()
+    before_end(_conclude)
     return run
 
 
@@ -179,11 +187,8 @@ def _joined(chosen: Settings) -> Run | None:
     """A run that something else has begun in this process."""
     if chosen.run_id or chosen.resume or chosen._noop or chosen.reinit == "create_new":
         return None
-    try:
-        run = steplog.get_active_run()
-    except ValueError:
-        return None
-    if run in _begun_here:  # as a forked child finds it, or one of create_new
+    run = active_run.find()
+    if run is None or run in _begun_here:  # as a forked child finds it, or one of create_new
         return None
     known = {"run_name": run.name, "mode": chosen.mode}
     _set_fields(run, chosen)
@@ -357,13 +362,6 @@ def _in_notebook() -> bool:
     return "ipykernel" in sys.modules and shell is not None and shell.get_ipython() is not None
 
 
-def _hook() -> None:
-    global _hooked_in
-    if _hooked_in != os.getpid():
-        _hooked_in = os.getpid()
-        before_end(_conclude)
-
-
 def _conclude() -> None:
     for run in list(open_runs.open_runs):
         run.conclude()
@@ -421,3 +419,11 @@ def require(requirement: Any = None, experiment: Any = None) -> None:
 
 def ensure_configured() -> None:
     """Nothing: a run configures itself."""
+
+
+def _after_fork_in_child() -> None:
+    global _one_at_a_time
+    _one_at_a_time = threading.RLock()  # another thread may have held it
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -13,8 +13,8 @@ import sys
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from steplog.compat.notices import say_once
 from steplog.compat.wandb.errors import ConfigError, UsageError
-from steplog.compat.wandb.notices import say_once
 from steplog.compat.wandb.open_runs import Uninitialized
 
 __all__ = ["DEFAULTS_FILE", "config_of_file", "parse_config"]

@@ -13,12 +13,12 @@ from types import TracebackType
 from typing import Any
 
 import steplog
+from steplog.compat.field_limits import fitting_tags, fitting_text
+from steplog.compat.notices import say, say_once
 from steplog.compat.unsupported import unsupported
 from steplog.compat.wandb import open_runs
 from steplog.compat.wandb.errors import UsageError
-from steplog.compat.wandb.field_limits import fitting_tags, fitting_text
 from steplog.compat.wandb.metric_definitions import Metric, MetricDefinitions
-from steplog.compat.wandb.notices import say, say_once
 from steplog.compat.wandb.rows import Rows
 from steplog.compat.wandb.run_config import Config
 from steplog.compat.wandb.run_files import RunFiles
@@ -117,13 +117,11 @@ class Run(RunFiles):
             for name, row in rows.items()
         }
 
-    def _log_config(self, values: dict[str, Any]) -> dict[str, Any]:
+    def _log_config(self, values: dict[str, Any]) -> None:
         try:
             self._run.config.update(values)
         except steplog.RunFinishedError:
             say_once(f"run {self.name} is over: its config is not recorded any more")
-            return values
-        return {key: value for key, value in self._run.config.copy().items() if key in values}
 
     def _summary_before(self) -> Mapping[str, Any]:
         if not self.resumed:

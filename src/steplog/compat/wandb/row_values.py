@@ -18,11 +18,10 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from steplog.compat.unsupported import unsupported
+from steplog.compat.field_limits import NAME_BYTES_MAX, fitting_name
 from steplog.compat.wandb.media import NOT_KEPT, logged
 from steplog.compat.wandb.table import Histogram
 from steplog.journal.jsonable import element
-from steplog.journal.range import NAME_BYTES_MAX
 
 __all__ = ["PLAIN", "collect", "find", "merge", "plain_value"]
 
@@ -55,7 +54,9 @@ def _collect(data: Mapping[Any, Any], before: str, values: dict[str, Any], last:
             if value.__class__ not in PLAIN and (value := logged(value)) is NOT_KEPT:
                 continue
         name = before + key
-        if not (name and name.isascii() and len(name) <= NAME_BYTES_MAX) and not (name := _fitting(name)):
+        if not (name and name.isascii() and len(name) <= NAME_BYTES_MAX) and not (
+            name := fitting_name(name, "wandb.log()")
+        ):
             continue
         values[name] = value
         if value.__class__ in PLAIN:
@@ -121,12 +122,3 @@ def _histogram(values: Any) -> Any:
     numbers = numpy.asarray(values, dtype=float).ravel()
     finite = numbers[numpy.isfinite(numbers)]
     return Histogram(finite, num_bins=_BINS).kept() if finite.size else None
-
-
-def _fitting(name: str) -> str:
-    if not name:
-        unsupported.note('wandb.log() of the name ""', "a metric has a name of at least one character")
-    text = name.encode("utf-8", "replace")
-    if len(text) > NAME_BYTES_MAX:
-        unsupported.note(f"wandb.log() of a name over {NAME_BYTES_MAX} bytes", "the name is cut there; shorten it")
-    return text[:NAME_BYTES_MAX].decode("utf-8", "ignore")

@@ -16,8 +16,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from steplog import Run, RunFinishedError
+from steplog.compat.notices import say
 from steplog.compat.wandb.metric_definitions import MetricDefinitions
-from steplog.compat.wandb.notices import say
 from steplog.compat.wandb.row_values import PLAIN, collect, find, merge, plain_value
 from steplog.compat.wandb.step_counter import StepCounter
 from steplog.journal.values import checked_step

@@ -2,7 +2,8 @@
 
 1. A key that is set keeps its value: another one raises ConfigError, unless ``allow_val_change`` is given.
 2. Values are plain as they are read, and may be changed in place. What then differs from what was logged is logged at
-   the next change, and when the run ends, which is said once.
+   the next change, and when the run ends, which is said once. What a record has no place for is read as it was given
+   all the same: NaN and infinities, and what is longer than a value may be.
 3. Keys are texts, without "-" around them. Those that begin with "_" are not among ``keys`` and ``items``.
 """
 
@@ -10,11 +11,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
+from steplog.compat.notices import say_once
 from steplog.compat.wandb.config_sources import parse_config
 from steplog.compat.wandb.errors import ConfigError
-from steplog.compat.wandb.notices import say_once
+from steplog.journal.jsonable import element
 from steplog.journal.values import Values
 
 __all__ = ["Config"]
@@ -23,11 +26,11 @@ _BYTES_MAX = 16 * 1024 * 1024
 
 
 class Config:
-    """``log`` logs values and returns what was kept of them; ``items`` are there before."""
+    """``log`` logs values; ``items`` are there before."""
 
     def __init__(
         self,
-        log: Callable[[dict[str, Any]], dict[str, Any]] = dict,
+        log: Callable[[dict[str, Any]], object] = dict,
         items: Mapping[str, Any] | None = None,
         allow_val_change: bool = False,
     ) -> None:
@@ -124,7 +127,7 @@ class Config:
             del values[key]
         if not (self._allows if allows is None else allows):
             for key in [key for key in values if key in self._items]:
-                if not _same(Values(_BYTES_MAX).plain(values[key]), self._items[key]):
+                if not _same(_as_read(values[key]), self._items[key]):
                     raise ConfigError(
                         f'Attempted to change value of key "{key}" from {self._items[key]} to {values[key]}\n'
                         "If you really want to do this, pass allow_val_change=True to config.update()"
@@ -134,9 +137,9 @@ class Config:
             self._store(values)
 
     def _store(self, values: dict[str, Any]) -> None:
-        kept = self._log(values)
-        self._items.update(kept)
-        self._logged.update(copy.deepcopy(kept))
+        self._log(values)
+        self._items.update({key: _as_read(value) for key, value in values.items()})
+        self._logged.update({key: copy.deepcopy(self._items[key]) for key in values})
 
     def __deepcopy__(self, memo: Any) -> Config:
         return self
@@ -153,6 +156,28 @@ def _merged(before: Any, value: Any) -> Any:
 
 def _key(key: Any) -> str:
     return str(key).strip("-")
+
+
+def _as_read(value: Any) -> Any:
+    """Plain, and no other than it was given."""
+    plain = Values(_BYTES_MAX).plain(value)
+    with suppress(Exception):  # the user's code
+        return _numbers_of(value, plain)
+    return plain
+
+
+def _numbers_of(given: Any, plain: Any) -> Any:
+    """``plain`` with the numbers that JSON does not have, which are texts in it."""
+    if isinstance(plain, str):
+        found = given if isinstance(given, float) else element(given)
+        return float(found) if isinstance(found, float) else plain
+    if isinstance(plain, list):
+        items = given.tolist() if hasattr(given, "tolist") else given
+        return [_numbers_of(*pair) for pair in zip(items, plain, strict=True)]
+    if isinstance(plain, dict):
+        of = list(given.values()) if isinstance(given, Mapping) else [getattr(given, name) for name in plain]
+        return {name: _numbers_of(item, plain[name]) for name, item in zip(plain, of, strict=True)}
+    return plain
 
 
 def _same(value: Any, before: Any) -> bool:

@@ -9,7 +9,8 @@
     at or above   True                step                    step + 1
     below         any                 step                    the same
 
-wandb drops a row whose step is below the counter. Here it is kept.
+wandb drops a row whose step is below the counter. Here it is kept. The counter itself goes no further than 2**62 by a
+step that is given, so that it never ends.
 
 ``take`` gives a step and moves on in one C call, which no thread can split. It serves while no step has been given
 since the counter was moved last (``given`` is below 0); else ``settle`` comes first.
@@ -22,7 +23,8 @@ from operator import length_hint
 
 __all__ = ["StepCounter"]
 
-_END = 2**62
+_GIVEN_MAX = 2**62
+_END = _GIVEN_MAX + 2**61
 
 
 class StepCounter:
@@ -35,7 +37,7 @@ class StepCounter:
 
     def move(self, start: int) -> None:
         """Go on from here."""
-        self._places = iter(range(start, _END))
+        self._places = iter(range(min(max(start, 0), _GIVEN_MAX), _END))
         self.take: Callable[[], int] = self._places.__next__
         self.given = -1
 
@@ -55,5 +57,5 @@ class StepCounter:
             self.settle()
             return self.next if commit is not None and not commit else self.take()
         if step >= self.next:
-            self.move(min(step + 1 if commit else step, _END))
+            self.move(step + 1 if commit else step)
         return step

@@ -1,29 +1,23 @@
-"""``wandb.Table``, kept as JSON: ``{"_type": "table", "columns": […], "data": [[…], …]}``.
+"""``wandb.Table``, kept as JSON: ``{"_type": "table", "columns": […], "data": [[…], …]}`` (``compat.table_values``).
 
-1. A table is as large as a value may be (``value_bytes_max``); of a longer one the first rows are kept, and the rest is
-   counted.
-2. Of a cell that holds media nothing is kept, and null is there; what JSON does not have is converted as ``log`` does.
-3. Of a table with ``log_mode="INCREMENTAL"`` each value has the rows that were added since the last one. Others are
+1. Of a cell that holds media nothing is kept, and null is there; what JSON does not have is converted as ``log`` does.
+2. Of a table with ``log_mode="INCREMENTAL"`` each value has the rows that were added since the last one. Others are
    kept as they are each time they are logged, also where wandb keeps only the first.
-4. A column may hold values of several types, where wandb raises a TypeError.
+3. A column may hold values of several types, where wandb raises a TypeError.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from steplog.compat.unsupported import unsupported
+from steplog.compat.table_values import table_value
 from steplog.compat.wandb.media import NOT_KEPT, Media, WBValue, logged
-from steplog.journal.values import Values
-from steplog.settings import resolve
 
 __all__ = ["EvalTable", "Histogram", "JoinedTable", "PartitionedTable", "Table"]
 
 _COLUMNS = ("Input", "Output", "Expected")
 _LOG_MODES = ("IMMUTABLE", "MUTABLE", "INCREMENTAL", None)
-_FRAME_BYTES = 64  # of the object around columns and rows
 
 
 class Table(Media):
@@ -154,17 +148,8 @@ class Table(Media):
     def kept(self) -> Any:
         """As the module says."""
         start = self._logged_rows if self.log_mode == "INCREMENTAL" else 0
-        rows = [[_cell(value) for value in row] for row in self.data[start:]]
-        self._logged_rows = len(self.data)
-        whole = {"_type": self._log_type, "columns": self.columns, "data": rows}
-        bytes_max = resolve().value_bytes_max
-        fits = _rows_that_fit(whole, bytes_max)
-        if fits < len(rows):
-            unsupported.note(
-                f"rows of a wandb.Table of more than {bytes_max:,} bytes",
-                f"the first {fits:,} of {len(rows):,} are kept; raise STEPLOG_VALUE_BYTES_MAX, or log several tables",
-            )
-        return {**whole, "data": rows[:fits]}
+        rows, self._logged_rows = self.data[start:], len(self.data)
+        return table_value(self.columns, rows, "a wandb.Table", self._log_type, _cell)
 
 
 class EvalTable(Table):
@@ -236,25 +221,3 @@ class Histogram(WBValue):
 def _cell(value: Any) -> Any:
     kept = logged(value)
     return None if kept is NOT_KEPT else kept
-
-
-def _rows_that_fit(table: dict[str, Any], bytes_max: int) -> int:
-    """How many of the first rows may be in one value."""
-    rows: list[list[Any]] = table["data"]
-    try:
-        if len(json.dumps(table)) <= bytes_max:  # texts take no more bytes as UTF-8
-            return len(rows)
-    except (TypeError, ValueError, RecursionError):  # cells that JSON does not have
-        pass
-    values = Values(bytes_max)
-    left = bytes_max - _FRAME_BYTES - _size(values, table["columns"])
-    for count, row in enumerate(rows):
-        left -= _size(values, row) + 1
-        if left < 0:
-            return count
-    return len(rows)
-
-
-def _size(values: Values, row: list[Any]) -> int:
-    _, text = values.convert(row)
-    return len(text) if isinstance(text, bytes) else 0

@@ -10,14 +10,12 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
-import steplog
 from steplog.compat.mlflow import experiments
 from steplog.compat.mlflow.artifacts import keep_dict, keep_table, keep_text
 from steplog.compat.mlflow.entities import Experiment, Run, RunTag
@@ -31,10 +29,9 @@ from steplog.compat.mlflow.tracked_run import (
     tracked,
     tracked_runs,
 )
+from steplog.compat.notices import say_once
 from steplog.lifecycle import exit_code
-from steplog.lifecycle.messages import say
 from steplog.run import active_run as _steplogs
-from steplog.settings import resolve
 
 __all__ = [
     "ActiveRun",
@@ -80,7 +77,6 @@ __all__ = [
 
 _NOTE, _PARENT = "mlflow.note.content", "mlflow.parentRunId"
 _tracking_uri: str | None = None
-_said_uri = False
 
 
 class _Stack(threading.local):
@@ -142,11 +138,8 @@ def is_tracking_uri_set() -> bool:
 
 
 def _say_uri() -> None:
-    global _said_uri
-    if not _said_uri and is_tracking_uri_set():
-        _said_uri = True
-        quiet, uri = resolve().quiet, get_tracking_uri()
-        say(quiet, logging.INFO, f"MLflow's tracking URI is not used, its calls log to steplog: {uri}")
+    if is_tracking_uri_set():
+        say_once(f"MLflow's tracking URI is not used, its calls log to steplog: {get_tracking_uri()}")
 
 
 def set_experiment(
@@ -321,10 +314,7 @@ def current() -> TrackedRun:
     active = active_run()
     if active is not None:
         return active._of
-    try:
-        run = steplog.get_active_run()
-    except ValueError:
-        run = None
+    run = _steplogs.find()
     if run is not None and all(each.run is not run for each in tracked_runs() if not each.is_adopted):
         return adopted(run)
     return start_run()._of

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from steplog.compat.field_limits import NAME_BYTES_MAX
+
 __all__ = [
     "MAX_ENTITIES_PER_BATCH",
     "MAX_ENTITY_KEY_LENGTH",
@@ -18,9 +20,8 @@ MAX_ENTITIES_PER_BATCH = 1000
 MAX_PARAM_VAL_LENGTH = 6000
 MAX_TAG_VAL_LENGTH = 8000
 MAX_ENTITY_KEY_LENGTH = 250
-_NAME_BYTES_MAX = 256
 
 
 def validate_param_and_metric_name(name: str) -> bool:
     """Whether it can be logged: any text that is not too long can."""
-    return 0 < len(name.encode("utf-8", "replace")) <= _NAME_BYTES_MAX
+    return 0 < len(name.encode("utf-8", "replace")) <= NAME_BYTES_MAX

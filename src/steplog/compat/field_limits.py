@@ -1,4 +1,4 @@
-"""The fields of a run as a server takes them: what is too long or too many is cut, and counted."""
+"""Names and fields as a server takes them: what is too long or too many is cut, and counted."""
 
 from __future__ import annotations
 
@@ -9,14 +9,25 @@ from typing import Any
 
 from steplog.compat.unsupported import unsupported
 
-__all__ = ["fitting_tags", "fitting_text", "key_of"]
+__all__ = ["NAME_BYTES_MAX", "fitting_name", "fitting_tags", "fitting_text", "key_of"]
 
+NAME_BYTES_MAX = 256  # as journal.range has it, which is not imported before a run begins
 _CHARACTERS_MAX = {"notes": 64 * 1024}
 _TEXT_CHARACTERS_MAX = 256
 _TAGS_MAX = 64
 _TAG_BYTES_MAX = 128
 _KEY = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _ADVICE = "it is cut to what a server keeps"
+
+
+def fitting_name(name: str, call: str) -> str:
+    """The name of a metric; "" where it has none. ``call`` is what is counted, such as ``wandb.log()``."""
+    data = name.encode("utf-8", "replace")
+    if not data:
+        unsupported.note(f'{call} of the name ""', "a metric has a name of at least one character")
+    if len(data) > NAME_BYTES_MAX:
+        unsupported.note(f"{call} of a name over {NAME_BYTES_MAX} bytes", "the name is cut there; shorten it")
+    return data[:NAME_BYTES_MAX].decode("utf-8", "ignore")
 
 
 def fitting_text(field: str, value: Any) -> str | None:

@@ -1,4 +1,4 @@
-"""Lines about what differs from wandb, as steplog prints its own: to its logger, or standard error; not when quiet."""
+"""Lines about what differs from another logger, as steplog prints its own: by its logger or to standard error."""
 
 from __future__ import annotations
 
