@@ -138,6 +138,22 @@ def test_a_second_install_changes_nothing(tmp_path):
     assert printed(tmp_path, INSTALL + program + after) == ""
 
 
+def test_a_name_that_a_program_has_given_to_the_module_itself_is_no_installed_logger(tmp_path):
+    program = """
+        import sys
+        import steplog.compat.wandb
+        sys.modules["wandb"] = steplog.compat.wandb
+        steplog.compat.install("wandb")
+        import wandb.sdk
+        assert wandb.sdk is steplog.compat.wandb.sdk
+    """
+    assert printed(tmp_path, program) == ""
+
+
+def test_all_names_are_imported_by_a_star_without_a_framework(tmp_path):
+    assert printed(tmp_path, f"{INSTALL}from wandb import *\nprint(init.__name__)\n") == "init\n"
+
+
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])
 def test_a_child_of_multiprocessing_sees_what_its_parent_has_installed(tmp_path, method):
     program = f"""

@@ -153,6 +153,13 @@ def test_a_python_that_ignores_the_environment_is_refused(tmp_path):
     assert "python -E and -I ignore PYTHONPATH" in err
 
 
+@pytest.mark.parametrize("flags", [("-I",), ("-uE",), ("-u", "-I")])
+def test_a_program_that_is_to_ignore_the_environment_is_refused(tmp_path, flags):
+    code, _, err = ran(tmp_path, dict(os.environ), "-m", "steplog.compat", "wandb", *flags, "a.py")
+    assert code == 2
+    assert "python -E and -I ignore PYTHONPATH" in err
+
+
 @pytest.mark.parametrize(
     ("given", "kept"),
     [

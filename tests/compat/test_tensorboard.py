@@ -230,3 +230,11 @@ def test_write_to_disk_false_logs_nothing_and_begins_no_run(offline: Offline):
 def test_a_wrong_tag_raises_as_the_original_does(offline: Offline):
     with pytest.raises(TypeError, match="a tag is a str"):
         SummaryWriter("runs/a").add_scalar(7, 0.5, 1)  # type: ignore[arg-type]
+
+
+@apart
+def test_a_tag_of_bytes_or_none_is_kept_as_the_original_does(offline: Offline):
+    with SummaryWriter("runs/a") as writer:
+        writer.add_scalar(b"loss", 0.5, 1)  # type: ignore[arg-type]
+        writer.add_scalar(None, 0.25, 1)  # type: ignore[arg-type]
+    assert (offline.points("a", "loss"), offline.points("a", "_")) == ([(1, 0.5)], [(1, 0.25)])

@@ -43,6 +43,39 @@ def test_rows_have_one_step_counter_that_goes_on_from_the_greatest_step(host):
 
 
 @apart
+def test_the_largest_step_does_not_stop_the_rows_after_it(host):
+    trackio.init(project=host.project, name="a")
+    trackio.log({"loss": 1.0}, step=2**63 - 1)
+    trackio.log({"loss": 2.0})
+    trackio.init(project=host.project, name="a", resume="must")
+    trackio.log({"loss": 3.0})
+    trackio.finish()
+    assert points(read(host, "a"), "loss") == [(2**63 - 1, 1.0), (2**63 - 1, 2.0), (2**63 - 1, 3.0)]
+
+
+@apart
+def test_a_config_of_any_values_stops_neither_init_nor_finish(host):
+    class Hostile:
+        def __getattr__(self, name: str) -> Any:
+            raise RuntimeError(name)
+
+    circular: dict[str, Any] = {"lr": 0.1}
+    circular["self"] = circular
+    deep: list[Any] = []
+    for _ in range(5000):
+        deep = [deep]
+    given = {"circular": circular, "deep": deep, "module": warnings, "key": {Hostile(): 1}, "hostile": Hostile()}
+    trackio.init(project=host.project, name="a", config=given)
+    trackio.config["late"] = circular
+    trackio.config.update(given)
+    assert unsupported.counts()
+    trackio.finish()
+    found = read(host, "a")
+    assert (found.config["circular"]["lr"], sorted(found.config)) == (0.1, sorted([*given, "late"]))
+    assert found.status.value == "COMPLETED"
+
+
+@apart
 def test_a_run_that_goes_on_counts_from_its_last_step(host):
     trackio.init(project=host.project, name="a")
     trackio.log({"loss": 1.0}, step=41)

@@ -38,7 +38,7 @@ def main() -> None:
     given = parser.parse_args()
     if not given.program:
         parser.error("which program? Such as: python -m steplog.compat wandb train.py")
-    if sys.flags.ignore_environment:
+    if sys.flags.ignore_environment or _ignores_environment(given.program):
         parser.error("python -E and -I ignore PYTHONPATH, by which the program would find steplog: leave them out")
     _look_where_the_program_looks(given.program)
     if (beside := PathFinder.find_spec(given.name, sys.path[:1])) is not None and beside.origin is not None:
@@ -51,6 +51,16 @@ def main() -> None:
     python = [sys.executable, *flags(sys.orig_argv, len(sys.argv) - 1)]
     arguments = given.program if _is_command(given.program[0]) else [*python, *given.program]
     os.execvp(arguments[0], arguments)  # noqa: S606 - what the user has typed, and no shell
+
+
+def _ignores_environment(arguments: list[str]) -> bool:
+    """Whether one of Python's own options, which come before the program, is -E or -I."""
+    for argument in arguments:
+        if not argument.startswith("-") or argument[1:2] in ("", "-", "c", "m"):
+            return False
+        if argument[1] not in "WX" and {"E", "I"} & set(argument.partition("c")[0].partition("m")[0]):
+            return True
+    return False
 
 
 def _is_command(first: str) -> bool:

@@ -19,6 +19,7 @@ import importlib
 import importlib.util
 import os
 import sys
+import threading
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -27,6 +28,7 @@ from typing import Any
 __all__ = ["NAMES", "folder_of", "install", "real_spec", "take_over", "taken"]
 
 NAMES = ("mlflow", "trackio", "wandb")
+_one_at_a_time = threading.RLock()
 _FOLDERS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "shadows", "")
 
 
@@ -46,8 +48,12 @@ def install(name: str, replace: bool = False) -> None:
         ValueError: steplog has no module for this name.
     """
     folder = folder_of(name)
-    if _finder_of(name) is not None:
-        return
+    with _one_at_a_time:
+        if _finder_of(name) is None:
+            _install(name, folder, replace)
+
+
+def _install(name: str, folder: str, replace: bool) -> None:
     if not replace and (there := real_spec(name)) is not None:
         raise ImportError(
             taken(name, there, f'call steplog.compat.install("{name}", replace=True), or: pip uninstall {name}'),
@@ -102,8 +108,9 @@ def _say_held(name: str) -> None:
 
 
 def _is_real(module: ModuleType | None) -> bool:
-    """A folder called like the module, such as that of wandb's runs, can be imported, and has no file."""
-    return getattr(module, "__file__", None) is not None
+    """Not steplog's, nor a folder called like it, such as that of wandb's runs, which has no file and is imported."""
+    is_ours = getattr(module, "__name__", "").startswith(f"{__package__}.")
+    return getattr(module, "__file__", None) is not None and not is_ours
 
 
 def _target(name: str) -> str:
@@ -154,3 +161,11 @@ class _SecondName:
 
     def exec_module(self, module: ModuleType) -> None:
         module.__spec__ = self._spec  # the import system has set that of the second name
+
+
+def _after_fork_in_child() -> None:
+    global _one_at_a_time
+    _one_at_a_time = threading.RLock()  # another thread may have held it
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

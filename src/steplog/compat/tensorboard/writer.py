@@ -96,7 +96,7 @@ class FileWriter:
         self._run.close()
 
     def reopen(self) -> None:
-        """Nothing: the next event goes on."""
+        """Do nothing: the next event goes on."""
 
 
 class _Event:

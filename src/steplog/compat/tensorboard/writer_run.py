@@ -179,11 +179,15 @@ def _active() -> Run | None:
     return None if any(own.run is run for own in _own.values()) else run
 
 
-def checked_tag(tag: str) -> str:
-    """The name of a metric; see ``fitting_name``. Raises TypeError where it is no text."""
-    if not isinstance(tag, str):
+def checked_tag(tag: str | bytes | None) -> str:
+    """The name of a metric; see ``fitting_name``. Raises TypeError where it is no text.
+
+    Of bytes and None, the event files of the original have their text, and none.
+    """
+    if not isinstance(tag, (str, bytes, type(None))):
         raise TypeError(f"a tag is a str, not {type(tag).__name__}")
-    return fitting_name(tag, "SummaryWriter.add_…()") or "_"
+    text = tag.decode("utf-8", "replace") if isinstance(tag, bytes) else tag or ""
+    return fitting_name(text, "SummaryWriter.add_…()") or "_"
 
 
 def _after_fork_in_child() -> None:

@@ -19,19 +19,24 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from enum import Enum
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import steplog
 from steplog.compat.field_limits import fitting_name
 from steplog.compat.trackio.media import Artifact, Histogram, Markdown, Table, Trace, TrackioMedia, as_json, is_kept
 from steplog.compat.unsupported import unsupported
+from steplog.journal.jsonable import DEPTH_MAX, short_repr
+from steplog.journal.slot import STEP_MAX
 
 __all__ = ["AlertLevel", "Run", "RunConfig", "checked_config"]
 
 _RESERVED = frozenset(("project", "run", "timestamp", "step", "time", "metrics"))  # trackio's own columns
 _FILES = "files are not kept; copy them to a place of their own, and log where: trackio.config.update(model=path)"
+_REFUSED = (TypeError, ValueError, AttributeError, RuntimeError)  # RunFinishedError is a RuntimeError
 _KINDS = (Table, Histogram, Markdown, Trace, TrackioMedia)
 _PLAIN_CHARACTERS_MAX = 64  # of a name that is short enough, whatever its characters
+_OBJECTS_MAX = 10_000  # in a value of a config
 
 
 class AlertLevel(str, Enum):
@@ -105,7 +110,7 @@ class Run:
         self.name = name
         self.group = group
         step = begun.step
-        self._next_step = 0 if step is None else step + 1
+        self._next_step = 0 if step is None else min(step + 1, STEP_MAX)
         self.is_finished = False
         self.config = RunConfig(self._log_config, config)
         self.config.tell()
@@ -130,19 +135,24 @@ class Run:
     def log(self, metrics: Mapping[str, Any], step: Any = None) -> None:
         """Log a row."""
         try:
-            row = metrics if _is_plain(metrics) else _row(metrics)
-            with self._lock:
-                at = self._next_step if step is None else step
-                self._run.log(row, step=at)
-                self._next_step = max(self._next_step, int(at) + 1)
-        except (TypeError, ValueError, AttributeError, RuntimeError) as error:  # RunFinishedError is a RuntimeError
-            _warn(f"trackio.log() failed to process metrics: {error!s:.300}")
+            self._append(metrics if _is_plain(metrics) else _row(metrics), step)
+        except _REFUSED:
+            try:  # a plain row may have a name that is to be cut
+                self._append(_row(metrics), step)
+            except _REFUSED as error:
+                _warn(f"trackio.log() failed to process metrics: {error!s:.300}")
+
+    def _append(self, row: Mapping[str, Any], step: Any) -> None:
+        with self._lock:
+            at = self._next_step if step is None else step
+            self._run.log(row, step=at)
+            self._next_step = min(max(self._next_step, int(at) + 1), STEP_MAX)
 
     def log_system(self, metrics: Mapping[str, Any]) -> None:
         """Log values under ``system/``, without a step."""
         try:
             self._run.log({f"system/{name}": value for name, value in _row(metrics).items()})
-        except (TypeError, ValueError, AttributeError, RuntimeError) as error:
+        except _REFUSED as error:
             _warn(f"trackio.log_system() failed: {error!s:.300}")
 
     def alert(
@@ -246,9 +256,7 @@ def _is_plain(metrics: Any) -> bool:
         return False
     for name, value in metrics.items():
         kind = type(value)
-        if (kind is not float and kind is not int) or type(name) is not str or name in _RESERVED:
-            return False
-        if not 0 < len(name) <= _PLAIN_CHARACTERS_MAX or name.startswith("__"):
+        if (kind is not float and kind is not int) or name in _RESERVED or name.startswith("__"):
             return False
     return True
 
@@ -267,17 +275,45 @@ def _row(metrics: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """As trackio keeps a config: dicts, lists, numbers and texts."""
-    if isinstance(value, (str, int, float, bool, type(None))):
-        return value
-    if isinstance(value, Mapping):
-        return {str(key): _plain(each) for key, each in value.items()}
-    if isinstance(value, (list, tuple, set)):
-        return [_plain(each) for each in value]
-    if hasattr(value, "item") and getattr(value, "shape", None) == ():
-        return value.item()
-    if callable(getattr(value, "to_dict", None)):
-        return _plain(value.to_dict())
-    if hasattr(value, "__dict__") and not isinstance(value, type):
-        return {str(key): _plain(each) for key, each in vars(value).items() if not key.startswith("_")}
-    return str(value)
+    """As trackio keeps a config: dicts, lists, numbers and texts; the repr of what is circular, or has no end."""
+    return _Copy().of(value)
+
+
+class _Copy:
+    """Copies a value, the attributes of objects with it. Never raises."""
+
+    def __init__(self) -> None:
+        self._left = _OBJECTS_MAX
+        self._above: list[int] = []  # ids of the values around
+
+    def of(self, value: Any) -> Any:
+        """The copy."""
+        if value.__class__ in (str, int, float, bool, type(None)):
+            return value
+        self._left -= 1
+        if id(value) in self._above or len(self._above) == DEPTH_MAX or self._left < 0:
+            words = f"what is circular, deeper than {DEPTH_MAX} levels, or of over {_OBJECTS_MAX:,} objects"
+            unsupported.note(f"trackio.config of {words}", "its repr is kept; give names and values alone")
+            return short_repr(value)
+        self._above.append(id(value))
+        try:
+            return self._known(value)
+        except Exception:  # noqa: BLE001 - the user's code, and this is no reason to stop a training
+            return short_repr(value)
+        finally:
+            self._above.pop()
+
+    def _known(self, value: Any) -> Any:
+        if isinstance(value, (str, int, float)):
+            return value
+        if isinstance(value, Mapping):
+            return {str(key): self.of(each) for key, each in value.items()}
+        if isinstance(value, (list, tuple, set)):
+            return [self.of(each) for each in value]
+        if hasattr(value, "item") and getattr(value, "shape", None) == ():
+            return value.item()
+        if callable(getattr(value, "to_dict", None)):
+            return self.of(value.to_dict())
+        if hasattr(value, "__dict__") and not isinstance(value, (type, ModuleType)):
+            return {str(key): self.of(each) for key, each in vars(value).items() if not key.startswith("_")}
+        return str(value)

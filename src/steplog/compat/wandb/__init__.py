@@ -8,7 +8,8 @@
 
 The public names are those of wandb 0.31. They are imported at first use; ``run``, ``config``, ``summary``, ``log`` and
 the other functions of a run follow the run that is open (``open_runs``). What wandb has and this has not is an
-AttributeError, so that ``hasattr`` tells.
+AttributeError, so that ``hasattr`` tells. Modules that need a framework are not in ``__all__``: a star import is to
+work without it.
 """
 
 from __future__ import annotations
@@ -46,7 +47,13 @@ if TYPE_CHECKING:
         UnsupportedError,
         UsageError,
     )
-    from steplog.compat.wandb.integration import catboost, gym, keras, lightgbm, sb3, tensorflow, xgboost
+    from steplog.compat.wandb.integration import catboost as catboost
+    from steplog.compat.wandb.integration import gym as gym
+    from steplog.compat.wandb.integration import keras as keras
+    from steplog.compat.wandb.integration import lightgbm as lightgbm
+    from steplog.compat.wandb.integration import sb3 as sb3
+    from steplog.compat.wandb.integration import tensorflow as tensorflow
+    from steplog.compat.wandb.integration import xgboost as xgboost
     from steplog.compat.wandb.logged_run import Run
     from steplog.compat.wandb.media import (
         Audio,
@@ -127,7 +134,6 @@ __all__ = [
     "apis",
     "attach",
     "box3d",
-    "catboost",
     "config",
     "controller",
     "data_types",
@@ -135,13 +141,10 @@ __all__ = [
     "ensure_configured",
     "errors",
     "finish",
-    "gym",
     "helper",
     "init",
     "integration",
     "join",
-    "keras",
-    "lightgbm",
     "link_artifact",
     "link_model",
     "log",
@@ -157,7 +160,6 @@ __all__ = [
     "run",
     "sagemaker_auth",
     "save",
-    "sb3",
     "sdk",
     "setup",
     "sklearn",
@@ -165,7 +167,6 @@ __all__ = [
     "sweep",
     "teardown",
     "tensorboard",
-    "tensorflow",
     "termerror",
     "termlog",
     "termsetup",
@@ -178,7 +179,6 @@ __all__ = [
     "wandb_run",
     "wandb_sdk",
     "watch",
-    "xgboost",
 ]
 
 __version__ = "0.31.0"  # whose names these are: programs compare it
@@ -243,4 +243,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*__all__, "__version__"})
+    return sorted({*__all__, *_found, "__version__"} - {"_attach"})

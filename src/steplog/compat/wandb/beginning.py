@@ -427,11 +427,11 @@ def attach(attach_id: str | None = None, run_id: str | None = None, **_: Any) ->
 
 
 def require(requirement: Any = None, experiment: Any = None) -> None:
-    """Nothing: there are no switches of wandb's own here."""
+    """Do nothing: there are no switches of wandb's own here."""
 
 
 def ensure_configured() -> None:
-    """Nothing: a run configures itself."""
+    """Do nothing: a run configures itself."""
 
 
 def _after_fork_in_child() -> None:
