@@ -31,11 +31,23 @@ def test_each_metric_that_is_named_has_a_chart_in_that_order_and_no_others(serve
     printed = steplog("show", "first", "note", "loss", "note", url=server.url).output
     assert printed.count(" point") == 2
     assert printed.index("note  1 point") < printed.index("loss  100 points")
-    assert "no number to draw" in printed
+    assert "note  1 point, the last:\n  rather good\n" in printed
     assert "64" not in printed
     told = json.loads(steplog("show", "first", "loss", "--json", url=server.url).output)
     assert [metric["name"] for metric in told["metrics"]] == ["loss"]
     assert len(told["metrics"][0]["curve"]) == 100
+
+
+def test_the_last_value_that_is_no_number_is_printed_as_what_it_is(server, steplog):
+    path = named_run(server, "mnist", "tables")
+    rows = [[number, "cat"] for number in range(52)]
+    table = {"_type": "table", "columns": ["id", "label"], "data": rows}
+    for name, value in (("predictions", table), ("compat/unsupported", {"wandb.watch()": 3})):
+        assert server.ask("POST", f"{path}metrics/", json={"name": name, "value": value}).status_code == 201
+    printed = steplog("show", "tables", "predictions", "compat/unsupported", url=server.url).output.splitlines()
+    assert printed[3:6] == ["predictions  1 point, the last:", "id   label", "0    cat"]
+    assert printed[54:] == ["49   cat", "2 rows more: --json", "", *printed[57:]]
+    assert printed[57:] == ["compat/unsupported  1 point, the last:", "wandb.watch()   3"]
 
 
 def test_a_logarithmic_chart_has_its_middle_in_proportion(server, steplog):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from importlib.util import find_spec
 
 import pytest
 
@@ -136,9 +137,11 @@ def test_a_search_finds_what_this_process_has_just_logged(host):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(find_spec("pandas") is None, reason="needs pandas: pip install 'steplog[readers]'")
 @apart
 def test_runs_are_a_data_frame_as_mlflow_has_it(host):
-    pandas = pytest.importorskip("pandas", reason="needs pandas: pip install 'steplog[readers]'")
+    import pandas
+
     with mlflow.start_run(run_name="a"):
         mlflow.log_metric("acc", 0.5, step=0)
     with mlflow.start_run(run_name="b"):

@@ -155,6 +155,17 @@ def test_texts_tensors_histograms_and_curves_are_json_values(offline: Offline):
 
 
 @apart
+def test_what_needs_numpy_is_counted_where_that_is_missing(offline: Offline, monkeypatch):
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    with SummaryWriter("runs/a") as writer:
+        writer.add_histogram("weights", [0.5, 2.5], 3)
+        writer.add_pr_curve("curve", [0, 1], [0.1, 0.9], 5)
+        writer.add_scalar("loss", 0.5, 1)
+        assert unsupported.counts() == {"SummaryWriter.add_histogram()": 1, "SummaryWriter.add_pr_curve()": 1}
+    assert offline.points("a", "loss") == [(1, 0.5)]
+
+
+@apart
 def test_hyperparameters_are_the_config_and_their_numbers_metrics(offline: Offline):
     with SummaryWriter("runs/a") as writer:
         writer.add_hparams({"lr": 0.1, "bias": True, "off": None, "act": max}, {"hparam/loss": 0.3}, None, "run", 5)

@@ -135,6 +135,7 @@ def worker(storage: str) -> None:
 
 
 @pytest.mark.slow
+@apart
 def test_processes_of_one_study_have_a_run_for_each_of_its_trials(tmp_path):
     storage = f"sqlite:///{tmp_path}/study.db"
     optuna.create_study(study_name="shared", storage=storage)
@@ -142,6 +143,6 @@ def test_processes_of_one_study_have_a_run_for_each_of_its_trials(tmp_path):
     for process in processes:
         process.start()
     for process in processes:
-        process.join(60.0)
+        process.join(50.0)
     assert [process.exitcode for process in processes] == [0, 0]
     assert fields("hpo", "status", "group") == {f"trial-{number}": ("COMPLETED", "shared") for number in range(4)}

@@ -55,6 +55,13 @@ def test_a_terminal_shows_one_line_with_what_is_left_the_speed_and_the_last_erro
     assert caplog.text == ""
 
 
+def test_where_no_record_is_left_the_status_is_said_to_be(monkeypatch):
+    monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((200, 24)))
+    screen = Screen()
+    Watched(screen).after(1.5, 0)
+    assert screen.getvalue().endswith("pasta: all records are sent, its status is not yet")
+
+
 def test_a_server_that_hangs_is_named_with_how_long_it_has_been_waited_for(monkeypatch):
     monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((200, 24)))
     screen = Screen()

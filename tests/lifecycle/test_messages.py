@@ -65,7 +65,7 @@ SYNC = "the next run on this machine sends it; or type: steplog sync"
     ("run", "words"),
     [
         (Ended(0, sent=True), "5 delivered"),
-        (Ended(0), f"5 delivered; it is kept in /spool; {SYNC}"),
+        (Ended(0), f"5 delivered; its status is kept in /spool; {SYNC}"),
         (Ended(5), f"5 records are {LOST}; set STEPLOG_DIR"),
         (Ended(5, 5), f"5 records are kept in /spool; {SYNC}"),
         (Ended(5, 3), f"3 records are kept in /spool; {SYNC}; 2 records are {LOST}; set STEPLOG_DIR"),

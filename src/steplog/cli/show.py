@@ -26,6 +26,8 @@ _POINTS_MAX = 32  # of a curve, if no chart is drawn
 _BARS_MAX = 24  # of a curve in the table, so that it stays in one line on a terminal
 _WIDTH, _ROWS = 80, 9  # of a chart, if not on a terminal
 _VALUE_CHARACTERS_MAX = 200
+_TEXT_CHARACTERS_MAX = 4000  # of a last value
+_TABLE_ROWS_MAX = 50
 _BARS = "▁▂▃▄▅▆▇█"
 
 
@@ -38,7 +40,8 @@ def command(run: str, names: tuple[str, ...], log: bool, as_json: bool) -> None:
     """Show the status, config, metrics and exception of a run.
 
     RUN is a uuid, an id or a name, or the beginning of one, [NAMESPACE/]PROJECT/RUN, or the run's web address. With
-    NAME, a metric, it draws that metric over its steps instead; with several, a chart for each.
+    NAME, a metric, it draws that metric over its steps instead; with several, a chart for each. Of a metric that has no
+    numbers it prints the last value.
     """
     if log and not names:
         raise click.UsageError("--log is for charts: give a metric, or several, after RUN.")
@@ -66,17 +69,41 @@ def _draw(console: Console, shown: ShownRun, width: int, log: bool) -> None:
     for metric in shown.metrics:
         begins, ascii_only = metric["first_step"], not printing.is_unicode(console)
         drawn = chart(metric["curve"], width, _ROWS, begins=begins, log=log, ascii_only=ascii_only)
-        numbers = (
-            f"{key} {printing.value(metric[key], 28)}" for key in ("last", "min", "max") if metric[key] is not None
-        )
-        facts = ", ".join((printing.plural(metric["count"], "point"), *numbers))
+        is_below = not drawn.lines and not isinstance(metric["last"], (int, float, type(None)))
+        keys = () if is_below else ("last", "min", "max")
+        numbers = (f"{key} {printing.value(metric[key], 28)}" for key in keys if metric[key] is not None)
+        facts = ", ".join((printing.plural(metric["count"], "point"), *numbers)) + (", the last:" if is_below else "")
         heading = Text.assemble(printing.text(metric["name"], "bold"), "  ", printing.text(facts, "dim"))
         printing.write(console, "", heading)
         if drawn.lines:
             printing.write(console, *(Text.assemble((left, "dim"), (line, "cyan")) for left, line in drawn.lines))
+        elif is_below:
+            _print_last(console, metric["last"])
+            continue
         nothing = "" if drawn.lines else f"no number {'above 0 ' if log and metric['curve'] else ''}to draw"
         if nothing or drawn.omitted:
             printing.write(console, Text(nothing or f"not drawn: {drawn.omitted}", "dim"))
+
+
+def _print_last(console: Console, last: Any) -> None:
+    """The last value, in place of a chart: a table's first rows, an entry a row, or a text."""
+    columns, rows = (last.get("columns"), last.get("data")) if isinstance(last, Mapping) else (None, None)
+    if isinstance(columns, list) and isinstance(rows, list) and all(isinstance(row, list) for row in rows):
+        table = printing.table(*map(printing.printable, columns))
+        for row in rows[:_TABLE_ROWS_MAX]:
+            cells = (row + [None] * len(columns))[: len(columns)]
+            printing.add_row(table, *(printing.value(cell, _VALUE_CHARACTERS_MAX) for cell in cells))
+        printing.write(console, table)
+        if len(rows) > _TABLE_ROWS_MAX:
+            printing.write(console, Text(f"{len(rows) - _TABLE_ROWS_MAX:,} rows more: --json", "dim"))
+    elif isinstance(last, Mapping):
+        table = printing.table("", "")
+        for name, value in last.items():
+            printing.add_row(table, name, printing.value(value, _VALUE_CHARACTERS_MAX))
+        printing.write(console, table)
+    else:
+        lines = last if isinstance(last, str) else printing.value(last, None)
+        printing.write(console, *_lines(lines[:_TEXT_CHARACTERS_MAX]))
 
 
 def _print(console: Console, shown: ShownRun) -> None:

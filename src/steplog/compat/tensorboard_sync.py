@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import steplog
 from steplog.compat.tensorboard.events import EventReader, step_of
 from steplog.compat.tensorboard.log_dirs import prefix
-from steplog.compat.tensorboard.tensorflow_files import FollowedWriters
+from steplog.compat.tensorboard.tensorflow_files import FollowedWriters, say_not_logged
 from steplog.compat.tensorboard.values import hyperparameters, is_near
 from steplog.compat.tensorboard.writer_run import checked_tag
 
@@ -96,7 +96,6 @@ class _Synced:
         self._run = run
         self._readers: weakref.WeakKeyDictionary[Any, EventReader] = weakref.WeakKeyDictionary()
         self._names: dict[tuple[Run, str, str], str] = {}
-        self._said: set[str] = set()
 
     def written(self, writer: Any, event: Any, step: Any) -> None:
         """Log what an event says. Never raises."""
@@ -107,7 +106,7 @@ class _Synced:
                 name, number = (tag, value) if call is None else call.as_given(tag, value)
                 self.log(log_dir, name, number, step_of(event, step))
         except Exception as error:  # noqa: BLE001 - the training goes on, and its event files have it
-            self._say(log_dir, error)
+            say_not_logged(log_dir, error)
 
     def log(self, log_dir: str, tag: str, value: Any, step: int | None) -> None:
         """Log a value. Never raises."""
@@ -115,12 +114,7 @@ class _Synced:
             run = steplog.get_active_run() if self._run is None else self._run
             run.log(self._name(run, log_dir, tag), value, step)
         except Exception as error:  # noqa: BLE001 - as above
-            self._say(log_dir, error)
-
-    def _say(self, log_dir: str, error: Exception) -> None:
-        if (text := f"{error!s:.300}") not in self._said:
-            self._said.add(text)
-            _log.warning("steplog: not logged of %s: %s", log_dir, text)
+            say_not_logged(log_dir, error)
 
     def _reader(self, writer: Any) -> EventReader:
         reader = self._readers.get(writer)

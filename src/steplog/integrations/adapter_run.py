@@ -91,13 +91,15 @@ class AdapterRun:
         except Exception as error:  # noqa: BLE001 - any, of a value that is computed when it is looked at
             self._say("not set in the config: %s", error)
 
-    def rest(self) -> None:
+    def rest(self, *, is_over: bool = True) -> None:
         """A training is over: the run is ended by whoever begins one of its own next, or with the program.
 
         A process of multiprocessing ends without a word, so that the run ends now, and goes on where more comes.
+        ``is_over=False``: the training has begun, and its framework would not say that it has failed.
         """
         if multiprocessing.parent_process() is not None:
-            self.finish()
+            if is_over:
+                self.finish()
         elif self.is_own and self._run is not None:
             _resting.add(self._run)
 

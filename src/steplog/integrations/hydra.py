@@ -26,9 +26,8 @@ from typing import Any
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
-import steplog
+from steplog.integrations.adapter_run import AdapterRun
 
 __all__ = ["SteplogCallback"]
 
@@ -41,49 +40,36 @@ class SteplogCallback(Callback):
 
     def __init__(self, **init: Any) -> None:
         self._init = init
-        self._own: steplog.Run | None = None
+        self._target: AdapterRun | None = None
 
     def on_job_start(self, config: DictConfig, **_: Any) -> None:
         """Begin the run. What this raises is a warning of Hydra's, and the job goes on."""
         job = config.hydra
-        composed = {**_composed(config), "hydra": _about(job)}
-        try:
-            steplog.get_active_run().config.update(composed)
-        except ValueError:
-            self._own = self._begin(job, composed)
+        init = {**_init_of(job), **self._init}
+        if any(os.environ.get(rank, "0") not in ("", "0") for rank in _RANKS):
+            init["mode"] = "disabled"
+        self._target = AdapterRun(default_project=job.job.name, **init)
+        self._target.get()
+        self._target.configure(OmegaConf.masked_copy(config, [key for key in config if key != "hydra"]))
+        self._target.configure({"hydra": _about(job)})
 
     def on_job_end(self, config: DictConfig, job_return: Any, **_: Any) -> None:
         """End it."""
-        own, self._own = self._own, None
-        if own is not None:
+        if self._target is not None:
             # The property would print, and raise, what is to be recorded.
             raised = job_return._return_value if job_return.status.name == "FAILED" else None
-            own.finish(error=raised)
-
-    def _begin(self, job: DictConfig, config: dict[str, Any]) -> steplog.Run:
-        init = {"config": config, **self._init}
-        if any(os.environ.get(rank, "0") not in ("", "0") for rank in _RANKS):
-            init["mode"] = "disabled"
-        if job.mode is not None and job.mode.name == "MULTIRUN":
-            init.setdefault("group", str(job.sweep.dir)[-256:])
-        overrides = _written(job.job)["override_dirname"]
-        if overrides and "STEPLOG_NAME" not in os.environ:
-            init.setdefault("name", overrides[:_NAME_CHARACTERS_MAX])
-        try:
-            return steplog.init(**init)
-        except ValueError:
-            if init.get("project") is not None:
-                raise
-            return steplog.init(**{**init, "project": job.job.name})
+            self._target.finish(error=raised)
 
 
-def _composed(config: DictConfig) -> dict[str, Any]:
-    mine = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
-    try:
-        made = OmegaConf.to_container(mine, resolve=True)
-    except OmegaConfBaseException:
-        made = _written(mine)
-    return {str(key): value for key, value in made.items()} if isinstance(made, dict) else {}
+def _init_of(job: DictConfig) -> dict[str, Any]:
+    """What a run of its own is called."""
+    init: dict[str, Any] = {}
+    if job.mode is not None and job.mode.name == "MULTIRUN":
+        init["group"] = str(job.sweep.dir)[-256:]
+    overrides = _written(job.job)["override_dirname"]
+    if overrides and "STEPLOG_NAME" not in os.environ:
+        init["name"] = overrides[:_NAME_CHARACTERS_MAX]
+    return init
 
 
 def _about(job: DictConfig) -> dict[str, Any]:

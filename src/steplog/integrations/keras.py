@@ -15,7 +15,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from multiprocessing import parent_process
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -60,8 +59,7 @@ class SteplogCallback(keras.callbacks.Callback):  # type: ignore[misc,unused-ign
         with suppress(Exception):  # an optimizer of the program's need not have one
             known["optimizer"] = self.model.optimizer.get_config()
         self._run.configure(known)
-        if parent_process() is None:  # where resting is not the end; a fit that raises tells nobody
-            self._run.rest()
+        self._run.rest(is_over=False)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Log an epoch."""

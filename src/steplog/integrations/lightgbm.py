@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from multiprocessing import parent_process
 from typing import TYPE_CHECKING, Any
 
 from lightgbm import Booster
@@ -46,8 +45,7 @@ class _Callback:
                 before.finish()
             _trained.target = self._target = AdapterRun(self._given, default_project="lightgbm", **self._init)
             self._target.configure(env.params)
-            if parent_process() is None:  # where resting is not the end
-                self._target.rest()
+            self._target.rest(is_over=False)
         self._target.log(dict(_flat(env.evaluation_result_list or ())), step=env.iteration)
         if env.iteration == env.end_iteration - 1:
             self._target.rest()

@@ -24,7 +24,8 @@ from typing import Any
 
 from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult, MetricsData
 
-import steplog
+from steplog import Run
+from steplog.integrations.adapter_run import AdapterRun
 
 __all__ = ["SteplogMetricExporter"]
 
@@ -35,14 +36,12 @@ _log = logging.getLogger("steplog")
 class SteplogMetricExporter(MetricExporter):
     """``init`` are arguments of ``steplog.init``, for a run of its own, and those of ``MetricExporter``."""
 
-    def __init__(self, run: steplog.Run | None = None, **init: Any) -> None:
+    def __init__(self, run: Run | None = None, **init: Any) -> None:
         super().__init__(init.pop("preferred_temporality", None), init.pop("preferred_aggregation", None))
-        self._is_own = self._needs_config = False
-        try:
-            self._run = run or steplog.get_active_run()
-        except ValueError:
-            self._run = _begin(init)
-            self._is_own = self._needs_config = True
+        project = os.environ.get("OTEL_SERVICE_NAME") or "opentelemetry"
+        self._target = AdapterRun(run, default_project=project, **init, activate=False)
+        self._run = self._target.get()
+        self._needs_config = self._target.is_own
 
     def export(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **_: Any) -> MetricExportResult:
         """Log them. FAILURE where that is refused, such as by a run that is over."""
@@ -65,18 +64,8 @@ class SteplogMetricExporter(MetricExporter):
 
     def shutdown(self, timeout_millis: float = 30_000, **given: Any) -> None:
         """End a run of its own. The SDK calls the argument ``timeout``."""
-        if self._is_own:
+        if self._target.is_own:
             self._run.finish(timeout=max(0.0, given.get("timeout", timeout_millis) / 1000))
-
-
-def _begin(init: dict[str, Any]) -> steplog.Run:
-    try:
-        return steplog.init(**init, activate=False)
-    except ValueError:
-        if init.get("project") is not None:
-            raise
-        project = os.environ.get("OTEL_SERVICE_NAME") or "opentelemetry"
-        return steplog.init(**init | {"project": project, "activate": False})
 
 
 def _values(name: str, point: Any) -> Iterator[tuple[str, Any]]:

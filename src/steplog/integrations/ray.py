@@ -12,7 +12,6 @@ Ray's controller process to a run that the program that calls ``fit`` begins and
 
 from __future__ import annotations
 
-from multiprocessing import parent_process
 from typing import Any
 
 from ray.tune.experiment import Trial
@@ -82,8 +81,7 @@ class SteplogReportCallback(UserCallback):
     def __getstate__(self) -> dict[str, Any]:
         """It is sent to the controller; the run begins here, where it is known how all ends."""
         self._target.get()
-        if parent_process() is None:  # where resting is not the end
-            self._target.rest()
+        self._target.rest(is_over=False)
         return dict(vars(self))
 
     def after_report(self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Any) -> None:

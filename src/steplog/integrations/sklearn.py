@@ -59,7 +59,7 @@ class SteplogCallback:
         self._target.rest()
 
     def on_fit_task_begin(self, estimator: Any, context: CallbackContext) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def on_fit_task_end(self, estimator: Any, context: CallbackContext, **_: Any) -> None:
         """Nothing, without ``scoring``."""

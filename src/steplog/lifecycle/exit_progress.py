@@ -68,11 +68,12 @@ class ExitProgress:
         why = seen.why()
         trouble = "" if why is None else f"; {why}"
         left = "1 record" if seen.left == 1 else f"{seen.left:,} records"
-        words = printable(f"steplog: run {run}: {left} left, {rate:,.0f} a second{trouble}")
+        rest = f"{left} left, {rate:,.0f} a second" if seen.left else "all records are sent, its status is not yet"
+        words = printable(f"steplog: run {run}: {rest}{trouble}")
         if self._screen is None:
             if now >= self._log_at:
                 self._log_at = now + LOG_INTERVAL_S
-                _log.warning("%s. Ctrl-C leaves them in the journal.", words)
+                _log.warning("%s. Ctrl-C leaves the rest in the journal.", words)
         elif now >= self._show_at:
             width = max(20, shutil.get_terminal_size().columns - 1)
             self._write(f"{_CLEAR}{words[:width]}")

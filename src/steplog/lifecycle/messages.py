@@ -118,7 +118,7 @@ def _kept(stats: Stats, left: Left) -> str:
     losing = f"{_records(lost)} lost, which neither shared memory nor the disk takes{why}{advice}"
     if lost and lost == stats.pending:
         return losing
-    kept = _records(stats.pending - lost) if stats.pending else "it is"
+    kept = _records(stats.pending - lost) if stats.pending else "its status is" if stats.delivered else "it is"
     where = " and ".join(map(str, left.paths))
     sent_by = _OTHERS if left.others and left.mode == "online" else _SENT_BY[left.mode]
     sent_by = f"{_GONE} {left.gone}" if left.gone else sent_by

@@ -70,6 +70,14 @@ def test_the_runs_of_a_list_are_read_where_they_are_and_not_looked_for(path, mon
 
 
 @apart
+def test_without_a_path_the_runs_are_those_of_the_project_that_init_takes(path, monkeypatch):
+    monkeypatch.setenv("WANDB_PROJECT", path.split("/")[1])
+    with wandb.init() as run:
+        run.log({"a": 1})
+    assert [found.id for found in wandb.Api().runs()] == [run.id]
+
+
+@apart
 def test_a_run_has_wandbs_attributes(path):
     name = trained(path, "first", 0.1, id="abc", job_type="train", notes="n", tags=["t"])
     run = wandb.Api().run(f"{path}/{name}")

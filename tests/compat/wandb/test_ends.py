@@ -156,6 +156,18 @@ def test_an_entity_is_left_out_on_the_machines_own_server(tmp_path):
 
 
 @pytest.mark.slow
+def test_the_id_of_an_offline_run_is_the_one_to_resume_it_by_once_it_is_sent(host):
+    done = host.run(script(host, "wandb.init(mode='offline').log({'a': 1}); print(wandb.run.id)"))
+    assert host.run("-m", "steplog", "sync").code == 0
+    source = f"""
+        run = wandb.init(id={done.out.strip()!r}, resume="must")
+        print(run.step, [found.id == run.id for found in wandb.Api().runs(run.project)])
+    """
+    resumed = host.run(script(host, source))
+    assert (resumed.code, resumed.out) == (0, "1 [True]\n"), resumed.errors
+
+
+@pytest.mark.slow
 def test_an_entity_that_the_server_has_not_is_left_out_and_said(host):
     source = """
         run = wandb.init(name="run", entity="some-lab")

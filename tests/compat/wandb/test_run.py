@@ -48,9 +48,10 @@ def test_fields_may_be_set():
 
 
 @apart
-def test_without_an_id_the_id_is_the_uuid():
+def test_without_an_id_and_a_server_the_id_is_one_that_a_server_will_keep():
     run = wandb.init()
-    assert (run.id, run.group, run.job_type, run.notes, run.tags) == (run.steplog_run.uuid, "", "", None, ())
+    assert (run.id, len(run.id)) == (run.steplog_run.key, 8)
+    assert (run.group, run.job_type, run.notes, run.tags) == ("", "", None, ())
 
 
 @apart

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import sys
 from typing import Any
 
 import pytest
@@ -132,6 +133,17 @@ def test_a_histogram_is_kept_as_values_and_bins():
     assert rows(run)[0]["given"] == {"_type": "histogram", "values": [1, 2], "bins": [0.0, 0.5, 1.0]}
     with pytest.raises(ValueError, match="bins"):
         wandb.Histogram(np_histogram=([1, 2], [0.0, 1.0]))
+
+
+@pytest.mark.parametrize("values", [[0.5, 3, 1, 9.25], [[2, 2], [2, 2]], [], [7, 7.1, -3]])
+def test_a_histogram_without_numpy_is_the_one_that_numpy_makes(values, monkeypatch):
+    made = wandb.Histogram(values, num_bins=4)
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    alone = wandb.Histogram(values, num_bins=4)
+    assert alone.histogram == made.histogram
+    assert alone.bins == pytest.approx(made.bins)
+    with pytest.raises(ValueError, match="finite"):
+        wandb.Histogram([1.0, float("nan")])
 
 
 @apart

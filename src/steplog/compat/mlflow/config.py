@@ -15,24 +15,24 @@ __all__ = [
 
 
 def enable_system_metrics_logging() -> None:
-    """Nothing: they are recorded as ``system/…``."""
+    """Do nothing: they are recorded as ``system/…``."""
 
 
 def disable_system_metrics_logging() -> None:
-    """Nothing: to record none, set STEPLOG_SYSTEM_INTERVAL_S=0."""
+    """Do nothing: to record none, set STEPLOG_SYSTEM_INTERVAL_S=0."""
 
 
 def set_system_metrics_sampling_interval(interval: Any) -> None:
-    """Nothing: set STEPLOG_SYSTEM_INTERVAL_S."""
+    """Do nothing: set STEPLOG_SYSTEM_INTERVAL_S."""
 
 
 def set_system_metrics_samples_before_logging(samples: Any) -> None:
-    """Nothing."""
+    """Do nothing."""
 
 
 def set_system_metrics_node_id(node_id: Any) -> None:
-    """Nothing."""
+    """Do nothing."""
 
 
 def enable_async_logging(enable: Any = True) -> None:
-    """Nothing: no call that logs ever waits."""
+    """Do nothing: no call that logs ever waits."""

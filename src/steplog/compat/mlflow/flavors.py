@@ -39,7 +39,7 @@ class PythonModel:
     """The base class of a model of one's own."""
 
     def load_context(self, context: Any) -> None:
-        """Nothing: no model is loaded."""
+        """Do nothing: no model is loaded."""
 
     def predict(self, context: Any, model_input: Any, params: dict[str, Any] | None = None) -> Any:
         """The model's own."""

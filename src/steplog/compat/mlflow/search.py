@@ -24,12 +24,11 @@ from steplog.compat.mlflow import experiments
 from steplog.compat.mlflow.entities import Experiment, Metric, Param, Run, RunData, RunInfo, RunTag
 from steplog.compat.mlflow.exceptions import MlflowException, missing
 from steplog.compat.mlflow.search_filter import clauses_of, in_order, is_met
-from steplog.compat.mlflow.tracked_run import artifact_uri, known, tracked_runs
+from steplog.compat.mlflow.tracked_run import artifact_uri, known, status_of, tracked_runs
 from steplog.identity import slug_of
 
 __all__ = ["experiments_of", "frame_of", "history_of", "run_of", "runs_of"]
 
-_STATUSES = {"COMPLETED": "FINISHED", "FAILED": "FAILED", "CRASHED": "KILLED"}
 _COLUMNS = 100  # in one question
 _FLUSH_S = 10.0
 _NOTE, _NAME, _PARENT = "mlflow.note.content", "mlflow.runName", "mlflow.parentRunId"
@@ -226,7 +225,7 @@ def _run(document: Mapping[str, Any], metrics: Mapping[str, Any], project: str) 
         run_id=run_id,
         experiment_id=experiments.of_id(project).experiment_id,
         user_id=str(user.get("username") or ""),
-        status=_STATUSES.get(status, "RUNNING"),
+        status=status_of(status),
         start_time=_ms(document.get("started") or document.get("date_created")) or 0,
         end_time=None if status == "RUNNING" else _ms(document.get("ended") or document.get("date_updated")),
         artifact_uri=artifact_uri(run_id),

@@ -45,8 +45,8 @@ def start_span_no_context(*_: Any, **__: Any) -> Span:
 
 
 def enable() -> None:
-    """Nothing."""
+    """Do nothing."""
 
 
 def disable() -> None:
-    """Nothing."""
+    """Do nothing."""

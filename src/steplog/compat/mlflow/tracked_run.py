@@ -41,12 +41,11 @@ from steplog.compat.mlflow.entities import (
 from steplog.compat.mlflow.exceptions import MlflowException, missing
 from steplog.compat.readable_name import readable_name
 from steplog.compat.unsupported import unsupported
-from steplog.formats.mlflow.found_run import config_value, tag_texts
+from steplog.formats.mlflow.found_run import STATUSES, config_value, tag_texts
 from steplog.settings import resolve
 
-__all__ = ["STATUSES", "TrackedRun", "adopted", "artifact_uri", "begin", "known", "resume", "tracked", "tracked_runs"]
+__all__ = ["TrackedRun", "adopted", "artifact_uri", "begin", "known", "resume", "status_of", "tracked", "tracked_runs"]
 
-STATUSES = {"FINISHED": "COMPLETED", "FAILED": "FAILED", "KILLED": "CRASHED"}
 _BACK = {ours: theirs for theirs, ours in STATUSES.items()}
 _NAME, _NOTE, _PARENT = "mlflow.runName", "mlflow.note.content", "mlflow.parentRunId"
 _TAGS_MAX = 64
@@ -180,7 +179,7 @@ class TrackedRun:
     def entity(self) -> Run:
         """The run as it is now."""
         with self._lock:
-            status = "RUNNING" if not self.is_over else _BACK.get(self.run.status.value, "RUNNING")
+            status = "RUNNING" if not self.is_over else status_of(self.run.status.value)
             name = self.run.name or ""
             info = RunInfo(
                 run_id=self.id,
@@ -286,6 +285,11 @@ def _experiment_of(run: steplog.Run) -> Experiment:
     project = run.project
     name = experiments.DEFAULT if project is None else project.display_name or project.slug
     return experiments.remember(experiments.of_id(project.slug if project is not None and not name else name))
+
+
+def status_of(status: str) -> str:
+    """MLflow's word for a status of steplog's."""
+    return _BACK.get(status, "RUNNING")
 
 
 def artifact_uri(run_id: str, path: str | None = None) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import logging
 import os
 import threading
 import weakref
@@ -19,12 +18,11 @@ from typing import Any
 from steplog.compat.tensorboard.events import EventReader
 from steplog.compat.unsupported import unsupported
 
-__all__ = ["Configure", "EventFileTail", "FollowedWriters", "Sink"]
+__all__ = ["Configure", "EventFileTail", "FollowedWriters", "Sink", "say_not_logged"]
 
 _HEAD_BYTES, _CHECKSUM_BYTES = 12, 4  # of a record: a length and its checksum before it, another behind it
 _ADVICE = "its files are not followed; to have them as a run, type: steplog import LOG_DIR"
 
-_log = logging.getLogger("steplog")
 
 Sink = Callable[[str, str, Any, int], None]  # of a log directory, a tag, a value, a step
 Configure = Callable[[dict[str, Any]], None]  # of hyperparameters
@@ -92,14 +90,21 @@ class _Followed:
             try:
                 records = self._tail.records()
             except OSError as error:
-                _log.warning("steplog: not logged of %s: %.300s", self._log_dir, error)
+                say_not_logged(self._log_dir, error)
                 return
             for record in records:
                 try:
                     for tag, value, step in self._reader.parsed(record):
                         self._sink(self._log_dir, tag, value, step)
                 except Exception as error:  # noqa: BLE001 - the training goes on, and its event file has it
-                    _log.warning("steplog: not logged of %s: %.300s", self._log_dir, error)
+                    say_not_logged(self._log_dir, error)
+
+
+def say_not_logged(log_dir: str, error: Exception) -> None:
+    """Say, once a reason, that the run lacks what a writer was given."""
+    from steplog.compat.notices import say_once  # late, as all that a run needs
+
+    say_once(f"not logged of {log_dir}: {error!s:.300}", always=True)
 
 
 class FollowedWriters:

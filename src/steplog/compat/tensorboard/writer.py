@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import socket
 import sys
@@ -36,6 +37,14 @@ __all__ = ["FileWriter", "SummaryWriter"]
 
 _FILES = "files are not kept; save what you need of it yourself"
 _LAYOUT = "the page shows each metric by itself"
+
+
+def _has_numpy(method: str) -> bool:
+    """Whether NumPy is there, which the original needs, too; a call that goes without is counted."""
+    if importlib.util.find_spec("numpy") is not None:
+        return True
+    unsupported.note(f"SummaryWriter.{method}()", "it needs NumPy; type: pip install numpy")
+    return False
 
 
 class FileWriter:
@@ -87,7 +96,7 @@ class FileWriter:
         self._run.close()
 
     def reopen(self) -> None:
-        """Nothing: the next event goes on."""
+        """Do nothing: the next event goes on."""
 
 
 class _Event:
@@ -232,7 +241,8 @@ class SummaryWriter:
         max_bins: int | None = None,
     ) -> None:
         """Log the histogram of values."""
-        self._log(tag, histogram_of(values, bins, max_bins), global_step, walltime)
+        if _has_numpy("add_histogram"):
+            self._log(tag, histogram_of(values, bins, max_bins), global_step, walltime)
 
     def add_histogram_raw(
         self,
@@ -264,7 +274,8 @@ class SummaryWriter:
         walltime: float | None = None,
     ) -> None:
         """Log a precision-recall curve as a table."""
-        self._log(tag, pr_curve_of(labels, predictions, num_thresholds, weights), global_step, walltime)
+        if _has_numpy("add_pr_curve"):
+            self._log(tag, pr_curve_of(labels, predictions, num_thresholds, weights), global_step, walltime)
 
     def add_pr_curve_raw(
         self,
@@ -282,7 +293,8 @@ class SummaryWriter:
     ) -> None:
         """Log a precision-recall curve of these counts as a table."""
         counts = true_positive_counts, false_positive_counts, true_negative_counts, false_negative_counts
-        self._log(tag, pr_curve(*counts, precision, recall), global_step, walltime)
+        if _has_numpy("add_pr_curve_raw"):
+            self._log(tag, pr_curve(*counts, precision, recall), global_step, walltime)
 
     def _file(self, method: str, advice: str = _FILES) -> None:
         """What would be a file is counted."""

@@ -166,12 +166,12 @@ def log_system(metrics: Mapping[str, Any]) -> None:
 
 
 def log_gpu(run: Run | None = None, device: int | None = None) -> dict[str, Any]:
-    """Nothing: steplog records load and memory itself, as ``system/…``."""
+    """Do nothing: steplog records load and memory itself, as ``system/…``."""
     return {}
 
 
 def log_cpu(run: Run | None = None) -> dict[str, Any]:
-    """Nothing: steplog records load and memory itself, as ``system/…``."""
+    """Do nothing: steplog records load and memory itself, as ``system/…``."""
     return {}
 
 

@@ -33,6 +33,7 @@ __all__ = ["AlertLevel", "Run", "RunConfig", "checked_config"]
 
 _RESERVED = frozenset(("project", "run", "timestamp", "step", "time", "metrics"))  # trackio's own columns
 _FILES = "files are not kept; copy them to a place of their own, and log where: trackio.config.update(model=path)"
+_REFUSED = (TypeError, ValueError, AttributeError, RuntimeError)  # RunFinishedError is a RuntimeError
 _KINDS = (Table, Histogram, Markdown, Trace, TrackioMedia)
 _PLAIN_CHARACTERS_MAX = 64  # of a name that is short enough, whatever its characters
 _OBJECTS_MAX = 10_000  # in a value of a config
@@ -135,19 +136,24 @@ class Run:
     def log(self, metrics: Mapping[str, Any], step: Any = None) -> None:
         """Log a row."""
         try:
-            row = metrics if _is_plain(metrics) else _row(metrics)
-            with self._lock:
-                at = self._next_step if step is None else step
-                self._run.log(row, step=at)
-                self._next_step = min(max(self._next_step, int(at) + 1), STEP_MAX)
-        except (TypeError, ValueError, AttributeError, RuntimeError) as error:  # RunFinishedError is a RuntimeError
-            _warn(f"trackio.log() failed to process metrics: {error!s:.300}")
+            self._append(metrics if _is_plain(metrics) else _row(metrics), step)
+        except _REFUSED:
+            try:  # a plain row may have a name that is to be cut
+                self._append(_row(metrics), step)
+            except _REFUSED as error:
+                _warn(f"trackio.log() failed to process metrics: {error!s:.300}")
+
+    def _append(self, row: Mapping[str, Any], step: Any) -> None:
+        with self._lock:
+            at = self._next_step if step is None else step
+            self._run.log(row, step=at)
+            self._next_step = min(max(self._next_step, int(at) + 1), STEP_MAX)
 
     def log_system(self, metrics: Mapping[str, Any]) -> None:
         """Log values under ``system/``, without a step."""
         try:
             self._run.log({f"system/{name}": value for name, value in _row(metrics).items()})
-        except (TypeError, ValueError, AttributeError, RuntimeError) as error:
+        except _REFUSED as error:
             _warn(f"trackio.log_system() failed: {error!s:.300}")
 
     def alert(
@@ -252,9 +258,7 @@ def _is_plain(metrics: Any) -> bool:
         return False
     for name, value in metrics.items():
         kind = type(value)
-        if (kind is not float and kind is not int) or type(name) is not str or name in _RESERVED:
-            return False
-        if not 0 < len(name) <= _PLAIN_CHARACTERS_MAX or name.startswith("__"):
+        if (kind is not float and kind is not int) or name in _RESERVED or name.startswith("__"):
             return False
     return True
 

@@ -43,6 +43,7 @@ from steplog.compat.wandb.environment import from_environment
 from steplog.compat.wandb.errors import AuthenticationError, CommError, Error, UsageError
 from steplog.compat.wandb.logged_run import Run
 from steplog.compat.wandb.settings import Settings
+from steplog.compat.wandb.util import generate_id
 from steplog.identity import slug_of
 from steplog.lifecycle.open_run import OpenRun
 from steplog.run import active_run
@@ -228,6 +229,8 @@ def _begun(chosen: Settings) -> Run:
         if resume == "must":
             raise UsageError('resume="must" needs the id of a run: wandb.init(id="…", resume="must")')
         resume = None
+    if not chosen.run_id and _is_sent_later(chosen.mode):
+        chosen.run_id = generate_id()  # the server will make a uuid of its own, and a script that resumes has this one
     run, resumed = _made(_arguments(chosen, project, mode, resume), chosen.entity)
     _begun_here.add(run)
     if resume is None and run.key is None and not chosen._noop:
@@ -244,6 +247,16 @@ def _begun(chosen: Settings) -> Run:
         auto.began(made.id)
         made.call_at_end(auto.finished)
     return made
+
+
+def _is_sent_later(mode: str | None) -> bool:
+    """Whether no server knows of the run until it is delivered."""
+    if mode == "online":
+        try:
+            steplog.get_default_client()
+        except steplog.ConfigurationError:
+            return True
+    return mode == "offline"
 
 
 def _project(chosen: Settings) -> str | None:
@@ -414,11 +427,11 @@ def attach(attach_id: str | None = None, run_id: str | None = None, **_: Any) ->
 
 
 def require(requirement: Any = None, experiment: Any = None) -> None:
-    """Nothing: there are no switches of wandb's own here."""
+    """Do nothing: there are no switches of wandb's own here."""
 
 
 def ensure_configured() -> None:
-    """Nothing: a run configures itself."""
+    """Do nothing: a run configures itself."""
 
 
 def _after_fork_in_child() -> None:

@@ -266,12 +266,12 @@ class Run(RunFiles):
 
     @property
     def steplog_run(self) -> steplog.Run:
-        """The run that this is a face of."""
+        """The run of steplog's that this one logs to."""
         return self._run
 
     @property
     def sync_dir(self) -> str:
-        """Where files of the run may be put; made when somebody asks."""
+        """Where files of the run may be put; made at the first look."""
         root = Path(self._settings.root_dir or os.getcwd(), "steplog-runs")
         begun = f"{datetime.fromtimestamp(self.start_time).astimezone():%Y%m%d_%H%M%S}"
         folder = root / f"{begun}-{self.id.replace(os.sep, '-')}"
@@ -280,7 +280,7 @@ class Run(RunFiles):
 
     @property
     def dir(self) -> str:
-        """A folder for files of the run, which stay on this machine; made when somebody asks."""
+        """A folder for files of the run, which stay on this machine; made at the first look."""
         folder = Path(self.sync_dir, "files")
         folder.mkdir(exist_ok=True)
         return str(folder)
@@ -315,14 +315,14 @@ class Run(RunFiles):
         self._run.flush()
 
     def pin_config_keys(self, keys: Iterable[str] = ()) -> None:
-        """Nothing: which columns a table shows is chosen on its page."""
+        """Do nothing: which columns a table shows is chosen on its page."""
 
     def write_logs(self, text: str) -> None:
         """Counted: what a program prints is not kept."""
         unsupported.note("run.write_logs()", 'log it as a value: run.log({"note": text})')
 
     def _label(self, *_: Any, **__: Any) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def finish(self, exit_code: int | None = None, quiet: bool | None = None) -> None:
         """Deliver everything, and end the run: COMPLETED, or FAILED with an ``exit_code`` but 0."""
@@ -363,7 +363,7 @@ class Run(RunFiles):
             self.config.persist()
             if found := self._definitions.summaries():
                 self._rows.log_aside({PREFIX + name: value for name, value in found.items()})
-        except Exception as error:  # noqa: BLE001 - the end of a training is no place to fail
+        except Exception as error:  # noqa: BLE001 - a training that ends does not fail by this
             say(f"run {self.name}: its config and summary could not be completed: {error!r}")
         unsupported.tell(self._run)
 

@@ -65,7 +65,7 @@ class Media(WBValue):
     _caption: str | None = None
 
     def kept(self) -> Any:
-        """Nothing."""
+        """Do nothing."""
         unsupported.note(f"wandb.log() of wandb.{type(self).__name__}", _ADVICE)
         return NOT_KEPT
 

@@ -46,10 +46,10 @@ class Printer:
     code = name = files = secondary_text = _as_it_is
 
     def emoji(self, name: str) -> str:
-        """Nothing."""
+        """Return "": lines have none."""
         return ""
 
 
 def new_printer(settings: object = None) -> Printer:
-    """One."""
+    """A printer; the settings change nothing."""
     return Printer()

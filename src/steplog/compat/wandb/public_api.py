@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn
 
@@ -241,8 +242,9 @@ class Api:
         include_sweeps: bool = True,
         lazy: bool = True,
     ) -> Runs:
-        """The runs of a project that a filter means."""
+        """The runs of a project that a filter means; without a path, of the one that ``init`` would take."""
         entity, project, _ = self._parts(path, ends_in_run=False)
+        project = project or os.environ.get("WANDB_PROJECT") or "uncategorized"
         with normalized():
             return Runs(self, entity, project, filters, order, per_page)
 

@@ -100,7 +100,7 @@ def plain_value(value: Any, depth: int = 0) -> Any:
         return {str(key): plain_value(item, depth + 1) for key, item in value.items()}
     number = element(value)  # it waits for a GPU, once
     if number is None:
-        with suppress(Exception):  # the user's code; what steplog makes of the value is its own affair
+        with suppress(Exception):  # the user's code; Run.log says what is wrong with the value
             size = math.prod(value.shape)
             number = element(value.reshape(())) if size == 1 else _histogram(value) if size > _LISTED_MAX else None
     return value if number is None else number

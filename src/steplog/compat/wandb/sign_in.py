@@ -19,7 +19,7 @@ class _InternalApi:
     default_entity: str | None = None
 
     def settings(self, key: str | None = None, section: str | None = None) -> Any:
-        """None are kept."""
+        """Return no setting; none is kept."""
         return {} if key is None else None
 
 
@@ -37,7 +37,7 @@ def login(
     prompt: bool = True,
     anonymous: Any = None,
 ) -> bool:
-    """True."""
+    """Return True; the module says why."""
     return True
 
 

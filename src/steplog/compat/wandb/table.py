@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from steplog.compat.table_values import table_value
+from steplog.compat.wandb.binning import binned
 from steplog.compat.wandb.media import NOT_KEPT, Media, WBValue, logged
 
 __all__ = ["EvalTable", "Histogram", "JoinedTable", "PartitionedTable", "Table"]
@@ -203,9 +204,7 @@ class Histogram(WBValue):
                 raise ValueError("Expected np_histogram to be a tuple of (values, bin_edges)")
             values, bins = np_histogram
         else:
-            import numpy
-
-            values, bins = numpy.histogram(sequence, bins=num_bins)
+            values, bins = binned(sequence, num_bins)
         self.histogram = values.tolist() if hasattr(values, "tolist") else list(values)
         self.bins = bins.tolist() if hasattr(bins, "tolist") else list(bins)
         if len(self.histogram) > self.MAX_LENGTH:

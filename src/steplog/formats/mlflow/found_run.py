@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 from steplog.formats.run_info import RunInfo
 from steplog.records.dates import date_of
 
-__all__ = ["FoundRun", "config_value", "remarks_on", "run_info", "tag_texts"]
+__all__ = ["STATUSES", "FoundRun", "config_value", "remarks_on", "run_info", "tag_texts"]
 
-_STATUSES = {"FINISHED": "COMPLETED", "FAILED": "FAILED", "KILLED": "CRASHED"}  # else it goes on
+STATUSES = {"FINISHED": "COMPLETED", "FAILED": "FAILED", "KILLED": "CRASHED"}  # else it goes on
 _OWN = "mlflow."
 _TAGS_MAX, _TAG_BYTES_MAX = 64, 128
 _WORDS = {"True": True, "False": False, "None": None}
@@ -41,7 +41,7 @@ class FoundRun(NamedTuple):
 def run_info(run: FoundRun, names: Mapping[str, str]) -> RunInfo:
     """The run; ``names`` are those of the runs beside it, by id."""
     parent = run.tags.get("mlflow.parentRunId")
-    status = _STATUSES.get(run.status, "RUNNING")
+    status = STATUSES.get(run.status, "RUNNING")
     return RunInfo(
         id=f"mlflow-{run.id}",
         name=run.tags.get("mlflow.runName") or run.name,
