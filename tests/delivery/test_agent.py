@@ -33,6 +33,19 @@ def test_what_is_logged_arrives_and_who_waits_is_told():
 
 
 @apart
+def test_a_status_that_is_sent_before_its_end_is_waited_for_is_not_owed_again():
+    """The run may be dismissed by then, and nobody would send it."""
+    line = Line(Book().write(1))
+    agent, (held,) = started(line)
+    agent.decide(held, "COMPLETED")  # type: ignore[arg-type]
+    assert agent.wait(held, DEADLINE_S, whole=True)  # type: ignore[arg-type]
+    agent.leases.clear()  # as maintenance does with one that is done
+    agent._sender.remove(line.outbox)
+    assert agent.wait(held, 2.0, "COMPLETED")  # type: ignore[arg-type]
+    assert line.run.statuses == ["COMPLETED"]
+
+
+@apart
 def test_who_waits_is_let_go_at_the_deadline_while_an_exchange_hangs():
     line = Line(Book().write(1))
     freed = threading.Event()

@@ -136,7 +136,8 @@ class Agent:
         try:
             self.maintenance.do(partial(lease.look, self.lock), min(timeout_s / 2, BUSY_DISK_S))
             with self.lock:
-                if status is not None:
+                sent = lease.outbox.status if lease.outbox.status_sent else None  # while the disk was waited for
+                if status is not None and status != sent:
                     lease.decide(status, ended=time.time_ns())
                 waiter.status = status is not None or (whole and lease.outbox.status is not None)
                 waiter.afresh = afresh
