@@ -79,14 +79,16 @@ def test_a_batch_that_fails_fails_alone(opened):
 
 def test_outcomes_of_one_group_are_each_batch_s_own(url, opened):
     store = opened()
-    run, gone = new_run(store), new_run(store)
+    run, gone, other = new_run(store), new_run(store), new_run(store)
     project = store.project("team", "mnist")
     assert project is not None
     store.discard_run(project, gone.uuid).result()
     add(store, run, range_of([("a", 0.0), ("a", 1.0)]))
     with closing(Watch()) as watch, psycopg.connect(url) as blocking:
-        blocking.execute("LOCK TABLE runs")  # so that one group has all of them
+        blocking.execute("LOCK TABLE runs")
         appender = Appender(conninfo_of(url), watch)
+        before = appender.submit(other.id, batch(), 1)
+        wait_until(lambda: appender.waiting == 0)  # while it is blocked, the others become one group
         sent = [
             appender.submit(run.id, batch(0, 2), 1),
             appender.submit(gone.id, batch(), 1),
@@ -94,9 +96,8 @@ def test_outcomes_of_one_group_are_each_batch_s_own(url, opened):
             appender.submit(run.id, batch(9), 1),
             appender.submit(run.id, batch(0, 1, "x"), 1),
         ]
-        wait_until(lambda: appender.waiting <= 4)
         blocking.rollback()
-        wait_until(lambda: all(each.done() for each in sent))
+        wait_until(lambda: all(each.done() for each in (before, *sent)))
         appender.close()
     assert sent[0].result() == BatchResult(0, 2)
     assert isinstance(sent[1].exception(), MissingError)
