@@ -9,6 +9,7 @@ import logging.config
 import pytest
 
 import steplog
+from apart import apart
 from steplog.integrations.logging import BURST_S, CHARACTERS_MAX, RunLogHandler
 
 
@@ -28,6 +29,7 @@ def logged(run: steplog.Run, name: str = "log") -> list[str]:
     return [row["json"] for row in steplog.open(str(run.uuid)).history([name], form="long")]
 
 
+@apart
 def test_records_are_texts_of_the_active_run_in_their_order(logger):
     logger.addHandler(RunLogHandler())
     logger.info("before any run")
@@ -45,6 +47,7 @@ def test_records_are_texts_of_the_active_run_in_their_order(logger):
     assert second.endswith("KeyError: 'lr'")
 
 
+@apart
 def test_a_handler_follows_the_active_run_and_keeps_to_one_that_it_was_given(logger):
     one, two = steplog.init(activate=False), steplog.init(activate=False)
     logger.addHandler(RunLogHandler())
@@ -59,6 +62,7 @@ def test_a_handler_follows_the_active_run_and_keeps_to_one_that_it_was_given(log
     assert logged(two, "console") == ["INFO train: first", "INFO train: second"]
 
 
+@apart
 def test_a_handler_is_made_by_a_config_of_logging():
     handler = {"class": "steplog.integrations.logging.RunLogHandler", "level": "WARNING", "metric": "console"}
     logger = {"handlers": ["run"], "propagate": False}
@@ -76,6 +80,7 @@ def test_a_handler_is_made_by_a_config_of_logging():
     assert logged(run, "console") == ["WARNING dicts: above"]
 
 
+@apart
 def test_what_steplog_itself_says_is_left_out():
     handler = RunLogHandler()
     with steplog.init() as run:
@@ -90,6 +95,7 @@ def test_what_steplog_itself_says_is_left_out():
     assert logged(run) == ["Level None steplogs: said"]
 
 
+@apart
 def test_a_flood_is_held_to_a_rate_counted_and_lets_errors_pass():
     handler, at = RunLogHandler(per_second_max=2), 1_000_000.0
     handler.setFormatter(logging.Formatter("%(message)s"))
@@ -112,6 +118,7 @@ def test_a_flood_is_held_to_a_rate_counted_and_lets_errors_pass():
     assert texts[burst:] == [f"5 {said}", "failed", "later", f"2 {said}", "at last"]
 
 
+@apart
 def test_a_long_record_is_cut_and_a_broken_one_stops_nothing(logger, monkeypatch):
     monkeypatch.setattr("sys.stderr", stderr := io.StringIO())
     handler = RunLogHandler()
