@@ -42,10 +42,10 @@ def test_inside_a_side_run_its_thread_logs_to_it_and_it_goes_on_after():
             both.wait(30.0)
 
         side.inside(act, float(len(name)))
-        assert not side.is_over
+        assert not side.has_ended
         side.log({"x": -1.0})
         side.finish(status="FAILED")
-        assert side.is_over
+        assert side.has_ended
 
     threads = [threading.Thread(target=trial, args=(name,)) for name in ("a", "bb")]
     for thread in threads:

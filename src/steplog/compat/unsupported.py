@@ -9,7 +9,7 @@
    own.
 2. The counts are also the active run's metric ``compat/unsupported``, so that whoever reads the run sees what it lacks.
    It is logged whenever one of them has doubled, so that a killed run has it too, and when the run ends.
-3. At most 100 kinds are told apart; a name of the user's does not belong into ``what``.
+3. At most 100 kinds are told apart; a name of the user's does not belong in ``what``.
 """
 
 from __future__ import annotations

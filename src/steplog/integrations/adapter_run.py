@@ -26,7 +26,7 @@ from steplog.integrations.config_values import config_values
 if TYPE_CHECKING:
     from steplog import Run, RunStatus
 
-__all__ = ["SAID_MAX", "AdapterRun"]
+__all__ = ["SAID_MAX", "AdapterRun", "has_ended"]
 
 SAID_MAX = 20  # reasons, some of which name a value
 
@@ -55,18 +55,18 @@ class AdapterRun:
         """The run, for a training that begins; one of its own that is over goes on. Raises as ``steplog.init``."""
         with _beginning:
             run = self._run
-            if run is None or (_is_over(run) and not self.is_own and self._given is None):
+            if run is None or (has_ended(run) and not self.is_own and self._given is None):
                 self._run = self.active() or self._begin()
             elif self.is_own:
                 _resting.discard(run)
-                if _is_over(run):
+                if has_ended(run):
                     self._run = self._go_on(run)
             return self._run  # type: ignore[return-value]
 
     def look(self) -> Run:
         """As ``get``, but no training begins: a run at rest stays so."""
         run = self._run
-        rests = self.is_own and run is not None and (run in _resting or _is_over(run))
+        rests = self.is_own and run is not None and (run in _resting or has_ended(run))
         run = self.get()
         if rests:
             _resting.add(run)
@@ -174,5 +174,6 @@ class AdapterRun:
         return copy.copy(self)
 
 
-def _is_over(run: Run) -> bool:
+def has_ended(run: Run) -> bool:
+    """Whether it has a status that lasts."""
     return run.status.value != "RUNNING"

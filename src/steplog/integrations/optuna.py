@@ -50,7 +50,7 @@ class SteplogCallback:
             side = self._begun(study.study_name, trial.number)
             for step, value in trial.intermediate_values.items():
                 side.log({"intermediate_value": value}, step=step)
-        if not side.is_over:
+        if not side.has_ended:
             side.configure({**trial.params, **({"user_attrs": trial.user_attrs} if trial.user_attrs else {})})
             side.log(_values(study, trial))
             if trial.state is TrialState.PRUNED:

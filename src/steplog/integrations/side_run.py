@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from steplog.integrations.adapter_run import AdapterRun
+from steplog.integrations.adapter_run import AdapterRun, has_ended
 
 if TYPE_CHECKING:
     from steplog import Run
@@ -29,9 +29,9 @@ class SideRun(AdapterRun):
         super().__init__(default_project=default_project, **init, activate=False)
 
     @property
-    def is_over(self) -> bool:
+    def has_ended(self) -> bool:
         """It has a status that lasts."""
-        return self.begun is not None and self.begun.status.value != "RUNNING"
+        return self.begun is not None and has_ended(self.begun)
 
     def tag(self, tag: str) -> None:
         """Add a tag."""
