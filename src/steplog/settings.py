@@ -130,6 +130,12 @@ class Settings:
     spool_bytes_max: int | None = _setting(
         _count(1024 * 1024), "Disk in use, all runs.", None, shown="8 GiB, or a tenth of the free disk if smaller"
     )
+    blob_memory_bytes_max: int | None = _setting(
+        _count(64 * 1024), "Shared memory for media, all runs.", None, shown="64 MiB, or an eighth of it if smaller"
+    )
+    blob_bytes_max: int | None = _setting(
+        _count(1024 * 1024), "Disk for files that wait, all runs.", None, shown="a quarter of the free disk"
+    )
     on_full: str = _setting(
         _one_of("drop_newest", "drop_oldest"), "What is dropped when memory and disk are full.", "drop_newest"
     )

@@ -25,6 +25,7 @@ __all__ = [
     "ACCOUNT_PATH",
     "API",
     "CONTENT_TYPE_RANGE",
+    "FILES_FEATURE",
     "GENERATIONS_FEATURE",
     "LIST_BYTES_MAX",
     "REPORT_FEATURE",
@@ -61,6 +62,7 @@ REPORT_FEATURE = "report"  # the status may come with a report of losses
 RESUME_FEATURE = "resume"  # a run is found by its id or name when it is made
 GENERATIONS_FEATURE = "generations"  # of ownership
 RUN_FEATURE = "run"  # records of ``steplog/run`` are applied, and fields patched
+FILES_FEATURE = "files"  # contents of files are kept
 TRASH_FEATURE = "trash"  # runs are deleted and restored
 
 _T = TypeVar("_T")

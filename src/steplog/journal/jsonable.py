@@ -13,6 +13,7 @@ any mapping, sequence, set                              dict; list; list, sorted
 ``timedelta``                                           its seconds
 ``UUID``, a path                                        its text
 bytes and other buffers of them                         their text if that is UTF-8, else "data:;base64,…" (RFC 2397)
+a ``MediaValue``                                        what it is as JSON; if it takes a file, which ``keep`` takes
 keys of dicts                                           texts, as JSON has it: ``1`` is "1", ``None`` is "null"
 **anything else**                                       *coerced*: its ``repr``, of ``REPR_CHARACTERS_MAX`` at most
 ======================================================  ==============================================================
@@ -28,7 +29,7 @@ import math
 import operator
 import os
 import reprlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import fields
 from datetime import date, time, timedelta
@@ -36,7 +37,19 @@ from enum import Enum
 from typing import Any, SupportsComplex, SupportsFloat, SupportsIndex
 from uuid import UUID
 
-__all__ = ["DEPTH_MAX", "INT64", "REPR_CHARACTERS_MAX", "Copy", "TooLargeError", "element", "short_repr"]
+from steplog.media_value import Content, MediaValue, TooLargeToLogError
+
+__all__ = [
+    "DEPTH_MAX",
+    "INT64",
+    "REPR_CHARACTERS_MAX",
+    "Copy",
+    "NoRoomError",
+    "TooLargeError",
+    "element",
+    "keep_nothing",
+    "short_repr",
+]
 
 DEPTH_MAX = 32
 REPR_CHARACTERS_MAX = 1000
@@ -51,6 +64,15 @@ class TooLargeError(ValueError):
     """The value takes more bytes than it may."""
 
 
+class NoRoomError(Exception):
+    """There is no room for the file of a value: the call is not taken."""
+
+
+def keep_nothing(content: Content) -> str:
+    """For where no files are kept. Raises TypeError."""
+    raise TypeError(f"no file of kind {content.kind!r} is kept here")
+
+
 def short_repr(value: object) -> str:
     """The ``repr``, bounded; also where it raises."""
     try:
@@ -61,9 +83,13 @@ def short_repr(value: object) -> str:
 
 
 class Copy:
-    """Copies a value. Raises TooLargeError once the copy is sure to exceed ``bytes_max`` as JSON."""
+    """Copies a value. Raises TooLargeError once the copy is sure to exceed ``bytes_max`` as JSON.
 
-    def __init__(self, bytes_max: int) -> None:
+    ``keep`` takes the file of a value, and gives its id. Raises NoRoomError, TooLargeToLogError.
+    """
+
+    def __init__(self, bytes_max: int, keep: Callable[[Content], str] = keep_nothing) -> None:
+        self._keep = keep
         self.coerced: list[tuple[object, Exception]] = []  # each with why
         self._bytes_left = bytes_max
         self._above: list[int] = []  # ids of the values around
@@ -78,7 +104,7 @@ class Copy:
         self._above.append(id(value))
         try:
             return self._known(value)
-        except TooLargeError:
+        except (TooLargeError, TooLargeToLogError, NoRoomError):
             raise
         except Exception as error:  # noqa: BLE001 - the user's code, and this is no reason to stop a training
             return self._coerce(value, error)
@@ -100,7 +126,14 @@ class Copy:
             return self._dict(value)
         if isinstance(value, type):
             raise TypeError("it is a class")
-        return self._foreign(value)
+        return self._media(value) if isinstance(value, MediaValue) else self._foreign(value)
+
+    def _media(self, value: MediaValue) -> Any:
+        inline = value.inline()
+        if inline is not None:
+            return self.of(inline)
+        content = value.content()
+        return self._dict({"_type": content.kind, "file": self._keep(content), "type": content.type, **content.fields})
 
     def _foreign(self, value: Any) -> Any:
         shape = () if getattr(value, "ndim", None) == 0 else getattr(value, "shape", None)

@@ -20,11 +20,13 @@ import contextlib
 import json
 import logging
 import operator
+from collections.abc import Callable
 from typing import Any
 
 from steplog.journal import slot
-from steplog.journal.jsonable import DEPTH_MAX, INT64, Copy, TooLargeError, element, short_repr
+from steplog.journal.jsonable import DEPTH_MAX, INT64, Copy, TooLargeError, element, keep_nothing, short_repr
 from steplog.journal.range import NAME_BYTES_MAX
+from steplog.media_value import Content
 
 __all__ = ["Scalar", "Values", "checked_name", "checked_step", "restored"]
 
@@ -79,16 +81,20 @@ class Values:
         self.bytes_max = max(bytes_max, _BYTES_MIN)
         self.strict = strict
         self.coerced = 0
+        self.keep: Callable[[Content], str] = keep_nothing  # takes the file of a media value; its id
 
     def convert(self, value: object) -> tuple[int, Scalar]:
-        """Slot kind and scalar of ``value``; bytes for KIND_JSON. Raises only if ``strict``."""
+        """Slot kind and scalar of ``value``; bytes for KIND_JSON. Raises only if ``strict``, and of media values.
+
+        Raises TooLargeToLogError for one whose file is too large, NoRoomError where there is no room for it.
+        """
         if value.__class__ in (list, tuple, dict, str):
             text = _as_it_is(value, self.bytes_max)
             if text is not None:
                 return slot.KIND_JSON, text
         elif (number := _at_once(value)) is not None:
             return number
-        copy = Copy(self.bytes_max)
+        copy = Copy(self.bytes_max, self.keep)
         try:
             found = _stored(copy.of(value), self.bytes_max)
         except TooLargeError:

@@ -28,6 +28,7 @@ from typing import Any
 from steplog.journal import slot
 from steplog.journal.append import Append, Segment
 from steplog.journal.compiled import append_type
+from steplog.journal.jsonable import NoRoomError
 from steplog.journal.memory import Block, MemoryPool
 from steplog.journal.reserved import RESERVED
 from steplog.journal.segment import GRANULE_BYTES, HEADER_BYTES, PAYLOAD, Header, granules, write_header
@@ -119,13 +120,22 @@ class Writer:
     def log(self, name: Any, value: Any, step: Any = None) -> None:
         """Record any value. Raises TypeError or ValueError for a wrong name or step."""
         text, number = checked_name(name), checked_step(step)
-        kind, scalar = self.values.convert(value)
+        try:
+            kind, scalar = self.values.convert(value)
+        except NoRoomError:
+            self._count_file()
+            return
         self._record(text, kind, scalar, number, self.append.clock())
 
     def _log_all(self, metrics: Mapping[Any, Any], value: Any, step: Any) -> None:
         number = checked_step(value if step is None and value is not ... else step)  # of two arguments the second
         given = [(checked_name(name), item) for name, item in metrics.items()]
-        found = [(name, *self.values.convert(item)) for name, item in given]
+        found = []
+        for name, item in given:
+            try:
+                found.append((name, *self.values.convert(item)))
+            except NoRoomError:
+                self._count_file()
         now = self.append.clock()
         for name, kind, scalar in found:
             self._record(name, kind, scalar, number, now)
@@ -177,6 +187,10 @@ class Writer:
         # No call and no backward jump between load and store, so CPython switches no thread.
         self.dropped[reason] += 1
         self.on_drop()
+
+    def _count_file(self) -> None:
+        self.dropped.setdefault("files full", 0)
+        self.count("files full")
 
     def end(self, refuse: Refusal) -> None:
         """Take the room away: ``log`` comes to ``refuse`` from now on."""

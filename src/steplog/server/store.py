@@ -20,6 +20,7 @@ from datetime import datetime
 
 from steplog.records.points import Points
 from steplog.records.run_fields import Changes
+from steplog.server.file_catalogue import FileCatalogue
 from steplog.server.permissions import Facts
 from steplog.server.records.batch import Batch, NumberedPoint, SinglePoint
 from steplog.server.records.curve_query import CurveAnswer, CurveQuery
@@ -67,7 +68,7 @@ class History(Iterator[tuple[str, Points]]):
         return next(self._parts)
 
 
-class Store(ABC):
+class Store(FileCatalogue, ABC):
     """Users, projects, runs and their points.
 
     Attributes:
@@ -82,7 +83,7 @@ class Store(ABC):
     def check(self) -> None:
         """Raise StoreError if the database is not where it was opened. Does not block."""
 
-    def hurry(self) -> None:  # noqa: B027 - most have nothing to wait for
+    def hurry(self) -> None:
         """The server is stopping: give up within seconds what a database that hangs has. Does not block."""
 
     @abstractmethod

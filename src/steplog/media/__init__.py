@@ -1,0 +1,1 @@
+"""Images, audio, video, pages, tables and histograms as values of ``log``."""

@@ -1,0 +1,58 @@
+"""``MediaValue``, what ``log`` takes besides JSON values: images, audio, video, pages, tables, histograms. Pure.
+
+A value is either small enough to be kept in the record (``inline``), or its record names a file (``content``)::
+
+    {"_type": "image", "file": "<32 hex digits>", "type": "image/png", "width": 28, "height": 28, "caption": "a seven"}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["LOGGED_BYTES_MAX", "Content", "MediaValue", "TooLargeToLogError"]
+
+LOGGED_BYTES_MAX = 16 * 1024 * 1024  # that one call of log() copies
+
+
+class TooLargeToLogError(ValueError):
+    """The value takes more bytes than ``log`` copies; ``run.save`` takes a file of any size."""
+
+
+@dataclass(frozen=True)
+class Content:
+    """What the file of a value is made of. ``parts`` may be the caller's own memory: whoever keeps it copies.
+
+    Attributes:
+        kind: "image", "audio", "video", "html", "table" or "file"; the record's ``_type``.
+        type: the media type of the file.
+        suffix: of the file's name, such as ".png".
+        parts: the bytes, one after the other, as ``encoding`` says.
+        fields: what the record says besides, of JSON.
+        encoding: how the file is made of the bytes (``media.encoding``), of JSON; empty: they are the file.
+    """
+
+    kind: str
+    type: str
+    suffix: str
+    parts: Sequence[bytes | bytearray | memoryview]
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    encoding: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all parts."""
+        return sum(memoryview(part).nbytes for part in self.parts)
+
+
+class MediaValue:
+    """A value of ``log`` that is more than JSON. It refers to what it was given until it is logged."""
+
+    def inline(self) -> Any:
+        """The JSON value that is logged; None: it takes a file."""
+        return None
+
+    def content(self, bytes_max: int = LOGGED_BYTES_MAX) -> Content:
+        """What its file is made of, as it is now. Raises TooLargeToLogError, TypeError, OSError."""
+        raise NotImplementedError

@@ -1,0 +1,1 @@
+"""Where a server keeps contents, by their hash: a folder, or object storage."""
