@@ -13,7 +13,13 @@ class WrongContentError(Exception):
 
 
 class ContentStore(ABC):
-    """An upload is known by ``key`` (of a project and a hash), since what one project sends is not another's to see."""
+    """An upload is known by ``key`` (of a project and a hash), since what one project sends is not another's to see.
+
+    Attributes:
+        append_bytes: how much is gathered of a part before it is added.
+    """
+
+    append_bytes = 256 * 1024
 
     @abstractmethod
     def uploaded(self, key: str) -> int:
