@@ -86,58 +86,53 @@ def create_app(
     """
     service = service or Service()
     readiness, figures = Readiness(store, service.draining), FiguresPage(store, keyring, service)
+    reader, uploads = (None, None) if stock else _of_files(contents, store, project_bytes_max)
     routes = _original_routes()
     if not stock:
-        of_files = [] if contents is None else _file_routes()
+        of_files = [] if reader is None else _file_routes()
         routes = [*_routes(store.instance), *of_files, *_service_routes(readiness, figures)]
     decoders = ThreadPoolExecutor(_DECODERS, "steplog-decode")
     sessions = Sessions(store, keyring, service.quotas)
     renderer, compressor = ThreadPoolExecutor(1, "steplog-render"), ThreadPoolExecutor(1, "steplog-compress")
-    reader = None if contents is None else ContentReader(contents)
-    uploads = None if contents is None else ContentUploads(contents, store, project_bytes_max)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        parts = [closing(each) for each in (sessions, readiness, figures, reader, uploads) if each is not None]
         with decoders, renderer, compressor, ExitStack() as stack:
-            for part in parts:
-                stack.enter_context(part)
+            for part in (sessions, readiness, figures, reader, uploads):
+                if part is not None:
+                    stack.enter_context(closing(part))
             watching = asyncio.create_task(readiness.watch())
             yield
             watching.cancel()
 
+    access = Middleware(
+        AccessMiddleware,
+        hosts=hosts,
+        keyring=keyring,
+        sessions=None if stock else sessions,
+        proxies_only=service.proxies_only,
+        quotas=service.quotas,
+    )
+    observing = Middleware(ObservingMiddleware, routes=_patterns(routes), service=service)
+    answering = Middleware(AnswerMiddleware, compressor=compressor)
     app = Starlette(
         routes=routes,
-        middleware=[
-            Middleware(ObservingMiddleware, routes=_patterns(routes), service=service),
-            Middleware(
-                AccessMiddleware,
-                hosts=hosts,
-                keyring=keyring,
-                sessions=None if stock else sessions,
-                proxies_only=service.proxies_only,
-                quotas=service.quotas,
-            ),
-            Middleware(AnswerMiddleware, compressor=compressor),
-        ],
+        middleware=[observing, access, answering],
         exception_handlers=ERROR_RESPONSES,
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False
-    app.state.steplog = AppState(
-        store,
-        sessions,
-        Admissions(store),
-        decoders,
-        renderer,
-        secret,
-        open_namespaces,
-        stock,
-        service.counts,
-        reader,
-        uploads,
-    )
+    told = secret, open_namespaces, stock, service.counts, reader, uploads
+    app.state.steplog = AppState(store, sessions, Admissions(store), decoders, renderer, *told)
     return app
+
+
+def _of_files(
+    contents: ContentStore | None, store: Store, project_bytes_max: int
+) -> tuple[ContentReader | None, ContentUploads | None]:
+    if contents is None:
+        return None, None
+    return ContentReader(contents), ContentUploads(contents, store, project_bytes_max)
 
 
 def _original_routes() -> list[Route]:

@@ -22,13 +22,13 @@ from weakref import WeakValueDictionary
 
 from starlette.exceptions import HTTPException
 
-from steplog.server.blobs.content_store import ContentStore, WrongContentError
+from steplog.server.blobs.content_store import ContentStore
 from steplog.server.byte_ranges import ContentPart
 from steplog.server.file_types import QuotaExceededError
 from steplog.server.store import Store
 from steplog.server.store_types import ProjectRow, StoreBusyError, StoreFullError
 
-__all__ = ["ContentUploads", "Received", "WrongContentError"]
+__all__ = ["ContentUploads", "Received"]
 
 _WRITERS = 8
 _GATHERED_BYTES_MAX = 64 * 1024 * 1024

@@ -1,7 +1,6 @@
 """What a client says of the files of a run: ``POST …/files/``. Pure.
 
-Limits: ``ENTRIES_MAX`` files and artifacts a request, ``FILES_MAX`` files an artifact, ``ALIASES_MAX`` aliases,
-``METADATA_BYTES_MAX`` of metadata, and in a body what ``request_body`` takes.
+At most 1,000 files and artifacts a request, 100,000 files and 16 aliases an artifact, 64 KiB of metadata.
 """
 
 from __future__ import annotations
@@ -22,9 +21,9 @@ from steplog.server.validation import Fields
 __all__ = ["ARTIFACT_NAME", "ENTRIES_MAX", "SHA256", "Announcement", "announcement"]
 
 ENTRIES_MAX = 1000
-FILES_MAX = 100_000
-ALIASES_MAX = 16
-METADATA_BYTES_MAX = 64 * 1024
+_FILES_MAX = 100_000
+_ALIASES_MAX = 16
+_METADATA_BYTES_MAX = 64 * 1024
 SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 ARTIFACT_NAME = re.compile(r"(?!\.+\Z)[A-Za-z0-9._-]{1,128}", re.ASCII)
 _ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
@@ -120,18 +119,18 @@ def _of_artifact(entry: ArtifactEntry) -> Iterator[str]:
         yield f"a name has 1 to 128 letters, digits, dots, dashes and underscores: {entry.name!r:.80}"
     if not _KIND.fullmatch(entry.type):
         yield f"a type has 1 to 64 characters, none of them a control character: {entry.type!r:.80}"
-    if not 0 <= entry.count <= FILES_MAX:
-        yield f"an artifact has at most {FILES_MAX} files"
-    if len(entry.aliases) > ALIASES_MAX:
-        yield f"an artifact has at most {ALIASES_MAX} aliases"
+    if not 0 <= entry.count <= _FILES_MAX:
+        yield f"an artifact has at most {_FILES_MAX} files"
+    if len(entry.aliases) > _ALIASES_MAX:
+        yield f"an artifact has at most {_ALIASES_MAX} aliases"
     for alias in entry.aliases:
         if not ARTIFACT_NAME.fullmatch(alias) or _VERSION.fullmatch(alias):
             yield f'an alias is a name as that of an artifact, and not of the form "v3": {alias!r:.80}'
     if len(entry.description) > DESCRIPTION_CHARACTERS_MAX:
         yield f"a description has at most {DESCRIPTION_CHARACTERS_MAX} characters"
     metadata = msgspec.json.encode(entry.metadata)
-    if len(metadata) > METADATA_BYTES_MAX:
-        yield f"metadata has at most {METADATA_BYTES_MAX} bytes of JSON"
+    if len(metadata) > _METADATA_BYTES_MAX:
+        yield f"metadata has at most {_METADATA_BYTES_MAX} bytes of JSON"
     try:
         check_json(metadata)
     except FormatError as error:

@@ -9,9 +9,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from steplog.server.blobs.content_store import WrongContentError
 from steplog.server.byte_ranges import ContentPart, RangeError, sent_part
 from steplog.server.content_answer import ContentEndpoint
-from steplog.server.content_uploads import ContentUploads, Received, WrongContentError
+from steplog.server.content_uploads import ContentUploads, Received
 from steplog.server.endpoint import JsonResponse, failure
 from steplog.server.file_announcement import SHA256
 from steplog.server.file_types import QuotaExceededError
