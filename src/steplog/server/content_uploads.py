@@ -20,6 +20,7 @@ from functools import partial
 from typing import NamedTuple, TypeVar
 from weakref import WeakValueDictionary
 
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from steplog.server.blobs.content_store import ContentStore
@@ -166,7 +167,7 @@ class ContentUploads:
         return lock
 
     async def _has(self, project: ProjectRow, sha256: str) -> bool:
-        return await self._run(partial(self._store.content_size, project, sha256)) is not None
+        return await run_in_threadpool(self._store.content_size, project, sha256) is not None
 
     async def _check_room(self, project: ProjectRow, size: int) -> None:
         """Refuse at its beginning what cannot be kept. Raises QuotaExceededError, StoreFullError."""
@@ -178,12 +179,12 @@ class ContentUploads:
     async def _check_quota(self, project: ProjectRow, size: int) -> None:
         if not self._project_bytes_max:
             return
-        used = await self._run(partial(self._store.content_bytes, project))
+        used = await run_in_threadpool(self._store.content_bytes, project)
         if used + size > self._project_bytes_max:
             raise QuotaExceededError(used, self._project_bytes_max)
 
     async def _run(self, work: Callable[[], _T]) -> _T:
-        """Do it in one of the threads. Raises StoreError."""
+        """Do something with the contents in one of the threads. Raises StoreError."""
         try:
             done = await asyncio.get_running_loop().run_in_executor(self._threads, work)
         except OSError as error:
