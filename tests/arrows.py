@@ -196,6 +196,7 @@ ARROWS = {
         "server.records",
         "server.store_types",
         "server.file_types",
+        "server.file_catalogue",
         "server.store",
         "blobs.entries",
     },
