@@ -138,7 +138,10 @@ class Copy:
         try:
             return copy.of(value)
         except TooLargeError:
-            raise TooLargeToLogError(f"the value takes more than {bytes_max:,} bytes as JSON") from None
+            raise TooLargeToLogError(
+                f"the value takes more bytes as JSON than log() takes, which is {bytes_max:,}: "
+                "make it smaller, or write it to a file and call run.save(path)"
+            ) from None
         finally:
             self.coerced.extend(copy.coerced)
 

@@ -14,7 +14,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from steplog.media.data_frames import columns_of, is_data_frame, rows_of
+from steplog.media.data_frames import columns_of, held, is_data_frame, rows_of
 from steplog.media.files import check_size
 from steplog.media_value import LOGGED_BYTES_MAX, Content, MediaValue
 
@@ -44,7 +44,7 @@ class Table(MediaValue):
     def __init__(
         self, columns: Iterable[Any] | None = None, rows: Iterable[Any] | None = None, *, dataframe: Any = None
     ) -> None:
-        self._frame = dataframe
+        self._frame: Any = None
         self._rows: list[Any] = []
         self._keys: list[Any] = []
         if dataframe is not None:
@@ -53,7 +53,8 @@ class Table(MediaValue):
             if not is_data_frame(dataframe):
                 given = type(dataframe).__name__
                 raise TypeError(f"dataframe is of pandas, polars or pyarrow, or gives Arrow data; {given} does not")
-            self.columns = _checked_columns(columns_of(dataframe))
+            self._frame = held(dataframe)
+            self.columns = _checked_columns(columns_of(self._frame))
             return
         if is_data_frame(columns) or is_data_frame(rows):
             raise TypeError("pass the table of another library by name: Table(dataframe=frame)")
