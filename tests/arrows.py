@@ -249,6 +249,7 @@ ARROWS = {
     "server": {
         "errors",
         "filters",
+        "printable",
         "private_files",
         "file_lock",
         "unix_socket",
@@ -257,6 +258,9 @@ ARROWS = {
         "journal.range",
         "delivery.wire",
         "records",
+        "blobs.entries",
+        "server.blobs",
+        "server.file_types",
         "server.permissions",
         "server.records",
         "server.repeating",
