@@ -201,9 +201,8 @@ class Outbox:
     def release_waiters(self) -> None:
         """Release those who waited for what is done, or cannot be done."""
         for waiter in list(self.waiters):
-            hopeless = (self.gone and not self.afresh) or (waiter.status and self.refused is not None)
-            hopeless = hopeless or (self._has_records(waiter) and self.files_are_stuck())
-            if self.settled(waiter) or hopeless:
+            refused = (waiter.status and self.refused) or (self._has_records(waiter) and self.files_are_stuck())
+            if self.settled(waiter) or refused or (self.gone and not self.afresh):
                 self.waiters.remove(waiter)
                 waiter.done()
 
@@ -362,8 +361,7 @@ class Outbox:
         fields: dict[str, object] = {"status": status, **self.generations.of_status(self.ended)}
         if self.probe.takes_ranges and wire.REPORT_FEATURE in self.probe.features:
             fields["report"] = self.losses()
-        pending = self.uploads.files_left() if self.uploads.any and self.takes_files() else None
-        if pending is not None:
+        if (pending := self.uploads.files_left() if self.uploads.any and self.takes_files() else None) is not None:
             fields["files_pending"] = pending
         request = Request("PATCH", self.address.run_path, msgspec.json.encode(fields), _JSON)
         return Send(request, tickets.Status(self.address.run, status, self.generations.number, pending))

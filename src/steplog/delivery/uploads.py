@@ -386,9 +386,9 @@ class Uploads:
                 self._heard()
             case Verdict.REFUSED | Verdict.TOO_LARGE | Verdict.UNSUPPORTED | Verdict.CONFLICT:
                 self._say("refused", judgement.words)
-                for each in (*work.files, *work.artifacts):
-                    self._to_announce.pop(each.id, None)
-                    self._refused[each.id] = now + REFUSED_INTERVAL_S
+                for each in [*(file.id for file in work.files), *(one.id for one in work.artifacts)]:
+                    self._to_announce.pop(each, None)
+                    self._refused[each] = now + REFUSED_INTERVAL_S
                 if not count:  # that no file is left
                     self.told = 0
             case Verdict.FAULT:
