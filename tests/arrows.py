@@ -80,6 +80,7 @@ ARROWS = {
         "settings",
         "instance",
         "journal",
+        "blobs",
         "delivery",
         "secret",
         "client",
