@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from steplog.active import finish, flush, get_active_run, log, set_active_run
     from steplog.client import TellurioClient, get_default_client, login
     from steplog.errors import (
+        ArtifactNotFoundError,
         ConfigurationError,
         FilterError,
         FormatError,
@@ -25,11 +26,14 @@ if TYPE_CHECKING:
         MetricNotFoundError,
         ProjectNotFoundError,
         RunExistsError,
+        RunFileNotFoundError,
         RunFinishedError,
         RunNotFoundError,
         ServerUnavailableError,
         SteplogError,
     )
+    from steplog.files.artifact import Artifact
+    from steplog.files.run_file import RunFile
     from steplog.identity import RunOrg, RunProject, RunStatus, RunUser
     from steplog.lifecycle.attach import attach
     from steplog.lifecycle.init import init
@@ -37,6 +41,7 @@ if TYPE_CHECKING:
     from steplog.lifecycle.recovery import Synced, WaitingRun, clean, journals, sync
     from steplog.project import Project, create_project, delete_project, get_project
     from steplog.reading.arrow_table import ArrowTable
+    from steplog.reading.artifacts import artifact, artifacts
     from steplog.reading.open_run import open  # noqa: A004 - as tarfile and gzip have one
     from steplog.reading.read_only_run import ReadOnlyRun
     from steplog.reading.runs import runs
@@ -45,6 +50,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ArrowTable",
+    "Artifact",
+    "ArtifactNotFoundError",
     "ConfigurationError",
     "FilterError",
     "FormatError",
@@ -57,6 +64,8 @@ __all__ = [
     "Report",
     "Run",
     "RunExistsError",
+    "RunFile",
+    "RunFileNotFoundError",
     "RunFinishedError",
     "RunNotFoundError",
     "RunOrg",
@@ -69,6 +78,8 @@ __all__ = [
     "Synced",
     "TellurioClient",
     "WaitingRun",
+    "artifact",
+    "artifacts",
     "attach",
     "clean",
     "create_project",
@@ -93,6 +104,7 @@ _MODULES = {
     "lifecycle.attach": ("attach",),
     "client": ("TellurioClient", "get_default_client", "login"),
     "errors": (
+        "ArtifactNotFoundError",
         "ConfigurationError",
         "FilterError",
         "FormatError",
@@ -100,16 +112,20 @@ _MODULES = {
         "MetricNotFoundError",
         "ProjectNotFoundError",
         "RunExistsError",
+        "RunFileNotFoundError",
         "RunFinishedError",
         "RunNotFoundError",
         "ServerUnavailableError",
         "SteplogError",
     ),
+    "files.artifact": ("Artifact",),
+    "files.run_file": ("RunFile",),
     "project": ("Project", "create_project", "delete_project", "get_project"),
     "reading.arrow_table": ("ArrowTable",),
     "lifecycle.local_records": ("JournalRecord", "read_journal"),
     "lifecycle.recovery": ("Synced", "WaitingRun", "clean", "journals", "sync"),
     "lifecycle.init": ("init",),
+    "reading.artifacts": ("artifact", "artifacts"),
     "reading.open_run": ("open",),
     "reading.read_only_run": ("ReadOnlyRun",),
     "reading.runs": ("runs",),
