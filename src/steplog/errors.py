@@ -87,7 +87,7 @@ class NotPrivateError(ConfigurationError, PermissionError):
 
 
 class FormatError(SteplogError, ValueError):
-    """A segment, a frame or a range is damaged, foreign, or of another version."""
+    """A segment, a frame, a range or a content is damaged, foreign, or of another version."""
 
 
 class FilterError(SteplogError, ValueError):

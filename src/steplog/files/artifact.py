@@ -183,6 +183,8 @@ def parsed(text: str) -> ArtifactName:
     place, _, last = text.rpartition("/")
     namespace, _, project = place.rpartition("/")
     name, colon, version = last.partition(":")
+    if ":" in place:
+        raise ValueError(f"not the name of an artifact: {printable(text, 200)!r}; a version has no '/' in it")
     if colon and not version:
         raise ValueError(f'{printable(text, 200)!r} has no version after ":"; write "{name}:v3" or "{name}:latest"')
     checked_name(name)

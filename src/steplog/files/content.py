@@ -15,7 +15,7 @@ from typing import Protocol
 
 from steplog.blobs.waiting_files import WaitingFiles
 from steplog.delivery.verdicts import is_proxys_404
-from steplog.errors import RunFileNotFoundError, ServerUnavailableError
+from steplog.errors import FormatError, RunFileNotFoundError, ServerUnavailableError
 from steplog.files.requests import ProjectRequests
 from steplog.network.stream import Stream
 from steplog.printable import printable
@@ -29,8 +29,8 @@ _RANGE = re.compile(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18})")
 _LENGTH = re.compile("[0-9]{1,18}")
 
 
-class WrongContentError(ServerUnavailableError):
-    """The bytes are not those that the file should have."""
+class WrongContentError(FormatError):
+    """The bytes are not those that the file should have; asking again does not help."""
 
 
 class Content(Protocol):
@@ -189,7 +189,7 @@ class _Reading:
                 if content.size is not None and self._at > content.size:
                     raise WrongContentError(printable(f"{content.words}: the server sends more than it said"))
                 return piece
-        except ServerUnavailableError:
+        except BaseException:
             self.close()
             raise
 

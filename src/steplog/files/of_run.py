@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mimetypes
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ class FilesOfRun:
 
     def __init__(
         self,
-        waiting: WaitingFiles | None,
+        waiting: Sequence[WaitingFiles],
         server: ServerFiles | None,
         uuid: str,
         name: str,
@@ -87,10 +87,10 @@ class FilesOfRun:
 
     def _waiting_files(self) -> Iterator[RunFile]:
         """Those that are here, the oldest first."""
-        if self._waiting is not None:
-            for entry in self._waiting.entries():
-                if not entry.artifact and (not entry.sha256 or self._waiting.has(entry.sha256)):
-                    yield waiting_file(self._waiting, entry, self._folder)
+        for waiting in self._waiting:
+            for entry in waiting.entries():
+                if not entry.artifact and waiting.has(entry.sha256):
+                    yield waiting_file(waiting, entry, self._folder)
 
 
 def waiting_file(waiting: WaitingFiles, entry: FileEntry, folder: Path) -> RunFile:

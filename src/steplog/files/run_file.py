@@ -34,7 +34,8 @@ class RunFile:
     """A file of a run or of an artifact, made by ``files``, ``file`` and ``Artifact.files``.
 
     ``read``, ``download``, and ``size`` and ``sha256`` of a value's file, may raise RunFileNotFoundError (the content
-    has not arrived, or is gone), ServerUnavailableError, InvalidAPIKeyError.
+    has not arrived, or is gone), FormatError (it is another content than it should be), ServerUnavailableError,
+    InvalidAPIKeyError.
     """
 
     def __init__(self, facts: FileFacts, content: Content, folder: Path) -> None:

@@ -197,7 +197,7 @@ class ServerFiles:
         """What there is instead."""
         there = self.artifacts(name=name)
         if there:
-            known = [f"v{each.version}{f' ({chr(44).join(each.aliases)})' if each.aliases else ''}" for each in there]
+            known = [_shown(each) for each in there]
             more = len(known) - _VERSIONS_LISTED_MAX
             has = ", ".join(known[:_VERSIONS_LISTED_MAX]) + (f" and {more} more" if more > 0 else "")
             return ArtifactNotFoundError(
@@ -226,6 +226,11 @@ def _checked(told: _File, url: str, *, with_id: bool) -> _File:
     except ValueError as error:
         raise ServerUnavailableError(printable(f"{url}: not the answer of a run server: {error}")) from None
     return told
+
+
+def _shown(facts: ArtifactFacts) -> str:
+    aliases = ", ".join(facts.aliases)
+    return f"v{facts.version} ({aliases})" if aliases else f"v{facts.version}"
 
 
 def _document(response: Response) -> dict[str, Any]:
