@@ -93,6 +93,7 @@ ARROWS = {
         "settings",
         "instance",
         "journal",
+        "blobs",
         "delivery",
         "secret",
         "client",

@@ -85,11 +85,12 @@ def short_repr(value: object) -> str:
 class Copy:
     """Copies a value. Raises TooLargeError once the copy is sure to exceed ``bytes_max`` as JSON.
 
-    ``keep`` takes the file of a value, and gives its id. Raises NoRoomError, TooLargeToLogError.
+    ``keep`` takes the file of a value, and gives its id, which is ``kept``. Raises NoRoomError, TooLargeToLogError.
     """
 
     def __init__(self, bytes_max: int, keep: Callable[[Content], str] = keep_nothing) -> None:
         self._keep = keep
+        self.kept: list[str] = []
         self.coerced: list[tuple[object, Exception]] = []  # each with why
         self._bytes_left = bytes_max
         self._above: list[int] = []  # ids of the values around
@@ -133,7 +134,8 @@ class Copy:
         if inline is not None:
             return self.of(inline)
         content = value.content()
-        return self._dict({"_type": content.kind, "file": self._keep(content), "type": content.type, **content.fields})
+        self.kept.append(self._keep(content))
+        return self._dict({"_type": content.kind, "file": self.kept[-1], "type": content.type, **content.fields})
 
     def _foreign(self, value: Any) -> Any:
         shape = () if getattr(value, "ndim", None) == 0 else getattr(value, "shape", None)
