@@ -20,6 +20,7 @@ from functools import partial
 
 from msgspec import structs
 
+from steplog.blobs.waiting_files import WaitingFiles
 from steplog.delivery.creation import Creation
 from steplog.delivery.deferred_log import deferred_log
 from steplog.delivery.doorbell import Doorbell
@@ -68,10 +69,13 @@ class Lease:
         on_made: Callable[[Manifest], None] = lambda manifest: None,
         on_lost: Callable[[], None] = lambda: None,
         tells: bool = False,
+        files: WaitingFiles | None = None,
     ) -> None:
         self.paths = paths
         self.manifest_store = ManifestStore(paths, manifest, disk.files)
         self.own = own
+        self.files = WaitingFiles(paths, files=disk.files) if files is None else files
+        self.files.hold()
         self.doorbell = Doorbell(paths.memory)
         self.shared = False  # another process writes to it, too
         self._remote_waiter = Waiter(lambda: None)
@@ -306,6 +310,7 @@ class Lease:
         self._let_go()
 
     def _let_go(self) -> None:
+        self.files.leave()
         for lock in self._locks:
             lock.release()
 
