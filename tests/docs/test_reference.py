@@ -12,6 +12,7 @@ import steplog
 from crash.published import published
 from docs.names import GROUPS
 from docs.reference import DOCS, PAGES, RESULTS, ROOT, rewritten, tables
+from server.contents import MemoryContents
 from steplog.delivery.wire import API
 from steplog.server.access import AllowedHosts
 from steplog.server.app import create_app

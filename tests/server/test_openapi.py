@@ -64,7 +64,9 @@ def operations_of(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def test_it_has_every_route_and_method_and_no_other(description):
-    app = create_app(cast(Any, SimpleNamespace(instance="i")), cast(Any, None), hosts=AllowedHosts(1), contents=MemoryContents())
+    app = create_app(
+        cast(Any, SimpleNamespace(instance="i")), cast(Any, None), hosts=AllowedHosts(1), contents=MemoryContents()
+    )
     routes = [route for route in app.routes if isinstance(route, Route) and route.path.startswith(f"{API}/")]
     served = {
         (method, route.path.removeprefix(API).replace(":path}", "}"))
