@@ -33,9 +33,11 @@ from steplog.delivery.file_intake import FileIntake
 from steplog.delivery.lease import Lease
 from steplog.delivery.loop import Loop, wait_for
 from steplog.delivery.maintenance import Maintenance
-from steplog.delivery.outbox import DeliveryOptions, Outbox, Waiter
+from steplog.delivery.options import DeliveryOptions
+from steplog.delivery.outbox import Outbox
 from steplog.delivery.sampling import Sampling
 from steplog.delivery.sender import InFlight, Sender, StoreFirst
+from steplog.delivery.waiter import Waiter
 from steplog.errors import ServerUnavailableError
 from steplog.journal.open_writer import OpenWriter
 

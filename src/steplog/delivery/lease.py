@@ -26,10 +26,12 @@ from steplog.delivery.deferred_log import deferred_log
 from steplog.delivery.doorbell import Doorbell
 from steplog.delivery.generations import Generations, date
 from steplog.delivery.manifest_store import ManifestStore
-from steplog.delivery.outbox import DeliveryOptions, Outbox, Waiter
+from steplog.delivery.options import DeliveryOptions
+from steplog.delivery.outbox import Outbox
 from steplog.delivery.quarantine import QuarantineFile, kept_aside
 from steplog.delivery.tickets import Action, RunAddress, Store
 from steplog.delivery.verdicts import Judgement
+from steplog.delivery.waiter import Waiter
 from steplog.descriptors import lent
 from steplog.file_lock import FileLock
 from steplog.journal import manifest as manifests
