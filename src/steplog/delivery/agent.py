@@ -126,6 +126,10 @@ class Agent:
         if self.files.wanted:
             self.files.start(self._fault)
 
+    def secure(self, files: WaitingFiles, timeout_s: float) -> bool:
+        """Wait until the end of this process loses none of these files; whether so."""
+        return self.files.secure(files, timeout_s, self._fault)
+
     def wait(
         self,
         lease: Lease,
