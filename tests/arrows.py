@@ -170,6 +170,7 @@ ARROWS = {
         "active",
         "lifecycle.attach",
         "lifecycle.init",
+        "media",
     },
     "server.records": {"errors", "filters", "column_format", "journal.slot", "journal.range", "records"},
     "server.repeating": set(),

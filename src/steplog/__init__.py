@@ -35,6 +35,12 @@ if TYPE_CHECKING:
     from steplog.lifecycle.init import init
     from steplog.lifecycle.local_records import JournalRecord, read_journal
     from steplog.lifecycle.recovery import Synced, WaitingRun, clean, journals, sync
+    from steplog.media.audio import Audio
+    from steplog.media.histogram import Histogram
+    from steplog.media.html import Html
+    from steplog.media.image import Image
+    from steplog.media.table import Table
+    from steplog.media.video import Video
     from steplog.project import Project, create_project, delete_project, get_project
     from steplog.reading.arrow_table import ArrowTable
     from steplog.reading.open_run import open  # noqa: A004 - as tarfile and gzip have one
@@ -45,9 +51,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ArrowTable",
+    "Audio",
     "ConfigurationError",
     "FilterError",
     "FormatError",
+    "Histogram",
+    "Html",
+    "Image",
     "InvalidAPIKeyError",
     "JournalRecord",
     "MetricNotFoundError",
@@ -67,7 +77,9 @@ __all__ = [
     "Stats",
     "SteplogError",
     "Synced",
+    "Table",
     "TellurioClient",
+    "Video",
     "WaitingRun",
     "attach",
     "clean",
@@ -105,6 +117,12 @@ _MODULES = {
         "ServerUnavailableError",
         "SteplogError",
     ),
+    "media.audio": ("Audio",),
+    "media.histogram": ("Histogram",),
+    "media.html": ("Html",),
+    "media.image": ("Image",),
+    "media.table": ("Table",),
+    "media.video": ("Video",),
     "project": ("Project", "create_project", "delete_project", "get_project"),
     "reading.arrow_table": ("ArrowTable",),
     "lifecycle.local_records": ("JournalRecord", "read_journal"),
