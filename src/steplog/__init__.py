@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from steplog.active import finish, flush, get_active_run, log, set_active_run
     from steplog.client import TellurioClient, get_default_client, login
     from steplog.errors import (
+        ArtifactNotFoundError,
         ConfigurationError,
         FilterError,
         FormatError,
@@ -25,11 +26,14 @@ if TYPE_CHECKING:
         MetricNotFoundError,
         ProjectNotFoundError,
         RunExistsError,
+        RunFileNotFoundError,
         RunFinishedError,
         RunNotFoundError,
         ServerUnavailableError,
         SteplogError,
     )
+    from steplog.files.artifact import Artifact
+    from steplog.files.run_file import RunFile
     from steplog.identity import RunOrg, RunProject, RunStatus, RunUser
     from steplog.lifecycle.attach import attach
     from steplog.lifecycle.init import init
@@ -43,6 +47,7 @@ if TYPE_CHECKING:
     from steplog.media.video import Video
     from steplog.project import Project, create_project, delete_project, get_project
     from steplog.reading.arrow_table import ArrowTable
+    from steplog.reading.artifacts import artifact, artifacts
     from steplog.reading.open_run import open  # noqa: A004 - as tarfile and gzip have one
     from steplog.reading.read_only_run import ReadOnlyRun
     from steplog.reading.runs import runs
@@ -51,6 +56,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ArrowTable",
+    "Artifact",
+    "ArtifactNotFoundError",
     "Audio",
     "ConfigurationError",
     "FilterError",
@@ -67,6 +74,8 @@ __all__ = [
     "Report",
     "Run",
     "RunExistsError",
+    "RunFile",
+    "RunFileNotFoundError",
     "RunFinishedError",
     "RunNotFoundError",
     "RunOrg",
@@ -81,6 +90,8 @@ __all__ = [
     "TellurioClient",
     "Video",
     "WaitingRun",
+    "artifact",
+    "artifacts",
     "attach",
     "clean",
     "create_project",
@@ -105,6 +116,7 @@ _MODULES = {
     "lifecycle.attach": ("attach",),
     "client": ("TellurioClient", "get_default_client", "login"),
     "errors": (
+        "ArtifactNotFoundError",
         "ConfigurationError",
         "FilterError",
         "FormatError",
@@ -112,6 +124,7 @@ _MODULES = {
         "MetricNotFoundError",
         "ProjectNotFoundError",
         "RunExistsError",
+        "RunFileNotFoundError",
         "RunFinishedError",
         "RunNotFoundError",
         "ServerUnavailableError",
@@ -123,11 +136,14 @@ _MODULES = {
     "media.image": ("Image",),
     "media.table": ("Table",),
     "media.video": ("Video",),
+    "files.artifact": ("Artifact",),
+    "files.run_file": ("RunFile",),
     "project": ("Project", "create_project", "delete_project", "get_project"),
     "reading.arrow_table": ("ArrowTable",),
     "lifecycle.local_records": ("JournalRecord", "read_journal"),
     "lifecycle.recovery": ("Synced", "WaitingRun", "clean", "journals", "sync"),
     "lifecycle.init": ("init",),
+    "reading.artifacts": ("artifact", "artifacts"),
     "reading.open_run": ("open",),
     "reading.read_only_run": ("ReadOnlyRun",),
     "reading.runs": ("runs",),
