@@ -74,7 +74,7 @@ class Table(MediaValue):
         return f"<steplog.Table of {len(self.columns)} columns>"
 
     def logged(self, keep: Callable[[Content], str], convert: Callable[[object, int], Any]) -> Any:
-        """As MediaValue says."""
+        """Internal: as MediaValue says."""
         rows = self._cells()
         if 2 * sum(len(row) for row in rows) > LOGGED_BYTES_MAX:  # a cell takes two bytes, itself and a comma
             check_size(2 * len(rows) * len(self.columns), LOGGED_BYTES_MAX)
