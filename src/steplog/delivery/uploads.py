@@ -102,7 +102,7 @@ class Uploads:
         self.backoff = Backoff(source)
         self.epoch = 0  # counts ``forgot``
         self._source = source
-        self._name = name
+        self.name = name
         self._ids: frozenset[str] = frozenset()
         self._entries: dict[str, FileEntry | ArtifactEntry] = {}
         self._artifacts: set[str] = set()
@@ -436,4 +436,4 @@ class Uploads:
         if kind not in self._said:
             self._said.add(kind)
             text = "steplog: run %s: %s. Its files are kept here, and tried again; this is said once."
-            deferred_log.warning(text, self._name(), words)
+            deferred_log.warning(text, self.name(), words)
