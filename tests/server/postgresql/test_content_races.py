@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
+import psycopg
 import pytest
 
+from polling import wait_until
 from server.store.test_artifacts import made
 from server.store.test_collection import at, collected
 from server.store.test_files import announce, entry, sha_of
@@ -20,6 +22,8 @@ from steplog.server.sql import contents
 
 LOCK = "UPDATE contents SET size = size"
 GIVE_UP = "DELETE FROM project_contents"
+WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype IN ('transactionid', 'tuple')"
+IS_HELD = "SELECT 1 FROM project_contents"
 LOOK = "SELECT sha256 FROM project_contents"
 
 
@@ -103,17 +107,25 @@ def test_what_another_project_gets_just_before_the_last_one_is_removed_stays(sto
     assert announce(here, run, entry("a")) == []
 
 
-def test_what_the_last_two_projects_give_up_at_once_is_removed(stores, before):
+def test_what_the_last_two_projects_give_up_at_once_is_removed(stores, before, url):
     here, there = stores
     new_run(here)
     new_run(here, new_project(here, "other"))
     for slug in ("mnist", "other"):
         add(here, slug)
     here.delete_project(here.project("team", "mnist")).result()
-    given_up = before(LOCK, lambda: there.collect_contents(lambda _: None, at(25)))
-    while here.reap().result():
-        pass
-    assert given_up == [True]
+    with ThreadPoolExecutor(1) as pool, psycopg.connect(url, autocommit=True) as operator:
+
+        def give_up_there() -> Future[bool]:
+            giving_up = pool.submit(there.collect_contents, lambda _: None, at(25))
+            wait_until(lambda: giving_up.done() or operator.execute(WAITING).fetchone() == (1,))
+            return giving_up
+
+        planted = before(IS_HELD, lambda: before("COMMIT", give_up_there))
+        while here.reap().result():
+            pass
+        ((given_up,),) = planted
+        assert given_up.result()
     assert collected(here, 27) == [sha_of("a")]
 
 
