@@ -145,6 +145,10 @@ class Agent:
         """Look for another key for a server; whether there is one. Under the lock."""
         return self._sender.other_key(self._clock(), transport)
 
+    def secure(self, files: WaitingFiles, timeout_s: float) -> bool:
+        """Wait until the end of this process loses none of these files; whether so."""
+        return self.files.secure(files, timeout_s, self._fault)
+
     def wait(
         self,
         lease: Lease,

@@ -17,7 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from steplog.blobs.waiting_files import WaitingFiles
-from steplog.delivery.agent import DISK_S, WAITING_S
+from steplog.delivery.agent import BUSY_DISK_S, DISK_S, WAITING_S
 from steplog.delivery.backlog import SLOTS_MAX
 from steplog.delivery.exchange import Transport
 from steplog.delivery.lease import Lease
@@ -309,6 +309,7 @@ class OpenRun:
         self._finished, deadline = status, time.monotonic() + timeout_s
         self.opened.writer.end(self._refuse)
         self.opened.close_ledger()
+        self._secure_files(timeout_s)
         lease, process = self.lease, self.process
         if lease is None and self.takeover is not None:
             self.takeover.end(status)
@@ -374,6 +375,7 @@ class OpenRun:
     def settle(self, timeout_s: float, progress: ExitProgress | None = None) -> bool:
         """After ``finish_in_background``: wait until nothing is left here, and return whether so."""
         lease, process, deadline = self.lease, self.process, time.monotonic() + timeout_s
+        self._secure_files(timeout_s)
         if lease is None and self.takeover is not None:
             return self.flush(timeout_s) and self.takeover.wait(deadline)
         if lease is None or process is None:
@@ -392,6 +394,11 @@ class OpenRun:
         if seen.why() is not None or seen.left > SLOTS_MAX or seen.files or not self.is_made():
             return False
         return self.settle(_SOON_S)
+
+    def _secure_files(self, timeout_s: float) -> None:
+        if self.process is not None and self._files.at_risk():
+            with contextlib.suppress(KeyboardInterrupt):
+                self.process.agent.secure(self._files, min(timeout_s / 2, BUSY_DISK_S))
 
     def is_made(self) -> bool:
         """Whether the server has the run."""
