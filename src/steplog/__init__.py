@@ -39,6 +39,12 @@ if TYPE_CHECKING:
     from steplog.lifecycle.init import init
     from steplog.lifecycle.local_records import JournalRecord, read_journal
     from steplog.lifecycle.recovery import Synced, WaitingRun, clean, journals, sync
+    from steplog.media.audio import Audio
+    from steplog.media.histogram import Histogram
+    from steplog.media.html import Html
+    from steplog.media.image import Image
+    from steplog.media.table import Table
+    from steplog.media.video import Video
     from steplog.project import Project, create_project, delete_project, get_project
     from steplog.reading.arrow_table import ArrowTable
     from steplog.reading.artifacts import artifact, artifacts
@@ -52,9 +58,13 @@ __all__ = [
     "ArrowTable",
     "Artifact",
     "ArtifactNotFoundError",
+    "Audio",
     "ConfigurationError",
     "FilterError",
     "FormatError",
+    "Histogram",
+    "Html",
+    "Image",
     "InvalidAPIKeyError",
     "JournalRecord",
     "MetricNotFoundError",
@@ -76,7 +86,9 @@ __all__ = [
     "Stats",
     "SteplogError",
     "Synced",
+    "Table",
     "TellurioClient",
+    "Video",
     "WaitingRun",
     "artifact",
     "artifacts",
@@ -118,6 +130,12 @@ _MODULES = {
         "ServerUnavailableError",
         "SteplogError",
     ),
+    "media.audio": ("Audio",),
+    "media.histogram": ("Histogram",),
+    "media.html": ("Html",),
+    "media.image": ("Image",),
+    "media.table": ("Table",),
+    "media.video": ("Video",),
     "files.artifact": ("Artifact",),
     "files.run_file": ("RunFile",),
     "project": ("Project", "create_project", "delete_project", "get_project"),

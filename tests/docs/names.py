@@ -13,6 +13,7 @@ import steplog
 GROUPS = {
     "Runs": ("init", "attach", "Run", "RunStatus", "Report", "Stats"),
     "The active run": ("log", "flush", "finish", "get_active_run", "set_active_run"),
+    "Images, audio, videos, pages, tables, histograms": ("Image", "Audio", "Video", "Html", "Table", "Histogram"),
     "What waits here": ("journals", "sync", "clean", "read_journal", "WaitingRun", "Synced", "JournalRecord"),
     "Reading": ("runs", "open", "ReadOnlyRun", "ArrowTable"),
     "The server": (

@@ -130,12 +130,26 @@ class Copy:
         return self._media(value) if isinstance(value, MediaValue) else self._foreign(value)
 
     def _media(self, value: MediaValue) -> Any:
-        inline = value.inline()
-        if inline is not None:
-            return self.of(inline)
-        content = value.content()
+        return self.of(value.logged(self._kept, self._part))
+
+    def _kept(self, content: Content) -> str:
         self.kept.append(self._keep(content))
-        return self._dict({"_type": content.kind, "file": self.kept[-1], "type": content.type, **content.fields})
+        return self.kept[-1]
+
+    def _part(self, value: object, bytes_max: int) -> Any:
+        """The copy of what goes to a file of its own, and does not count here."""
+        copy = Copy(bytes_max, self._keep)
+        copy._above = self._above
+        try:
+            return copy.of(value)
+        except TooLargeError:
+            raise TooLargeToLogError(
+                f"the value takes more bytes as JSON than log() takes, which is {bytes_max:,}: "
+                "make it smaller, or write it to a file and call run.save(path)"
+            ) from None
+        finally:
+            self.coerced.extend(copy.coerced)
+            self.kept.extend(copy.kept)
 
     def _foreign(self, value: Any) -> Any:
         shape = () if getattr(value, "ndim", None) == 0 else getattr(value, "shape", None)

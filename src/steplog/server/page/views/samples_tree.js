@@ -1,8 +1,10 @@
 // JSON as a tree: objects and lists open and close, and each entry's path can be copied.
 
+import { isMedia } from "../data/media.js";
 import { same } from "../data/runs_cells.js";
 import { cut, json, many, number, shown, visible } from "../data/values.js";
 import { html, useSignal } from "../ui.js";
+import { Media } from "./media.js";
 import { Button } from "./parts/button.js";
 import { Copy } from "./parts/copy.js";
 import { Icon } from "./parts/icon.js";
@@ -25,6 +27,7 @@ function Node({ name, path, value, depth, beside }) {
   const key = name === undefined ? null : html`<span class="key"><bdi>${visible(String(name))}</bdi></span>`;
   const told = visible(path);
   const copy = path && html`<${Copy} text=${path} label="Copy the path ${told}" done="Copied ${told}." />`;
+  if (isMedia(value)) return html`<li><div class="entry">${key}<${Media} value=${value} small />${copy}</div></li>`;
   if (!entries?.length) {
     return html`<li><div class="entry">${key}<${Leaf} value=${value} beside=${beside} />${copy}</div></li>`;
   }
