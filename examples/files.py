@@ -74,10 +74,9 @@ def main() -> None:
         with steplog.init(project="curves", name="first", config={"steps": steps}) as run:
             weights = train(run, [0.0] * 6, steps, folder)
             (folder / "weights.json").write_text(json.dumps(weights))
-            model = run.log_artifact(
-                folder / "weights.json", "curve", type="model", metadata={"loss": loss_of(weights)}
-            )
-            print(f"first: loss {loss_of(weights):.5f}, model {model.name}:{model.wait()}")
+            loss = loss_of(weights)
+            model = run.log_artifact(folder / "weights.json", "curve", type="model", metadata={"loss": loss})
+            print(f"first: loss {loss:.5f}, model {model.name}:{model.wait()}")
 
         with steplog.init(project="curves", name="second", config={"steps": steps}) as run:
             model = run.use_artifact("curve:latest")
