@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from steplog.active import finish, flush, get_active_run, log, set_active_run
     from steplog.client import TellurioClient, get_default_client, login
     from steplog.errors import (
+        ArtifactNotFoundError,
         ConfigurationError,
         FilterError,
         FormatError,
@@ -25,18 +26,28 @@ if TYPE_CHECKING:
         MetricNotFoundError,
         ProjectNotFoundError,
         RunExistsError,
+        RunFileNotFoundError,
         RunFinishedError,
         RunNotFoundError,
         ServerUnavailableError,
         SteplogError,
     )
+    from steplog.files.artifact import Artifact
+    from steplog.files.run_file import RunFile
     from steplog.identity import RunOrg, RunProject, RunStatus, RunUser
     from steplog.lifecycle.attach import attach
     from steplog.lifecycle.init import init
     from steplog.lifecycle.local_records import JournalRecord, read_journal
     from steplog.lifecycle.recovery import Synced, WaitingRun, clean, journals, sync
+    from steplog.media.audio import Audio
+    from steplog.media.histogram import Histogram
+    from steplog.media.html import Html
+    from steplog.media.image import Image
+    from steplog.media.table import Table
+    from steplog.media.video import Video
     from steplog.project import Project, create_project, delete_project, get_project
     from steplog.reading.arrow_table import ArrowTable
+    from steplog.reading.artifacts import artifact, artifacts
     from steplog.reading.open_run import open  # noqa: A004 - as tarfile and gzip have one
     from steplog.reading.read_only_run import ReadOnlyRun
     from steplog.reading.runs import runs
@@ -45,9 +56,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ArrowTable",
+    "Artifact",
+    "ArtifactNotFoundError",
+    "Audio",
     "ConfigurationError",
     "FilterError",
     "FormatError",
+    "Histogram",
+    "Html",
+    "Image",
     "InvalidAPIKeyError",
     "JournalRecord",
     "MetricNotFoundError",
@@ -57,6 +74,8 @@ __all__ = [
     "Report",
     "Run",
     "RunExistsError",
+    "RunFile",
+    "RunFileNotFoundError",
     "RunFinishedError",
     "RunNotFoundError",
     "RunOrg",
@@ -67,8 +86,12 @@ __all__ = [
     "Stats",
     "SteplogError",
     "Synced",
+    "Table",
     "TellurioClient",
+    "Video",
     "WaitingRun",
+    "artifact",
+    "artifacts",
     "attach",
     "clean",
     "create_project",
@@ -93,6 +116,7 @@ _MODULES = {
     "lifecycle.attach": ("attach",),
     "client": ("TellurioClient", "get_default_client", "login"),
     "errors": (
+        "ArtifactNotFoundError",
         "ConfigurationError",
         "FilterError",
         "FormatError",
@@ -100,16 +124,26 @@ _MODULES = {
         "MetricNotFoundError",
         "ProjectNotFoundError",
         "RunExistsError",
+        "RunFileNotFoundError",
         "RunFinishedError",
         "RunNotFoundError",
         "ServerUnavailableError",
         "SteplogError",
     ),
+    "media.audio": ("Audio",),
+    "media.histogram": ("Histogram",),
+    "media.html": ("Html",),
+    "media.image": ("Image",),
+    "media.table": ("Table",),
+    "media.video": ("Video",),
+    "files.artifact": ("Artifact",),
+    "files.run_file": ("RunFile",),
     "project": ("Project", "create_project", "delete_project", "get_project"),
     "reading.arrow_table": ("ArrowTable",),
     "lifecycle.local_records": ("JournalRecord", "read_journal"),
     "lifecycle.recovery": ("Synced", "WaitingRun", "clean", "journals", "sync"),
     "lifecycle.init": ("init",),
+    "reading.artifacts": ("artifact", "artifacts"),
     "reading.open_run": ("open",),
     "reading.read_only_run": ("ReadOnlyRun",),
     "reading.runs": ("runs",),

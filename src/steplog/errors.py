@@ -1,10 +1,12 @@
 """Every exception that steplog defines.
 
     SteplogError
+    ├── ArtifactNotFoundError     (also a LookupError)
     ├── InvalidAPIKeyError
     ├── MetricNotFoundError       (also a LookupError)
     ├── ProjectNotFoundError      (also a LookupError)
     ├── RunExistsError            (also a ValueError)
+    ├── RunFileNotFoundError      (also a LookupError)
     ├── RunFinishedError          (also a RuntimeError)
     ├── RunNotFoundError          (also a LookupError)
     ├── ServerUnavailableError    (also a ConnectionError)
@@ -19,6 +21,7 @@ A refusal by the server is a ``requests.HTTPError``, as in the original client.
 from __future__ import annotations
 
 __all__ = [
+    "ArtifactNotFoundError",
     "ConfigurationError",
     "FilterError",
     "FormatError",
@@ -27,6 +30,7 @@ __all__ = [
     "NotPrivateError",
     "ProjectNotFoundError",
     "RunExistsError",
+    "RunFileNotFoundError",
     "RunFinishedError",
     "RunNotFoundError",
     "ServerUnavailableError",
@@ -36,6 +40,10 @@ __all__ = [
 
 class SteplogError(Exception):
     """The base class."""
+
+
+class ArtifactNotFoundError(SteplogError, LookupError):
+    """A project has no artifact of a name, or not the version."""
 
 
 class InvalidAPIKeyError(SteplogError):
@@ -58,8 +66,12 @@ class RunNotFoundError(SteplogError, LookupError):
     """A run was to be resumed, joined or read, and there is none of that id or name."""
 
 
+class RunFileNotFoundError(SteplogError, LookupError):
+    """A run or an artifact has no such file, or its content has not arrived at the server."""
+
+
 class RunFinishedError(SteplogError, RuntimeError):
-    """``log()`` was called on a run that is finished."""
+    """``log()``, ``save()`` or ``log_artifact()`` was called on a run that is finished."""
 
 
 class ServerUnavailableError(SteplogError, ConnectionError):
@@ -75,7 +87,7 @@ class NotPrivateError(ConfigurationError, PermissionError):
 
 
 class FormatError(SteplogError, ValueError):
-    """A segment, a frame or a range is damaged, foreign, or of another version."""
+    """A segment, a frame, a range or a content is damaged, foreign, or of another version."""
 
 
 class FilterError(SteplogError, ValueError):

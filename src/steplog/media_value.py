@@ -1,13 +1,13 @@
 """``MediaValue``, what ``log`` takes besides JSON values: images, audio, video, pages, tables, histograms. Pure.
 
-A value is either small enough to be kept in the record (``inline``), or its record names a file (``content``)::
+What ``logged`` gives is the record: all of a small value, or one that names a file, of what ``content`` gives::
 
     {"_type": "image", "file": "<32 hex digits>", "type": "image/png", "width": 28, "height": 28, "caption": "a seven"}
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,9 +49,16 @@ class Content:
 class MediaValue:
     """A value of ``log`` that is more than JSON. It refers to what it was given until it is logged."""
 
-    def inline(self) -> Any:
-        """The JSON value that is logged; None: it takes a file."""
-        return None
+    def logged(self, keep: Callable[[Content], str], convert: Callable[[object, int], Any]) -> Any:
+        """The JSON value that is logged. Raises as ``content`` and ``keep`` do.
+
+        Args:
+            keep: takes the file of a value; its id.
+            convert: what ``log`` makes of any value in at most so many bytes of JSON, with the files of media in it
+                kept. Raises TooLargeToLogError.
+        """
+        content = self.content()
+        return {"_type": content.kind, "file": keep(content), "type": content.type, **content.fields}
 
     def content(self, bytes_max: int = LOGGED_BYTES_MAX) -> Content:
         """What its file is made of, as it is now. Raises TooLargeToLogError, TypeError, OSError."""

@@ -23,8 +23,12 @@ class Report:
             a power cut.
         coerced: logged as their ``repr``, or cut short.
         dropped: not taken, by reason: "memory full", "finished" (after the end), "no place" (a worker without memory
-            and disk), "no run" (``attach(missing="ignore")``); or "oldest": given up later (``on_full``).
+            and disk), "files full" (no room for the file of a value, or a file to save), "no run"
+            (``attach(missing="ignore")``); or "oldest": given up later (``on_full``).
         faults: errors in steplog's own threads, over all runs; the first is in the log.
+        files: taken: values that are kept in a file, and what was saved.
+        files_pending: of these, those that the server does not have.
+        files_lost: and those that never will be there: damaged on disk, or gone with memory.
     """
 
     logged: int = 0
@@ -37,6 +41,9 @@ class Report:
     coerced: int = 0
     dropped: Mapping[str, int] = field(default_factory=dict)
     faults: int = 0
+    files: int = 0
+    files_pending: int = 0
+    files_lost: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from typing import Any
 from delivery.parts import Line
 from steplog.delivery.agent import Agent
 from steplog.delivery.doorbell import Doorbell
-from steplog.delivery.outbox import DeliveryOptions
+from steplog.delivery.options import DeliveryOptions
 
 DEADLINE_S = 30.0
 

@@ -65,7 +65,11 @@ class ArtifactEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 def checked_path(path: str) -> str:
     """A path of a file in a run or an artifact, relative and with "/". Raises ValueError."""
     parts = path.split("/")
-    if not path or len(path.encode("utf-8", "replace")) > _PATH_BYTES_MAX or _BAD_PART.search(path):
+    try:
+        size = len(path.encode())
+    except UnicodeEncodeError:
+        raise ValueError(f"not a path in UTF-8: {path!r:.80}") from None
+    if not 0 < size <= _PATH_BYTES_MAX or _BAD_PART.search(path):
         raise ValueError(f"not a path of a file: {path!r:.80}")
     if any(part in ("", ".", "..") for part in parts):
         raise ValueError(f"a path is relative, and stays inside: {path!r:.80}")

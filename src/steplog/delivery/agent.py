@@ -3,6 +3,7 @@
 * *sender*: exchanges with servers, one request at a time;
 * *lanes*, for a stock server alone: more threads like it, for single metrics;
 * *maintenance*: all else that runs and writers need (``maintenance``);
+* *files*, from the first one on: has media and saved files be written to disk (``file_intake``);
 * *system*: system metrics, where they are wanted (``sampling``).
 
 While nobody waits, sender and lanes take at most ``DeliveryOptions.cpu_share_max`` of a processor: a thread rests after
@@ -25,14 +26,18 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
+from steplog.blobs.waiting_files import WaitingFiles
 from steplog.delivery.deferred_log import deferred_log
 from steplog.delivery.exchange import Answer, Transport
+from steplog.delivery.file_intake import FileIntake
 from steplog.delivery.lease import Lease
 from steplog.delivery.loop import Loop, wait_for
 from steplog.delivery.maintenance import Maintenance
-from steplog.delivery.outbox import DeliveryOptions, Outbox, Waiter
+from steplog.delivery.options import DeliveryOptions
+from steplog.delivery.outbox import Outbox
 from steplog.delivery.sampling import Sampling
 from steplog.delivery.sender import InFlight, Sender, StoreFirst
+from steplog.delivery.waiter import Waiter
 from steplog.errors import ServerUnavailableError
 from steplog.journal.open_writer import OpenWriter
 
@@ -88,6 +93,7 @@ class Agent:
         self.maintenance = Maintenance(self, spool_interval_s, adopt, memory_is_short, clock)
         self.sampling: Sampling | None = None
         self._lanes_max = options.connections_max
+        self.files = FileIntake(self.attempt, options.cpu_share_max, lambda: any(run.waiters for run in self.leases))
         deferred_log.forget()
 
     def deliver(self, lease: Lease, transport: Transport | None, adopted: bool = False) -> None:
@@ -108,6 +114,17 @@ class Agent:
         """Maintain a writer of this process. Raises RuntimeError where no thread can start."""
         self.maintenance.add(writer)
         self.maintenance.start(self._fault)
+
+    def take_in(self, files: WaitingFiles) -> None:
+        """Have what was taken of files become files on disk. Called in ``log``; safe in a signal handler."""
+        self.files.add(files)
+        if self.files.wanted:
+            self.maintenance.wake()
+
+    def start_files(self) -> None:
+        """Start the thread, once there is something to do."""
+        if self.files.wanted:
+            self.files.start(self._fault)
 
     def wait(
         self,

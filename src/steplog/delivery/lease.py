@@ -20,15 +20,18 @@ from functools import partial
 
 from msgspec import structs
 
+from steplog.blobs.waiting_files import WaitingFiles
 from steplog.delivery.creation import Creation
 from steplog.delivery.deferred_log import deferred_log
 from steplog.delivery.doorbell import Doorbell
 from steplog.delivery.generations import Generations, date
 from steplog.delivery.manifest_store import ManifestStore
-from steplog.delivery.outbox import DeliveryOptions, Outbox, Waiter
+from steplog.delivery.options import DeliveryOptions
+from steplog.delivery.outbox import Outbox
 from steplog.delivery.quarantine import QuarantineFile, kept_aside
 from steplog.delivery.tickets import Action, RunAddress, Store
 from steplog.delivery.verdicts import Judgement
+from steplog.delivery.waiter import Waiter
 from steplog.descriptors import lent
 from steplog.file_lock import FileLock
 from steplog.journal import manifest as manifests
@@ -68,10 +71,13 @@ class Lease:
         on_made: Callable[[Manifest], None] = lambda manifest: None,
         on_lost: Callable[[], None] = lambda: None,
         tells: bool = False,
+        files: WaitingFiles | None = None,
     ) -> None:
         self.paths = paths
         self.manifest_store = ManifestStore(paths, manifest, disk.files)
         self.own = own
+        self.files = WaitingFiles(paths, files=disk.files) if files is None else files
+        self.files.hold()
         self.doorbell = Doorbell(paths.memory)
         self.shared = False  # another process writes to it, too
         self._remote_waiter = Waiter(lambda: None)
@@ -306,6 +312,7 @@ class Lease:
         self._let_go()
 
     def _let_go(self) -> None:
+        self.files.leave()
         for lock in self._locks:
             lock.release()
 

@@ -21,6 +21,7 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
+from steplog.blobs.waiting_files import WaitingFiles
 from steplog.delivery.doorbell import HEARD_INTERVAL_S
 from steplog.delivery.exchange import Transport
 from steplog.delivery.lease import Lease
@@ -47,6 +48,8 @@ class _Runs(Protocol):
     def lose(self, lease: Lease) -> None: ...
     def wake(self) -> None: ...
     def start_sampling(self) -> None: ...
+    def start_files(self) -> None: ...
+    def take_in(self, files: WaitingFiles) -> None: ...
     def attempt(self, work: Callable[[], object]) -> None: ...
 
 
@@ -128,6 +131,7 @@ class Maintenance:
     def _round(self) -> None:
         self._thread = threading.get_ident()
         self._do_wanted()
+        self._runs.attempt(self._runs.start_files)
         leases = list(self._runs.leases.values())
         for lease in leases:
             if not lease.holds():
@@ -203,6 +207,8 @@ class Maintenance:
         with self._runs.lock:
             lease.settle()
             lease.outbox.release_waiters()
+        if lease.files.has_work():
+            self._runs.take_in(lease.files)
         self._runs.dismiss(lease)
 
     def _adopt_others(self) -> None:

@@ -69,7 +69,7 @@ class Files:
 
     def sync_file(self, path: Path) -> None:
         """Make a written file durable."""
-        descriptor = open_private(path, os.O_RDWR)
+        descriptor = open_private(path, os.O_RDONLY)  # it may be a link to one that its owner cannot write to
         try:
             os.fsync(descriptor)
         finally:

@@ -85,11 +85,12 @@ def short_repr(value: object) -> str:
 class Copy:
     """Copies a value. Raises TooLargeError once the copy is sure to exceed ``bytes_max`` as JSON.
 
-    ``keep`` takes the file of a value, and gives its id. Raises NoRoomError, TooLargeToLogError.
+    ``keep`` takes the file of a value, and gives its id, which is ``kept``. Raises NoRoomError, TooLargeToLogError.
     """
 
     def __init__(self, bytes_max: int, keep: Callable[[Content], str] = keep_nothing) -> None:
         self._keep = keep
+        self.kept: list[str] = []
         self.coerced: list[tuple[object, Exception]] = []  # each with why
         self._bytes_left = bytes_max
         self._above: list[int] = []  # ids of the values around
@@ -129,11 +130,26 @@ class Copy:
         return self._media(value) if isinstance(value, MediaValue) else self._foreign(value)
 
     def _media(self, value: MediaValue) -> Any:
-        inline = value.inline()
-        if inline is not None:
-            return self.of(inline)
-        content = value.content()
-        return self._dict({"_type": content.kind, "file": self._keep(content), "type": content.type, **content.fields})
+        return self.of(value.logged(self._kept, self._part))
+
+    def _kept(self, content: Content) -> str:
+        self.kept.append(self._keep(content))
+        return self.kept[-1]
+
+    def _part(self, value: object, bytes_max: int) -> Any:
+        """The copy of what goes to a file of its own, and does not count here."""
+        copy = Copy(bytes_max, self._keep)
+        copy._above = self._above
+        try:
+            return copy.of(value)
+        except TooLargeError:
+            raise TooLargeToLogError(
+                f"the value takes more bytes as JSON than log() takes, which is {bytes_max:,}: "
+                "make it smaller, or write it to a file and call run.save(path)"
+            ) from None
+        finally:
+            self.coerced.extend(copy.coerced)
+            self.kept.extend(copy.kept)
 
     def _foreign(self, value: Any) -> Any:
         shape = () if getattr(value, "ndim", None) == 0 else getattr(value, "shape", None)

@@ -11,6 +11,8 @@
             closed   the position at which the writer ended; nil: it may still append, or was killed
             hidden   all of the memory is private, and the ledger too: only its copy on disk survives
             settled  the writer is dead, and ``lost`` is counted
+            files    files taken: values that are more than JSON, and what was saved
+            at_risk  of these, those in private memory, which a kill loses
 
 In shared memory it lies beside the cursor, mapped: a store is no system call, and survives a kill. On disk it is one
 copy, replaced as a whole, beside the journal's frames. Little-endian; what a map has besides is skipped.
@@ -56,6 +58,8 @@ class Losses(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     closed: _Count | None = None
     hidden: bool = False
     settled: bool = False
+    files: _Count = 0
+    at_risk: _Count = 0
 
     def but(self, **changes: object) -> Losses:
         """A copy with changes."""

@@ -32,6 +32,8 @@ from steplog.private_files import open_private
 
 __all__ = [
     "DIRECTORY_BYTES",
+    "FILES_NAME",
+    "MEDIA_SUFFIX",
     "SEGMENT_BYTES_MIN",
     "SEGMENT_SUFFIX",
     "Block",
@@ -40,6 +42,7 @@ __all__ = [
     "default_bytes_max",
     "free_bytes",
     "in_use",
+    "media_bytes",
     "used_bytes",
 ]
 
@@ -50,6 +53,9 @@ _PRIVATE_BYTES_MAX = 16 * 1024 * 1024
 _UNKNOWN = 1 << 62
 DIRECTORY_BYTES = 3 * 4096  # a cursor, and what the directory and a lock may take
 SEGMENT_SUFFIX = ".segment"
+MEDIA_SUFFIX = ".media"  # of what waits to become a file (see blobs), which has a bound of its own
+FILES_NAME = "files"  # the directory of a run's files, where there is no disk
+_FILES_END = f"/{FILES_NAME}"
 _SCAN_INTERVAL_S = 1.0
 _SCAN_SHARE = 200  # at most a 200th of the time goes into scans
 _AGAIN_SHARE = 20  # near the bound a 20th
@@ -66,12 +72,15 @@ class Block:
 class Usage:
     """Bytes used below ``root``, for all pools of a process.
 
-    A scan visits each file. Between scans, what the file system grew by bounds what other processes took.
+    A scan (``measure``) visits each file. Between scans, what the file system grew by bounds what other processes took.
     """
 
-    def __init__(self, root: Path, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self, root: Path, clock: Callable[[], float] = monotonic, measure: Callable[[Path], int] | None = None
+    ) -> None:
         self._root = root
         self._clock = clock
+        self._measure = measure or used_bytes
         self._bytes = self._all = 0  # below the root, and of the whole file system
         self._scan_at = self._again_at = -1.0
 
@@ -105,7 +114,7 @@ class Usage:
 
     def _scan(self, began: float) -> None:
         self._all = in_use(self._root)
-        self._bytes = used_bytes(self._root)
+        self._bytes = self._measure(self._root)
         ended = self._clock()
         self._scan_at = ended + min(max(_SCAN_INTERVAL_S, _SCAN_SHARE * (ended - began)), 2 * _SCAN_INTERVAL_S)
         self._again_at = ended + _AGAIN_SHARE * (ended - began)
@@ -338,17 +347,32 @@ def _file_system(path: Path) -> os.statvfs_result | None:
 
 
 def used_bytes(root: Path) -> int:
-    """Bytes allocated to the files below ``root``."""
-    total = 0
+    """Bytes allocated to the journals below ``root``: to all files but those of media."""
+    return _allocated(root)[0]
+
+
+def media_bytes(root: Path) -> int:
+    """Bytes allocated to media below ``root``, and to files where there is no disk."""
+    return _allocated(root)[1]
+
+
+def _allocated(root: Path) -> tuple[int, int]:
+    journals = media = 0
     pending = [os.fspath(root)]
     while pending:
-        with contextlib.suppress(OSError), reserved(os.scandir, pending.pop()) as entries:
+        path = pending.pop()
+        of_media = path.endswith(_FILES_END)
+        with contextlib.suppress(OSError), reserved(os.scandir, path) as entries:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
                     pending.append(entry.path)
+                    continue
+                size = entry.stat(follow_symlinks=False).st_blocks * 512
+                if of_media or entry.name.endswith(MEDIA_SUFFIX):
+                    media += size
                 else:
-                    total += entry.stat(follow_symlinks=False).st_blocks * 512
-    return total
+                    journals += size
+    return journals, media
 
 
 def _words_of(size: int) -> str:

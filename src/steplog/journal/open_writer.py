@@ -164,6 +164,10 @@ class OpenWriter:
         """The writer has ended: nothing beyond its last position can be lost."""
         self.journal.ledger.store(closed=self.writer.append.segment.header.base)
 
+    def count_files(self, taken: int, at_risk: int) -> None:
+        """The writer has taken so many files; a kill now would lose so many of them. Called in ``log``."""
+        self.journal.ledger.store(files=taken, at_risk=at_risk)
+
     def has_holes(self) -> bool:
         """Whether slots that may be holes want another round soon."""
         return bool(self._holes.suspects)

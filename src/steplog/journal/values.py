@@ -20,7 +20,7 @@ import contextlib
 import json
 import logging
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from steplog.journal import slot
@@ -82,26 +82,41 @@ class Values:
         self.strict = strict
         self.coerced = 0
         self.keep: Callable[[Content], str] = keep_nothing  # takes the file of a media value; its id
+        self.discard: Callable[[str], None] = lambda id_: None  # one whose record was not taken
 
     def convert(self, value: object) -> tuple[int, Scalar]:
         """Slot kind and scalar of ``value``; bytes for KIND_JSON. Raises only if ``strict``, and of media values.
 
         Raises TooLargeToLogError for one whose file is too large, NoRoomError where there is no room for it.
         """
+        return self.converted(value)[:2]
+
+    def converted(self, value: object) -> tuple[int, Scalar, Sequence[str]]:
+        """As ``convert``, and the ids of the files that were kept for it."""
         if value.__class__ in (list, tuple, dict, str):
             text = _as_it_is(value, self.bytes_max)
             if text is not None:
-                return slot.KIND_JSON, text
+                return slot.KIND_JSON, text, ()
         elif (number := _at_once(value)) is not None:
-            return number
-        copy = Copy(self.bytes_max, self.keep)
+            return *number, ()
+        copy, done = Copy(self.bytes_max, self.keep), False
         try:
-            found = _stored(copy.of(value), self.bytes_max)
-        except TooLargeError:
-            return slot.KIND_JSON, self._too_large(value)
-        if copy.coerced:
-            self._coerce(*copy.coerced[0])
-        return found
+            try:
+                found = _stored(copy.of(value), self.bytes_max)
+            except TooLargeError:
+                return slot.KIND_JSON, self._too_large(value), ()
+            if copy.coerced:
+                self._coerce(*copy.coerced[0])
+            done = True
+            return *found, copy.kept
+        finally:
+            if not done:
+                self.discard_all(copy.kept)
+
+    def discard_all(self, ids: Iterable[str]) -> None:
+        """Remove the files of a value that was not taken."""
+        for id_ in ids:
+            self.discard(id_)
 
     def plain(self, value: object) -> Any:
         """The value as it is kept: what JSON has, or a float. Raises as ``convert`` does."""

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import struct
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from time import monotonic_ns, time_ns
 from typing import Any
@@ -121,36 +121,55 @@ class Writer:
         """Record any value. Raises TypeError or ValueError for a wrong name or step."""
         text, number = checked_name(name), checked_step(step)
         try:
-            kind, scalar = self.values.convert(value)
+            kind, scalar, files = self.values.converted(value)
         except NoRoomError:
-            self._count_file()
+            self.count_file()
             return
-        self._record(text, kind, scalar, number, self.append.clock())
+        self._record(text, kind, scalar, number, self.append.clock(), files)
 
     def _log_all(self, metrics: Mapping[Any, Any], value: Any, step: Any) -> None:
         number = checked_step(value if step is None and value is not ... else step)  # of two arguments the second
         given = [(checked_name(name), item) for name, item in metrics.items()]
         found = []
-        for name, item in given:
-            try:
-                found.append((name, *self.values.convert(item)))
-            except NoRoomError:
-                self._count_file()
+        try:
+            for name, item in given:
+                try:
+                    found.append((name, *self.values.converted(item)))
+                except NoRoomError:
+                    self.count_file()
+        except BaseException:
+            for *_, files in found:
+                self.values.discard_all(files)
+            raise
         now = self.append.clock()
-        for name, kind, scalar in found:
-            self._record(name, kind, scalar, number, now)
+        for name, kind, scalar, files in found:
+            self._record(name, kind, scalar, number, now, files)
 
-    def _record(self, name: str, kind: int, value: float | int | bytes, step: int, now: int) -> None:
-        while not self._store(name, kind, value, step, now):
-            segment = self.append.segment
-            if isinstance(segment, EndedSegment):
-                return segment.refuse(name, restored(kind, value), None if step == slot.NO_STEP else step)
-            if segment.header.writer != self.id:
-                return self.append.slow(name, restored(kind, value), None if step == slot.NO_STEP else step, None)
-        return None
+    def _record(
+        self, name: str, kind: int, value: float | int | bytes, step: int, now: int, files: Sequence[str] = ()
+    ) -> None:
+        """Write or drop one record; ``files`` are those that it names."""
+        taken: bool | None = True
+        try:
+            while (taken := self._store(name, kind, value, step, now)) is False:
+                segment = self.append.segment
+                if isinstance(segment, EndedSegment) or segment.header.writer != self.id:
+                    self._pass_on(segment, name, restored(kind, value), None if step == slot.NO_STEP else step)
+                    taken = True
+                    break
+        finally:
+            if files and not taken:
+                self.values.discard_all(files)
 
-    def _store(self, name: str, kind: int, value: float | int | bytes, step: int, now: int) -> bool:
-        """Write or drop one record; False where that took another segment: do it again."""
+    def _pass_on(self, segment: Segment, name: str, value: object, step: int | None) -> None:
+        """To who takes calls now."""
+        if isinstance(segment, EndedSegment):
+            segment.refuse(name, value, step)
+        else:
+            self.append.slow(name, value, step, None)
+
+    def _store(self, name: str, kind: int, value: float | int | bytes, step: int, now: int) -> bool | None:
+        """Write one record; False where that took another segment: do it again. None: it was dropped."""
         segment = self.append.segment
         if isinstance(segment, EndedSegment) or segment.header.writer != self.id:
             return False  # ended, or forked, since the value was converted
@@ -188,7 +207,8 @@ class Writer:
         self.dropped[reason] += 1
         self.on_drop()
 
-    def _count_file(self) -> None:
+    def count_file(self) -> None:
+        """Count a call whose file found no room."""
         self.dropped.setdefault("files full", 0)
         self.count("files full")
 
@@ -301,13 +321,13 @@ class Writer:
     def _is_over(self, segment: Segment) -> bool:
         return isinstance(segment, EndedSegment) and segment.refuse != self._when_full
 
-    def _rotate(self, segment: Segment, need: int) -> bool:
-        """Go to the next segment, and return False. True: no memory has room for ``need``, and the call is dropped."""
+    def _rotate(self, segment: Segment, need: int) -> bool | None:
+        """Go to the next segment, and return False. None: no memory has room for ``need``, and the call is dropped."""
         names = _names_of(segment)
         block = None if segment.successor else self._block(names + need, 2 * max(names, need), need)
         if block is None and need and not segment.successor:
             self._drop(need)
-            return True
+            return None
         self._go_on(segment, block, max(2 * max(names, need), names + need))
         return False
 
@@ -402,19 +422,23 @@ class Writer:
         return bool(self._spares)
 
     def _when_full(self, name: Any, value: Any, step: Any) -> None:
-        text = checked_name(name)
-        checked_step(step)
+        text, number = checked_name(name), checked_step(step)
+        try:
+            kind, scalar, files = self.values.converted(value)
+        except NoRoomError:
+            self.count_file()
+            return
         segment = self.append.segment
         if isinstance(segment, EndedSegment) and not self._is_over(segment):
-            scalar = 0 if value.__class__ in (float, int, bool) else self.values.convert(value)[1]
             need = _need_of(text, scalar)
             block = self._take_spare(need) if self._spares or self._finds_room() else None
             if block is not None:
                 self._go_on(segment, block, 2 * need)
             elif self.append.segment is segment:
+                self.values.discard_all(files)
                 self._drop(need)
                 return
-        self._slow(name, value, step, None)
+        self._record(text, kind, scalar, number, self.append.clock(), files)
 
     def _drop(self, need: int) -> None:
         self._refused = (min(need, self._refused[0] or need), max(need, self._refused[1]))

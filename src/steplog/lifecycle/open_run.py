@@ -14,26 +14,23 @@ import threading
 import time
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from steplog import instance
-from steplog.address import local_instance
+from steplog.blobs.waiting_files import WaitingFiles
 from steplog.delivery.agent import DISK_S, WAITING_S
 from steplog.delivery.backlog import SLOTS_MAX
 from steplog.delivery.exchange import Transport
 from steplog.delivery.lease import Lease
 from steplog.delivery.verdicts import Judgement
-from steplog.delivery.wire import web_path
 from steplog.errors import RunFinishedError, SteplogError
 from steplog.file_lock import FileLock
-from steplog.identity import slug_of
 from steplog.journal import manifest as manifests
 from steplog.journal.directories import new_id
 from steplog.journal.manifest import Manifest
 from steplog.journal.open_writer import OpenWriter, open_writer
 from steplog.lifecycle import messages, run_stats
 from steplog.lifecycle.exit_progress import ExitProgress
+from steplog.lifecycle.places import others_live, places_of, url_of, waiting_files
 from steplog.lifecycle.process import Process, claim_in_time, current
 from steplog.lifecycle.provenance import Collection
 from steplog.lifecycle.takeover import OwnTakeover, has_living_owner, stored_status
@@ -83,6 +80,7 @@ class OpenRun:
         process.find_memory(make=True)
         self.paths, lock = process.roots.claim(manifest.local_id, claim_in_time)
         self.opened = self._open_writer(worker=lock is None)
+        self._files = waiting_files(process, self.paths, self.opened)
         self.lease: Lease | None = None
         self.takeover: OwnTakeover | None = None  # to a run that another process delivers
         self.manifest = manifest
@@ -108,6 +106,12 @@ class OpenRun:
     def _register(self, process: Process) -> None:
         process.writers[id(self)] = self.opened
         _open[id(self)] = self
+
+    @property
+    def files(self) -> WaitingFiles:
+        """Its files on this machine. In a forked child this joins the run, as ``log`` does."""
+        self._rejoin()
+        return self._files
 
     def _open_writer(self, append: Any = None, *, worker: bool) -> OpenWriter:
         process, root = current(), None if self.paths.memory is None else self.paths.memory.parent
@@ -142,7 +146,7 @@ class OpenRun:
         begins = begins and (stored is not None or bool(manifest.run))
         if owner and not begins:
             manifest = manifest.but(owner=own, status=None, status_sent=False, resumed=bool(manifest.run))
-        self.lease = process.lease(self.paths, lock, manifest, self.opened, self._made, self._move_on)
+        self.lease = process.lease(self.paths, lock, manifest, self.opened, self._made, self._move_on, self._files)
         self.opened.deliver_here()
         if owner and begins and not self.lease.has_living_owner():
             self.lease.begin(own, new_id(), time.time_ns())
@@ -194,19 +198,23 @@ class OpenRun:
         self.opened.writer.forked(self._reopen)
 
     def _reopen(self, name: Any, value: Any, step: Any) -> Any:
+        self._rejoin()
+        return self.opened.writer.append.log(name, value, step)
+
+    def _rejoin(self) -> None:
         with _opening:
             append = self.opened.writer.append
             if self.process is None:
                 self.process = current()
                 if self.process.uid != self.uid and self._join_as_user(append):
-                    return append.log(name, value, step)
+                    return
                 self.opened = self._open_writer(append, worker=True)
+                self._files = waiting_files(self.process, self.paths, self.opened)
                 self._register(self.process)
                 # Without a thread, as in an exit hook, log() makes its segments itself.
                 if not sys.is_finalizing():  # a thread would not start any more, and be waited for
                     with contextlib.suppress(RuntimeError):
                         self.process.agent.keep(self.opened)
-        return append.log(name, value, step)
 
     def _join_as_user(self, append: Any) -> bool:
         """After the rights were given up: go on in the directories of this user; False where that cannot be."""
@@ -222,6 +230,7 @@ class OpenRun:
         if lock is None:  # another process of this user delivers it
             return False
         self.opened = self._open_writer(append, worker=False)
+        self._files = waiting_files(process, self.paths, self.opened)
         self._register(process)
         self._deliver(process, lock, self.transport, owner=False)
         return True
@@ -237,6 +246,8 @@ class OpenRun:
                 old.writer.end(self._wait_for_writer)
                 self.opened = self._open_writer(append, worker=True)
                 self.opened.before = [*old.before, old]
+                self._files.hand_over()
+                self._files = waiting_files(process, self.paths, self.opened)
                 self._register(process)
                 process.agent.keep(self.opened)
             old.hand_over()
@@ -409,32 +420,19 @@ class OpenRun:
 
     def url(self) -> str | None:
         """The address of the run's page."""
-        manifest = self.manifest
-        if not manifest.run or not manifest.base_url:
-            return None
-        try:
-            slug = slug_of(manifest.name or "")
-        except OSError:  # no descriptor is left to import slugify with; the uuid leads there, too
-            slug = ""
-        path = web_path(manifest.namespace, manifest.project, slug or manifest.run)
-        local = instance.named(self.settings.dir, manifest.base_url)
-        if local is not None:
-            return instance.page_url(local, path)
-        server = manifest.base_url
-        if local_instance(server) is not None and self.transport is not None:
-            server = self.transport.base_url
-        return None if local_instance(server) is not None else server + path
+        return url_of(self.manifest, self.settings.dir, self.transport)
 
     def stats(self, silent_s: float = WAITING_S) -> Stats:
         """The counts; a server that has not answered for ``silent_s`` is an error."""
         if self.process is None:
             return Stats()
-        agent = self.process.agent
-        if self.lease is None:
-            return run_stats.of_writer(self.opened, agent.faults)
-        error = agent.progress(self.lease).why(silent_s)
+        agent, lease = self.process.agent, self.lease
+        files = run_stats.files_of(self._files, lease, self.opened)
+        if lease is None:
+            return run_stats.of_writer(self.opened, agent.faults, files)
+        error = agent.progress(lease).why(silent_s)
         with agent.lock:
-            return run_stats.of_run(self.lease, self.opened, error, agent.faults)
+            return run_stats.of_run(lease, self.opened, error, agent.faults, files)
 
     def say_began(self, told: Mapping[str, Any] | None = None, *, resumed: bool = False) -> None:
         """Print it. ``told``: the server's description of a run that goes on, which says since when there is one."""
@@ -458,25 +456,16 @@ class OpenRun:
         stats, left = self.stats(0.0), None
         if stats.pending or not self.is_status_sent():
             gone = self.paths.local_id if self.lease is not None and self.lease.outbox.gone else ""
-            delivers, others = self.transport is not None, self._has_other_processes()
-            left = messages.Left(stats.at_risk, self._places(), self.manifest.mode, delivers, gone, others)
+            delivers, others = self.transport is not None, others_live(self.lease, self.opened)
+            left = messages.Left(
+                stats.at_risk,
+                places_of(self.paths, self.lease, self.opened),
+                self.manifest.mode,
+                delivers,
+                gone,
+                others,
+            )
         messages.ended(self.settings.quiet, self.name(), stats, left)
-
-    def _has_other_processes(self) -> bool:
-        """Whether a living process of this host, of those that log to the run, can deliver it."""
-        journals = [] if self.lease is None else list(self.lease.outbox.journals.values())
-        return any(journal is not self.opened.journal and journal.alive for journal in journals)
-
-    def _places(self) -> list[Path]:
-        """Where what is left of the run is: its records; without any its manifest."""
-        in_memory = on_disk = False
-        for journal in [] if self.lease is None else list(self.lease.outbox.journals.values()):
-            begin, durable = journal.begin, max(journal.begin, journal.cursor.durable)
-            on_disk |= journal.census(begin, durable) > 0
-            private = self.opened.at_risk() if journal is self.opened.journal else 0
-            in_memory |= journal.census(durable, max(durable, journal.written())) > private
-        memory = [path for path in (self.paths.memory,) if path is not None and in_memory]
-        return [*memory, *([self.paths.spool] if on_disk or not memory else [])]
 
 
 _open: dict[int, OpenRun] = {}

@@ -19,12 +19,14 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from steplog import descriptors
+from steplog.blobs.room import Room
+from steplog.blobs.waiting_files import WaitingFiles
 from steplog.default_paths import make_memory_directory, memory_directories
 from steplog.delivery.agent import Agent
 from steplog.delivery.exchange import Transport
 from steplog.delivery.lease import Lease
 from steplog.delivery.loop import wait_for
-from steplog.delivery.outbox import DeliveryOptions
+from steplog.delivery.options import DeliveryOptions
 from steplog.file_lock import FileLock, close_inherited
 from steplog.host import host_id
 from steplog.journal import compiled
@@ -63,6 +65,7 @@ class Process:
         compiled.prefer(pure=settings.pure)
         self.roots = JournalRoots(None, settings.dir, host_id())
         self.usage: Usage | None = None
+        self.room = Room(None, settings.dir, settings.blob_memory_bytes_max, settings.blob_bytes_max)
         self.find_memory()
         self.options = DeliveryOptions(settings.batch_age_s, settings.connections_max, settings.sender_cpu_share_max)
         measure = partial(_spool_bytes_max, settings.dir)
@@ -95,6 +98,7 @@ class Process:
             return
         memory, others = self._memory(make)
         before, self.roots = self.roots.memory, replace(self.roots, memory=memory, others=others)
+        self.room.share(memory)
         if memory is not None and memory != before:
             self.usage = Usage(memory)
 
@@ -123,11 +127,12 @@ class Process:
         own: OpenWriter,
         on_made: Callable[[Manifest], None],
         on_lost: Callable[[], None],
+        files: WaitingFiles,
     ) -> Lease:
         """For a run that this process writes."""
         wake, source = self.agent.maintenance.wake, self.agent.random
         given = paths, lock, manifest, self.disk, self.options, source, own
-        return Lease(*given, wake=wake, on_made=on_made, on_lost=on_lost)
+        return Lease(*given, wake=wake, on_made=on_made, on_lost=on_lost, files=files)
 
     def _adopt(self, held: set[str]) -> Iterator[tuple[Lease, Transport]]:
         began = time.monotonic()

@@ -2,24 +2,43 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+from steplog.blobs.waiting_files import WaitingFiles
 from steplog.delivery.lease import Lease
 from steplog.delivery.loss_report import LossReport
 from steplog.journal.cursor import Cursor
 from steplog.journal.open_writer import OpenWriter
 from steplog.report import Report, Stats
 
-__all__ = ["of_run", "of_writer", "report"]
+__all__ = ["FileCounts", "files_of", "of_run", "of_writer", "report"]
 
 
-def of_run(lease: Lease, own: OpenWriter, error: str | None, faults: int) -> Stats:
+class FileCounts(NamedTuple):
+    """Of a run's files on this host."""
+
+    taken: int
+    pending: int
+    lost: int
+
+
+def files_of(files: WaitingFiles, lease: Lease | None, own: OpenWriter) -> FileCounts:
+    """Count them. Lists directories: not under a lock."""
+    journals = [own.journal] if lease is None else list(lease.outbox.journals.values())
+    known = [(journal.ledger.losses, journal.alive) for journal in journals]
+    lost = files.lost() + sum(losses.at_risk for losses, alive in known if not alive)
+    return FileCounts(sum(losses.files for losses, _ in known), files.left(), lost)
+
+
+def of_run(lease: Lease, own: OpenWriter, error: str | None, faults: int, files: FileCounts) -> Stats:
     """A run that this process delivers, over all writers. ``error`` is the delivery's."""
     outbox = lease.outbox
     cursors = [journal.cursor for journal in outbox.journals.values()]
     sizes = lease.memory_bytes(), lease.spool_bytes()
-    return _stats(own, cursors, outbox.pending(), outbox.losses(), sizes, error or lease.trouble(), faults)
+    return _stats(own, cursors, outbox.pending(), outbox.losses(), sizes, error or lease.trouble(), faults, files)
 
 
-def of_writer(own: OpenWriter, faults: int) -> Stats:
+def of_writer(own: OpenWriter, faults: int, files: FileCounts) -> Stats:
     """What this process has written of a run that another one delivers."""
     journal = own.journal
     journal.load_cursor()
@@ -27,7 +46,7 @@ def of_writer(own: OpenWriter, faults: int) -> Stats:
     pending = journal.values(delivered, end)
     pending += sum(stop - start for start, stop in journal.gaps(delivered, end))  # the agent has it on disk
     sizes = journal.memory.size_bytes(), 0
-    return _stats(own, [journal.cursor], pending, LossReport.of([journal]), sizes, None, faults)
+    return _stats(own, [journal.cursor], pending, LossReport.of([journal]), sizes, None, faults, files)
 
 
 def report(stats: Stats) -> Report:
@@ -43,6 +62,7 @@ def _stats(
     sizes: tuple[int, int],
     error: str | None,
     faults: int,
+    files: FileCounts,
 ) -> Stats:
     cursor, delivered = own.journal.cursor, sum(cursor.records for cursor in cursors)
     return Stats(
@@ -56,6 +76,9 @@ def _stats(
         lost=losses.lost,
         dropped=losses.dropped,
         faults=faults,
+        files=files.taken,
+        files_pending=files.pending,
+        files_lost=files.lost,
         durable=max(cursor.durable, cursor.delivered),
         at_risk=own.at_risk(),
         memory_bytes=sizes[0],

@@ -107,8 +107,11 @@ class HTTPTransport:
         finally:
             pool.live.pop(exchange, None)
 
-    def stream(self, request: Request, timeout_s: float, read_timeout_s: float) -> Stream:
-        """Send a request and return its answer, the body unread. ``timeout_s`` is for the head. Raises as ``send``."""
+    def stream(self, request: Request, timeout_s: float, read_timeout_s: float, *, as_it_is: bool = False) -> Stream:
+        """Send a request and return its answer, the body unread. ``timeout_s`` is for the head. Raises as ``send``.
+
+        ``as_it_is``: the key in a body is not masked, since it is the content of a user's file.
+        """
         _check_path(request)
         exchange = Exchange(timeout_s, self._connect_timeout_s, _UNLIMITED_BYTES)
         pool = self._pool()
@@ -121,7 +124,8 @@ class HTTPTransport:
                 pool.live.pop(exchange, None)
                 pool.end(begun, exchange)
 
-            read = masked(_each_within(read_timeout_s, begun.pieces, exchange), key, _KEY_CHARACTERS_MIN)
+            secret = None if as_it_is else key
+            read = masked(_each_within(read_timeout_s, begun.pieces, exchange), secret, _KEY_CHARACTERS_MIN)
             return Stream(_without(key, begun.head), self._pieces(read, exchange), end)
 
         try:

@@ -185,7 +185,7 @@ class FailingFiles(Files):
     def sync_file(self, path: Path) -> None:
         """See Files."""
         self._do("sync_file")
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         inode = os.fstat(descriptor).st_ino
         self._hold(inode, descriptor)
         self._keep(inode)

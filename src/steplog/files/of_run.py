@@ -1,0 +1,113 @@
+"""``FilesOfRun``: the files of one run, those that its server has and those that wait on this machine."""
+
+from __future__ import annotations
+
+import mimetypes
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from steplog.blobs.entries import FileEntry
+from steplog.blobs.waiting_files import WaitingFiles
+from steplog.errors import RunFileNotFoundError
+from steplog.files.content import WaitingContent
+from steplog.files.run_file import FileFacts, RunFile
+from steplog.files.server_files import ServerFiles
+from steplog.naming import close, did_you_mean
+from steplog.printable import printable
+
+__all__ = ["FilesOfRun", "waiting_file"]
+
+_ID = re.compile("[0-9a-f]{32}")
+_SUFFIXES = {
+    "image/apng": ".png",
+    "image/jpeg": ".jpg",
+    "image/webp": ".webp",
+    "audio/wav": ".wav",
+    "audio/flac": ".flac",
+}
+
+
+class FilesOfRun:
+    """Of the run of this uuid, "" if no server has it. Raises as ``ServerFiles``.
+
+    Where one path was saved several times, the last one counts.
+    """
+
+    def __init__(
+        self,
+        waiting: Sequence[WaitingFiles],
+        server: ServerFiles | None,
+        uuid: str,
+        name: str,
+        tell: Callable[[str], None] = lambda words: None,
+    ) -> None:
+        """``tell`` is told what a user should know, such as that the server keeps no files."""
+        self._waiting = waiting
+        self._server = server
+        self._uuid, self._name = uuid, name
+        self._folder = Path("files", re.sub(r"[^\w.-]+", "-", name).strip(".-") or uuid)
+        self._tell = tell
+
+    def files(self, prefix: str = "", *, logged: bool = False) -> list[RunFile]:
+        """Those whose path begins so, by path; ``logged``: also those of values that were logged, by their ids."""
+        if not isinstance(prefix, str):
+            raise TypeError(f"the beginning of a path is a str, not {type(prefix).__name__}")
+        found: dict[str, RunFile] = {}
+        if self._server is not None and self._uuid:
+            there = self._server.of_run(self._uuid, self._folder, prefix, logged=logged)
+            if there is None:
+                self._tell(
+                    f"{self._server.base_url} keeps no files: those of this run stay on the machine that logs it"
+                )
+            found = {file.path: file for file in there or ()}
+        for file in self._waiting_files():
+            if file.path.startswith(prefix) and (logged or file.is_saved):
+                found[file.path] = file
+        return [found[path] for path in sorted(found)]
+
+    def file(self, which: str | Mapping[str, Any]) -> RunFile:
+        """The file of a path, of an id, or of a value of the history that names one. Raises RunFileNotFoundError."""
+        facts = _facts_of(which)
+        if facts is None:
+            path = str(which)
+            for file in self.files(path):
+                if file.path == path:
+                    return file
+            hint = did_you_mean(close(path, (file.path for file in self.files())))
+            raise RunFileNotFoundError(printable(f"the run {self._name} has no file {path!r}{hint}"))
+        for file in self._waiting_files():
+            if file.id == facts.id:
+                return file
+        if self._server is None or not self._uuid:
+            words = "it is not written yet, or was lost; flush() waits for it"
+            raise RunFileNotFoundError(printable(f"the run {self._name} has no file {facts.id} here: {words}"))
+        return self._server.file_of_id(self._uuid, facts.id, facts, self._folder)
+
+    def _waiting_files(self) -> Iterator[RunFile]:
+        """Those that are here, the oldest first."""
+        for waiting in self._waiting:
+            for entry in waiting.entries():
+                if not entry.artifact and waiting.has(entry.sha256):
+                    yield waiting_file(waiting, entry, self._folder)
+
+
+def waiting_file(waiting: WaitingFiles, entry: FileEntry, folder: Path) -> RunFile:
+    """A file that waits on this machine."""
+    facts = FileFacts(entry.path, entry.id, entry.type, entry.suffix, entry.time, waits=True)
+    return RunFile(facts, WaitingContent(waiting, entry.sha256, entry.size), folder)
+
+
+def _facts_of(which: object) -> FileFacts | None:
+    """Of a value or an id; None: it is a path. Raises TypeError, RunFileNotFoundError."""
+    if isinstance(which, Mapping):
+        file_id, kind = which.get("file"), which.get("type")
+        if not isinstance(file_id, str) or not _ID.fullmatch(file_id):
+            raise RunFileNotFoundError(printable(f"a value without a file: {str(which)[:200]}"))
+        media_type = kind if isinstance(kind, str) else ""
+        suffix = _SUFFIXES.get(media_type) or mimetypes.guess_extension(media_type) or ""
+        return FileFacts(id=file_id, type=media_type, suffix=suffix)
+    if not isinstance(which, str):
+        raise TypeError(f"a file is named by its path, its id, or a value of the history, not {type(which).__name__}")
+    return FileFacts(id=which) if _ID.fullmatch(which) else None
