@@ -158,6 +158,7 @@ ARROWS = {
         "column_format",
         "settings",
         "journal",
+        "blobs",
         "records",
         "delivery",
         "network",
