@@ -225,7 +225,20 @@ def test_an_entry_that_cannot_be_read_is_kept_aside_and_said_once(host, caplog):
     for _ in range(3):
         assert holder.entries() == []
         host.clock.now += 1.0
-    assert caplog.text.count("cannot be read") == 1
+    assert caplog.text.count("cannot read what it knows") == 1
+    assert f"{id_}.json.damaged" in host.names()
+
+
+@pytest.mark.parametrize("name", ["sha256", "id"])
+def test_an_entry_that_names_a_file_elsewhere_is_kept_aside(host, name):
+    writing = Writing(host)
+    id_ = writing.files.keep(a_content())
+    take_all(writing.files)
+    path = host.paths.spool / "files" / f"{id_}.json"
+    known = json.loads(path.read_bytes())
+    known["files"][0][name] = "../../elsewhere"
+    path.write_text(json.dumps(known))
+    assert host.holder().entries() == []
     assert f"{id_}.json.damaged" in host.names()
 
 

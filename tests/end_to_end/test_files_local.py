@@ -289,5 +289,5 @@ def test_a_program_whose_disk_is_full_keeps_media_in_memory_and_says_it_once(hos
         )
     )
     assert (done.code, done.out) == (0, "1\nNone\n"), done.errors
-    assert done.errors.count("cannot write files to disk") == 1
+    assert done.errors.count("cannot write the files of run") == 1
     wait_until(lambda: contents(waiting(host)) == [b"waits"])

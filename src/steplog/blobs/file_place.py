@@ -37,6 +37,7 @@ from steplog.journal.spool import DAMAGED_SUFFIX
 __all__ = ["FilePlace", "Unit"]
 
 _ID = "[0-9a-f]{32}"
+_IS_ID = re.compile(_ID)
 _UNIT = re.compile(rf"({_ID})\.json")
 _CONTENT = re.compile(r"[0-9a-f]{64}")
 _OF_WRITER = re.compile(rf"({_ID})\.({_ID})\.(saved|copy|part)")
@@ -56,6 +57,12 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     artifact: ArtifactEntry | None = None
     boot: str = ""
     synced: bool = False
+
+    def is_well_named(self) -> bool:
+        """Whether its ids and hashes are such: they name files."""
+        ids = [self.id, *(file.id for file in self.files)]
+        hashes = (file.sha256 for file in self.files if file.sha256)
+        return all(map(_IS_ID.fullmatch, ids)) and all(map(_CONTENT.fullmatch, hashes))
 
     def is_hashed(self) -> bool:
         """Whether the contents are known."""
@@ -144,17 +151,18 @@ class FilePlace:
         """Raises OSError; a damaged one is set aside, and said."""
         try:
             unit = msgspec.json.decode(self.files.read(self.path(name)), type=Unit)
-            if unit.id == unit_id:
+            if unit.id == unit_id and unit.is_well_named():
                 return unit
-            why = "it names another"
+            why = "its names are none of steplog's"
         except FileNotFoundError:
             return None
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             why = str(error)
         if not name.endswith(".json"):  # cut short by a power cut, before it was durable
             return None
-        _log.error("steplog: what is known of a file cannot be read, and is kept as %s: %s", self.path(name), why)
-        self.files.rename(self.path(name), self.path(f"{name}{DAMAGED_SUFFIX}"))
+        aside = self.path(f"{name}{DAMAGED_SUFFIX}")
+        _log.error("steplog cannot read what it knows of a file (%s); that is kept as %s.", why, aside)
+        self.files.rename(self.path(name), aside)
         return None
 
     def _add(self, unit: Unit) -> None:

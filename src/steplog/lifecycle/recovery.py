@@ -21,7 +21,7 @@ from steplog.journal.directories import RunPaths, new_id
 from steplog.journal.journal import Journal
 from steplog.journal.losses import LOSSES_BYTES, LOSSES_NAME, LossLedger
 from steplog.journal.manifest import Manifest
-from steplog.journal.memory import used_bytes
+from steplog.journal.memory import media_bytes, used_bytes
 from steplog.journal.open_journal import begin_ledger
 from steplog.journal.sources import DirectorySource
 from steplog.journal.spool import Spool
@@ -392,7 +392,7 @@ def _described(paths: RunPaths, local: LocalServers) -> WaitingRun:
         url=manifest.base_url if manifest is not None else "",
         status=manifest.status if manifest is not None else None,
         pending=pending,
-        size_bytes=sum(used_bytes(directory) for directory in paths.directories()),
+        size_bytes=sum(used_bytes(directory) + media_bytes(directory) for directory in paths.directories()),
         since=datetime.fromtimestamp(_began(paths), timezone.utc),
         why=why,
         path=paths.spool,
