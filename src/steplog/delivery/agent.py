@@ -55,12 +55,17 @@ _log = logging.getLogger("steplog")
 
 
 class Progress(NamedTuple):
-    """Roughly how many records are left, what keeps them, and for how many seconds the server has not answered."""
+    """Roughly how many records are left, what keeps them, and for how many seconds the server has not answered.
+
+    ``files`` and ``file_bytes``: how many files are left, and the bytes that are known of them.
+    """
 
     left: int
     trouble: str | None
     silent_s: float
     server: str = ""
+    files: int = 0
+    file_bytes: int = 0
 
     def why(self, silent_s: float = WAITING_S) -> str | None:
         """What keeps the records, be it a server that has not answered for ``silent_s``; None while nothing does."""
@@ -276,7 +281,9 @@ class Agent:
         with self.lock:
             run = lease.outbox
             silent_s, server = self._sender.silent_s(run, self._clock()), self._sender.server(run)
-            return Progress(run.left(), self._sender.trouble(run), silent_s, server)
+            trouble = self._sender.trouble(run) or self.uploads.trouble(lease)
+            uploads = run.uploads
+            return Progress(run.left(), trouble, silent_s, server, uploads.files_left(), uploads.bytes_left())
 
     def wake(self) -> None:
         """Have the sender and its lanes look now. Safe in a signal handler."""
