@@ -265,6 +265,39 @@ def test_another_process_sees_within_a_second_what_was_added(host):
     assert contents_of(holder) == [b"a", b"b"]
 
 
+def test_a_value_that_becomes_a_file_meanwhile_counts_once(host, monkeypatch):
+    writing = Writing(host)
+    writing.files.keep(a_content(b"a"))
+    look = writing.files._place.look
+
+    def meanwhile(**given: bool) -> None:
+        monkeypatch.undo()
+        take_all(writing.files)
+        look(**given)
+
+    monkeypatch.setattr(writing.files._place, "look", meanwhile)
+    assert writing.files.left() == 1
+
+
+def test_a_copy_that_becomes_a_file_meanwhile_counts_once(memory, disk, tmp_path):
+    (tmp_path / "file").write_bytes(b"a")
+    files, counts = FailingFiles(), set[int]()
+    writing = Writing(Host(memory, disk, files))
+    writing.files.save(tmp_path / "file", "file")
+    files.stall = lambda name: None if name == "names" else counts.add(looked())
+
+    def looked() -> int:
+        files.stall, stall = lambda name: None, files.stall
+        try:
+            return writing.files.left()
+        finally:
+            files.stall = stall
+
+    take_all(writing.files)
+    files.close_all()
+    assert counts == {1}
+
+
 def test_a_unit_is_json_that_later_versions_may_add_to(host):
     writing = Writing(host)
     id_ = writing.files.keep(a_content())

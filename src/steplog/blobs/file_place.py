@@ -42,7 +42,7 @@ _UNIT = re.compile(rf"({_ID})\.json")
 _CONTENT = re.compile(r"[0-9a-f]{64}")
 _OF_WRITER = re.compile(rf"({_ID})\.({_ID})\.(saved|copy|part)")
 _LOST = re.compile(rf"{_ID}\.lost")
-_LOOK_INTERVAL_S = 0.5
+_LOOK_SHARE = 20  # looks take a 20th of the time at most
 _log = logging.getLogger("steplog")
 
 
@@ -105,12 +105,14 @@ class FilePlace:
         self.files.sync_directory(self.path("unit").parent)
 
     def look(self, *, now: bool = True) -> None:
-        """See what other processes have changed; without ``now`` only if that was not just done. Raises nothing."""
+        """See what others have changed; without ``now`` not too often where that takes long. Raises nothing."""
         with self._lock:
-            if now or self._clock() >= self._look_at:
+            began = self._clock()
+            if now or began >= self._look_at:
                 with suppress(OSError, ConfigurationError):
                     self._look()
-                self._look_at = self._clock() + _LOOK_INTERVAL_S
+                ended = self._clock()
+                self._look_at = ended + _LOOK_SHARE * (ended - began)
 
     def _look(self) -> None:
         names: set[str] = set()
@@ -302,7 +304,8 @@ class FilePlace:
     def _left(self) -> int:
         with self._lock:
             known = sum(max(1, self._here(unit)) for unit in self._units.values())
-            return known + sum(map(len, self._saved.values()))
+            # A unit is there before its .saved is removed.
+            return known + sum(len(ids) for name, ids in self._saved.items() if name[:32] not in self._units)
 
     def _here(self, unit: Unit) -> int:
         unit = self._without_forgotten(unit)
