@@ -147,6 +147,10 @@ class Uploads:
         """How many files have not arrived."""
         return len(self.left) - len(self._artifacts & self.left)
 
+    def count_left(self, ids: Iterable[str]) -> int:
+        """How many files of these have not arrived. Safe in any thread."""
+        return sum(each not in self._confirmed and each not in self._artifacts for each in ids)
+
     def bytes_left(self) -> int:
         """Bytes that are known to be missing at the server."""
         return self._queue.bytes()
