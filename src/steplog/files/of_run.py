@@ -58,9 +58,7 @@ class FilesOfRun:
         if self._server is not None and self._uuid:
             there = self._server.of_run(self._uuid, self._folder, prefix, logged=logged)
             if there is None:
-                self._tell(
-                    f"{self._server.base_url} keeps no files: those of this run stay on the machine that logs it"
-                )
+                self._tell(f"{self._server.base_url} keeps no files; those of this run stay where they are logged")
             found = {file.path: file for file in there or ()}
         for file in self._waiting_files():
             if file.path.startswith(prefix) and (logged or file.is_saved):
