@@ -288,7 +288,15 @@ ARROWS = {
         "server.store_place",
         "server.open_store",
     },
-    "testing": {"errors", "journal.files", "journal.range", "journal.reserved", "delivery.exchange", "delivery.wire"},
+    "testing": {
+        "errors",
+        "blobs.entries",
+        "journal.files",
+        "journal.range",
+        "journal.reserved",
+        "delivery.exchange",
+        "delivery.wire",
+    },
     "transfer": {
         "<public>",
         "errors",

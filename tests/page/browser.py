@@ -20,7 +20,7 @@ from page.keyboard import MODIFIERS, strokes
 from page.pixels import Pixels, decoded
 from polling import wait_until
 
-__all__ = ["CHROMIUM", "Browser"]
+__all__ = ["CHROMIUM", "Answer", "Browser", "HeldBackError"]
 
 Point = tuple[float, float]
 Answer = tuple[int, dict[str, str], bytes]  # status, headers, body
@@ -29,6 +29,10 @@ Respond = Callable[[str, str], Answer | None]
 PAINTED = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))"
 MOVES = 8  # events of a drag
 AWAITED = {"Document", "XHR", "Fetch"}
+
+
+class HeldBackError(Exception):
+    """A request is not to be answered yet."""
 
 
 def nothing(_method: str, _url: str) -> Answer | None:
@@ -48,6 +52,7 @@ class Browser(DevTools):
         self.statuses: dict[str, list[int]] = {}  # of the answers, by URL
         self.under_way: set[str] = set()  # requests of documents and of scripts that wait for their answers
         self._respond: Respond = nothing
+        self._held: list[tuple[str, dict[str, Any]]] = []
         super().__init__(profile, *switches)
 
     def __enter__(self) -> Browser:
@@ -163,7 +168,10 @@ class Browser(DevTools):
 
     @contextlib.contextmanager
     def answering(self, respond: Respond, *patterns: str) -> Iterator[None]:
-        """A block in which ``respond(method, url)`` answers for the server, unless it gives None."""
+        """A block in which ``respond(method, url)`` answers for the server, unless it gives None.
+
+        A request for which it raises HeldBackError waits until ``let_go``.
+        """
         self._respond = respond
         self.call("Fetch.enable", patterns=[{"urlPattern": pattern} for pattern in patterns])
         try:
@@ -171,9 +179,20 @@ class Browser(DevTools):
         finally:
             self.call("Fetch.disable")
             self._respond = nothing
+            self._held.clear()
+
+    def let_go(self) -> None:
+        """Ask again about the requests that were held back."""
+        held, self._held = self._held, []
+        for number, request in held:
+            self._stand_in(number, request)
 
     def _stand_in(self, number: str, request: dict[str, Any]) -> None:
-        answer = self._respond(request["method"], request["url"])
+        try:
+            answer = self._respond(request["method"], request["url"])
+        except HeldBackError:
+            self._held.append((number, request))
+            return
         if answer is None:
             self.tell("Fetch.continueRequest", requestId=number)
             return

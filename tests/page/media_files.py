@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import struct
 import wave
 import zlib
@@ -12,6 +13,15 @@ from typing import Any
 
 import numpy as np
 
+from page.browser import Answer, HeldBackError
+
+HEADERS = {
+    "Cache-Control": "private, max-age=31536000, immutable",
+    "Content-Disposition": "attachment",
+    "Content-Security-Policy": "sandbox",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+}
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
@@ -68,6 +78,42 @@ def record(kind: str, name: str, media_type: str, **fields: Any) -> dict[str, An
 def text(value: Any) -> bytes:
     """A value as it is delivered."""
     return json.dumps(value).encode()
+
+
+class Kept:
+    """Contents as a server keeps them, by the names that records were made with."""
+
+    def __init__(self) -> None:
+        self.held: set[str] = set()  # names of files that are not answered yet
+        self._contents: dict[str, tuple[str, bytes]] = {}
+
+    def record(self, kind: str, name: str, media_type: str, content: bytes | None, **fields: Any) -> dict[str, Any]:
+        """The record of a file, which has come unless ``content`` is None."""
+        if content is not None:
+            self.bring(name, media_type, content)
+        return record(kind, name, media_type, **fields)
+
+    def image(self, name: str, pixels: Any, **fields: Any) -> dict[str, Any]:
+        """The record of an image."""
+        height, width, _ = pixels.shape
+        return self.record("image", name, "image/png", png(pixels), width=width, height=height, **fields)
+
+    def bring(self, name: str, media_type: str, content: bytes) -> None:
+        """Have a content from now on."""
+        self._contents[file_id(name)] = (media_type, content)
+
+    def respond(self, method: str, url: str) -> Answer | None:
+        """What a server answers to a request for a file."""
+        found = re.search(r"/runs/[^/]+/files/([0-9a-f]{32})(?:\?|$)", url)
+        if not found:
+            return None
+        if found[1] in {file_id(name) for name in self.held}:
+            raise HeldBackError
+        media_type, content = self._contents.get(found[1], ("", None))
+        if content is None:
+            return 404, {"Content-Type": "application/json"}, b'{"detail": "Not found."}'
+        sniffed = media_type if media_type.startswith(("image/", "audio/", "video/")) else "application/octet-stream"
+        return 200, HEADERS | {"Content-Type": sniffed}, b"" if method == "HEAD" else content
 
 
 def _header(pixels: Any) -> bytes:

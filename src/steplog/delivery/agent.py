@@ -55,12 +55,17 @@ _log = logging.getLogger("steplog")
 
 
 class Progress(NamedTuple):
-    """Roughly how many records are left, what keeps them, and for how many seconds the server has not answered."""
+    """Roughly how many records are left, what keeps them, and for how many seconds the server has not answered.
+
+    ``files`` and ``file_bytes``: how many files are left, and the bytes that are known of them.
+    """
 
     left: int
     trouble: str | None
     silent_s: float
     server: str = ""
+    files: int = 0
+    file_bytes: int = 0
 
     def why(self, silent_s: float = WAITING_S) -> str | None:
         """What keeps the records, be it a server that has not answered for ``silent_s``; None while nothing does."""
@@ -139,6 +144,10 @@ class Agent:
     def other_key(self, transport: Transport) -> bool:
         """Look for another key for a server; whether there is one. Under the lock."""
         return self._sender.other_key(self._clock(), transport)
+
+    def secure(self, files: WaitingFiles, timeout_s: float) -> bool:
+        """Wait until the end of this process loses none of these files; whether so."""
+        return self.files.secure(files, timeout_s, self._fault)
 
     def wait(
         self,
@@ -272,7 +281,9 @@ class Agent:
         with self.lock:
             run = lease.outbox
             silent_s, server = self._sender.silent_s(run, self._clock()), self._sender.server(run)
-            return Progress(run.left(), self._sender.trouble(run), silent_s, server)
+            trouble = self._sender.trouble(run) or self.uploads.trouble(lease)
+            uploads = run.uploads
+            return Progress(run.left(), trouble, silent_s, server, uploads.files_left(), uploads.bytes_left())
 
     def wake(self) -> None:
         """Have the sender and its lanes look now. Safe in a signal handler."""

@@ -56,7 +56,6 @@ class _Server:
         self.part = PartSize()
         self.trouble: str | None = None
         self.told = False  # of the trouble, in the log
-        self.asked_at: float | None = None  # the first request since it last answered
 
 
 class _Sent(NamedTuple):
@@ -128,12 +127,6 @@ class UploadLane:
         if transport is not None and lease.outbox.takes_files() is False:
             return f"{transport.base_url} keeps no files"
         return lease.outbox.uploads.trouble or (None if server is None else server.trouble)
-
-    def silent_s(self, lease: Lease, now: float) -> float:
-        """Seconds since the server was first asked without an answer. Under the lock."""
-        transport = self._runs.transport(lease)
-        server = None if transport is None else self._servers.get(transport)
-        return 0.0 if server is None or server.asked_at is None else now - server.asked_at
 
     def give_way(self, lease: Lease, begun_by: float) -> None:
         """Abort what was sent before ``begun_by``, and keeps a run that somebody waits for from another server."""
@@ -288,8 +281,6 @@ class UploadLane:
             request = work.request(address)
         with self._runs.lock:
             self._under_way = sent, request
-            if sent.server.asked_at is None:
-                sent.server.asked_at = self._clock()
         try:
             answer = self._exchange(sent, request)
         finally:
@@ -308,8 +299,6 @@ class UploadLane:
 
     def _answered(self, sent: _Sent, answer: Answer | str) -> None:
         now, server, outbox = self._clock(), sent.server, sent.lease.outbox
-        if not isinstance(answer, str):
-            server.asked_at = None
         judgement = outbox.uploads.answered(now, sent.work, answer, now - sent.sent_at)
         if judgement.verdict in _SERVER_TROUBLE:
             self._troubled(now, sent, judgement)

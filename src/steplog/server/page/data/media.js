@@ -118,7 +118,8 @@ function briefOne(value) {
   const { _type: kind, width, height, rows, columns } = value;
   const areBoth = (one, other) => Number.isSafeInteger(one) && Number.isSafeInteger(other);
   const size = areBoth(width, height) ? `${number(width)} × ${number(height)}` : "";
-  const table = kind === "table" && areBoth(rows, columns) ? `${number(rows)} × ${number(columns)}` : "";
+  const wide = Array.isArray(columns) ? columns.length : columns;
+  const table = kind === "table" && areBoth(rows, wide) ? `${number(rows)} × ${number(wide)}` : "";
   const bins = kind === "histogram" ? many(value.values.length, "bin") : "";
   return joined(kind, size || table || bins, captionOf(value));
 }

@@ -35,7 +35,7 @@ export function Zoom({ shown, label, place, onClose }) {
   const keyed = (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const moves = chosen.value === null ? { ...MOVES, ...MOVES_OF_WHOLE } : MOVES;
-    if (Object.hasOwn(moves, event.key)) place.move(moves[event.key]);
+    if (place.move && Object.hasOwn(moves, event.key)) place.move(moves[event.key]);
     else if (Object.hasOwn(ZOOMS, event.key)) zoom(ZOOMS[event.key]);
     else if (event.key === "0") chosen.value = null;
     else return;
@@ -47,8 +47,10 @@ export function Zoom({ shown, label, place, onClose }) {
     <${Button} kind="quiet" class="figures" title="Show all of it" onClick=${() => (chosen.value = null)}>
       ${scale === null ? "" : `${Math.round(scale * 100)} %`}<//>
     <${Button} kind="quiet" icon="plus" label="Zoom in" onClick=${() => zoom(FACTOR)} />
-    <${Button} kind="quiet" icon="back" label="Step before" onClick=${() => place.move(-1)} />
-    <${Button} kind="quiet" icon="chevron" label="Next step" onClick=${() => place.move(1)} />
+    ${place.move && html`
+      <${Button} kind="quiet" icon="back" label="Step before" onClick=${() => place.move(-1)} />
+      <${Button} kind="quiet" icon="chevron" label="Next step" onClick=${() => place.move(1)} />
+    `}
     <${Download} path=${shown.path} label="Download this image" children="" />
   `;
   const sides = scale && { width: `${shown.width * scale}px`, height: `${shown.height * scale}px` };

@@ -23,7 +23,8 @@ export function SampleTree({ value, beside = null }) {
 /** `beside`: what is in the same place of the other value, `SAME` where nothing is compared. */
 function Node({ name, path, value, depth, beside }) {
   const entries = typeof value === "object" && value !== null ? entriesOf(value) : null;
-  const open = useSignal(depth < DEEP && (entries?.length ?? 0) <= FEW);
+  const few = (entries?.length ?? 0) <= FEW;
+  const open = useSignal(few && (depth < DEEP || Boolean(entries?.some(([, each]) => isMedia(each)))));
   const key = name === undefined ? null : html`<span class="key"><bdi>${visible(String(name))}</bdi></span>`;
   const told = visible(path);
   const copy = path && html`<${Copy} text=${path} label="Copy the path ${told}" done="Copied ${told}." />`;
