@@ -12,7 +12,7 @@ import pytest
 
 from cli.conftest import EVIL, named_run
 from server.process import KEY, ServerProcess
-from steplog.cli.completion import complete_artifact, complete_project
+from steplog.cli.completion import complete_artifact, complete_file, complete_project
 
 FILES = {"ckpt/1.pt": b"one", "ckpt/2.pt": b"two" * 1000, "log.txt": b"log"}
 
@@ -186,9 +186,10 @@ def test_projects_and_artifacts_are_completed(server, monkeypatch, tmp_path):
     monkeypatch.setenv("STEPLOG_URL", server.url)
 
     class Typed:
-        params = MappingProxyType({"project": "demo"})
+        params = MappingProxyType({"project": "demo", "run": "demo/first"})
 
     monkeypatch.setenv("STEPLOG_API_KEY", KEY)
     assert complete_project(None, None, "d") == ["demo"]  # type: ignore[arg-type]
     assert complete_project(None, None, "me/d") == ["me/demo"]  # type: ignore[arg-type]
     assert complete_artifact(Typed(), None, "") == ["cnn", "set"]  # type: ignore[arg-type]
+    assert complete_file(Typed(), None, "ckpt/") == ["ckpt/1.pt", "ckpt/2.pt"]  # type: ignore[arg-type]
