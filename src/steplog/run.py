@@ -25,6 +25,7 @@ from steplog.lifecycle.exit_progress import ExitProgress
 from steplog.lifecycle.joining import find_manifest, join
 from steplog.lifecycle.open_run import OpenRun, open_runs
 from steplog.report import Report, Stats
+from steplog.run_files import RunFiles
 
 if TYPE_CHECKING:
     from steplog.client import TellurioClient
@@ -37,7 +38,7 @@ FINISHING_INTERVAL_S = 0.02
 _log = logging.getLogger("steplog")
 
 
-class Run:
+class Run(RunFiles):
     """A run on the server.
 
     ``status`` is a ``RunStatus`` or its value; dates are datetimes or ISO 8601 texts.

@@ -16,11 +16,22 @@ from steplog.delivery.options import DeliveryOptions
 DEADLINE_S = 30.0
 
 
+class NoFiles:
+    """A run has no files."""
+
+    def has_work(self) -> bool:
+        return False
+
+    def look_at(self, lock: Any) -> None:
+        pass
+
+
 class Held:
     """A run that the agent delivers, without directories: what ``Lease`` is to the agent."""
 
     doorbell = Doorbell(None)
     shared = False
+    files = NoFiles()
 
     def __init__(self, line: Line, own: Any = None) -> None:
         self.line = line
@@ -32,6 +43,12 @@ class Held:
 
     def look(self, lock: Any) -> bool:
         self.looks += 1
+        return False
+
+    def look_at_files(self, lock: Any) -> None:
+        self.files.look_at(lock)
+
+    def keeps_files(self) -> bool:
         return False
 
     def holds(self) -> bool:

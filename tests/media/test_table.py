@@ -31,6 +31,14 @@ def test_cells_are_any_values_of_log():
     assert record["data"] == [[0.5, "NaN", "2030-01-01", {"a": [1]}, [0.0, 0.0], True, 2**70, "x"]]
 
 
+def test_texts_and_numbers_are_kept_alike_beside_values_that_need_converting():
+    plain = [["é\ud800", 1.5, 2**70, True, None, -0.0], ["", 1e300, -1, False, None, 0]]
+    columns = list("abcdef")
+    alone, beside = logged(columns, plain), logged([*columns, "g"], [[*row, 1 + 2j] for row in plain])
+    assert alone["data"] == [row[:6] for row in beside["data"]]
+    assert alone["data"][0] == ["é?", 1.5, 2**70, True, None, 0.0]
+
+
 def test_cells_with_media_have_files_of_their_own():
     keeping = Keeping()
     images = [steplog.Image(numpy.full((2, 2), number, numpy.uint8)) for number in range(3)]

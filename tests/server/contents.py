@@ -21,6 +21,8 @@ class Project(NamedTuple):
 class MemoryContents(ContentStore):
     """Contents in memory; ``calls`` are those of ``append``, by offset and length."""
 
+    append_bytes = 100
+
     def __init__(self) -> None:
         self.uploads: dict[str, bytearray] = {}
         self.contents: dict[str, bytes] = {}

@@ -194,7 +194,7 @@ def test_nothing_is_added_to_an_upload_while_it_is_checked():
         assert await asyncio.to_thread(checking.wait, 30)
         longer = ContentPart(SIZE, SIZE + 100, SIZE + 100)
         late = asyncio.create_task(scene.uploads.receive(ONE, SHA, longer, scene.body(bytes(100))))
-        await asyncio.sleep(0.05)  # a wrong implementation has added it by then
+        await asyncio.wait([late], timeout=0.05)  # a wrong implementation has added it by then
         assert len(scene.contents.uploads[f"one-{SHA}"]) == SIZE
         go_on.set()
         assert await ended == Received(SIZE, True, True)
@@ -296,9 +296,10 @@ def test_parts_beyond_the_memory_for_them_wait_unread_and_are_told_to_come_again
     monkeypatch.setattr(content_uploads, "_GATHERED_BYTES_MAX", 200)
 
     async def test(scene: Uploading) -> None:
-        go_on = asyncio.Event()
+        go_on, begun = asyncio.Event(), asyncio.Queue[None]()
 
         async def slow() -> AsyncIterator[bytes]:
+            begun.put_nowait(None)
             yield b"a"
             await go_on.wait()
 
@@ -306,7 +307,8 @@ def test_parts_beyond_the_memory_for_them_wait_unread_and_are_told_to_come_again
             asyncio.create_task(scene.uploads.receive(cast(Any, Project(name)), SHA, ContentPart(0, 9, SIZE), slow))
             for name in "ab"
         ]
-        await asyncio.sleep(0.05)
+        for _ in two:
+            await begun.get()
         with pytest.raises(StoreBusyError, match="as many files at once"):
             await scene.send(0, 100)
         assert scene.read == 0

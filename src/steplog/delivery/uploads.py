@@ -102,7 +102,7 @@ class Uploads:
         self.backoff = Backoff(source)
         self.epoch = 0  # counts ``forgot``
         self._source = source
-        self._name = name
+        self.name = name
         self._ids: frozenset[str] = frozenset()
         self._entries: dict[str, FileEntry | ArtifactEntry] = {}
         self._artifacts: set[str] = set()
@@ -281,10 +281,8 @@ class Uploads:
             return self._announce_answered(now, work, answer)
         content = self._queue.contents.get(work.sha256)
         if isinstance(answer, str):
-            judgement = Judgement(Verdict.AGAIN, answer)
-            if content is not None:
-                self._unanswered(content, work, elapsed_s)
-            return judgement
+            is_slow = content is not None and self._unanswered(content, work, elapsed_s)
+            return Judgement(Verdict.ACCEPTED if is_slow else Verdict.AGAIN, answer)
         outcome, judgement = judge_content(work, answer)
         if content is None:
             return judgement
@@ -313,11 +311,15 @@ class Uploads:
         # The content's own affair is not the server's.
         return judgement if outcome is Outcome.VERDICT else Judgement(Verdict.ACCEPTED, status=judgement.status)
 
-    def _unanswered(self, content: MissingContent, work: Ask | Put, elapsed_s: float) -> None:
+    def _unanswered(self, content: MissingContent, work: Ask | Put, elapsed_s: float) -> bool:
+        """Whether it may be the size of the part, and smaller ones are tried at once."""
         content.failures += 1
         content.offset = None
-        if isinstance(work, Put) and (elapsed_s >= SLOW_S or content.failures > 1):
+        if not isinstance(work, Put) or work.end - work.first <= PART_BYTES_MIN:
+            return False
+        if elapsed_s >= SLOW_S or content.failures > 1:
             self.part.failed(work.end - work.first)
+        return elapsed_s >= SLOW_S
 
     def _too_large(self, now: float, content: MissingContent, work: Ask | Put, judgement: Judgement) -> None:
         """A proxy takes no body of this size."""
@@ -436,4 +438,4 @@ class Uploads:
         if kind not in self._said:
             self._said.add(kind)
             text = "steplog: run %s: %s. Its files are kept here, and tried again; this is said once."
-            deferred_log.warning(text, self._name(), words)
+            deferred_log.warning(text, self.name(), words)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from steplog.errors import ConfigurationError
 from steplog.files.artifact import LATEST, Artifact, parsed
-from steplog.files.requests import ProjectRequests
 from steplog.files.server_files import ServerFiles
+from steplog.reading.run_files import server_files
 from steplog.reading.runs import place_of
 
 if TYPE_CHECKING:
@@ -58,4 +58,4 @@ def _server_of(project: str | None, client: TellurioClient | None) -> ServerFile
     place = place_of(project, client)
     if place.client is None:
         raise ConfigurationError("no server is configured, and none runs here; type: steplog serve, or: steplog login")
-    return ServerFiles(ProjectRequests(place.client.transport, place.namespace, place.project))
+    return server_files(place.client, place.namespace, place.project)

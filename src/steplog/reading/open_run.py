@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
@@ -28,6 +29,7 @@ from steplog.reading.journal_source import JournalSource
 from steplog.reading.named_source import NamedSource, left_here
 from steplog.reading.points import Selection, SeriesPoints
 from steplog.reading.read_only_run import Place, ReadOnlyRun
+from steplog.reading.run_files import files_of
 from steplog.reading.server_source import HISTORY_FEATURE, ServerSource
 from steplog.reading.source import RunSource
 from steplog.reading.stock_source import StockSource
@@ -161,12 +163,14 @@ def _named(run: object) -> tuple[str, str | None, str | None]:
 def _place(found: Found, client: TellurioClient | None) -> Place:
     manifest = found.manifest
     if manifest is not None and not manifest.run:
-        return Place(found.names, NamedSource(JournalSource(manifest.local_id), found.names, None), "")
+        source = NamedSource(JournalSource(manifest.local_id), found.names, None)
+        return Place(found.names, source, "", partial(files_of, found.names, None))
     client = client or found.client or _client_of(found)
+    files = partial(files_of, found.names, client)
     place = client, found.names.namespace, found.names.project, found.names.uuid
     stock = NamedSource(StockSource(*place), found.names, client)
     if client.replaced("GET") is not None:
-        return Place(found.names, stock, client.base_url, stock.document())
+        return Place(found.names, stock, client.base_url, files, stock.document())
     told = found.told if found.told is not None and "features" in found.told else None
     if told is None:
         with stock.named():
@@ -174,9 +178,9 @@ def _place(found: Found, client: TellurioClient | None) -> Place:
         told = read(response.body, dict[str, Any]) if response.status == 200 else None
     if told is not None and HISTORY_FEATURE in (told.get("features") or ()):
         source = NamedSource(ServerSource(*place), found.names, client)
-        return Place(found.names, source, client.base_url, told)
+        return Place(found.names, source, client.base_url, files, told)
     is_told = told is not None and told.get("uuid") == found.names.uuid
-    return Place(found.names, stock, client.base_url, told if is_told else stock.document())
+    return Place(found.names, stock, client.base_url, files, told if is_told else stock.document())
 
 
 def _client_of(found: Found) -> TellurioClient:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from operator import index
@@ -12,6 +12,8 @@ import msgspec
 
 from steplog.column_format import json_text
 from steplog.errors import SteplogError
+from steplog.files.of_run import FilesOfRun
+from steplog.files.run_file import RunFile
 from steplog.identity import RunStatus
 from steplog.naming import Named, listed
 from steplog.printable import printable
@@ -30,11 +32,12 @@ _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
 
 class Place(NamedTuple):
-    """Where a run is: what it is called, how it is read, the address of its page, and its JSON if that is known."""
+    """Where a run is: what it is called, how it is read, its server, its files, and its JSON if that is known."""
 
     names: Named
     source: RunSource
     base_url: str
+    files: Callable[[], FilesOfRun]
     document: dict[str, Any] | None = None
 
 
@@ -223,6 +226,20 @@ class ReadOnlyRun:
         wanted = _names(names)
         points = self.points(Selection(wanted, _step("start", start), _step("end", end), _count(last)))
         return wide(points, wanted) if form == "wide" else long(points)
+
+    def files(self, prefix: str = "", *, logged: bool = False) -> list[RunFile]:
+        """The saved files of the run, by path: what its server has, and what waits on this machine; see ``Run.files``.
+
+        Raises ServerUnavailableError, InvalidAPIKeyError, RunNotFoundError.
+        """
+        return self._place.files().files(prefix, logged=logged)
+
+    def file(self, which: str | Mapping[str, Any]) -> RunFile:
+        """A file of the run: by its path, its id, or the value of the history that names it.
+
+        Raises RunFileNotFoundError, and as ``files``.
+        """
+        return self._place.files().file(which)
 
     def points(self, selection: Selection) -> Iterator[SeriesPoints]:
         """Internal: the points as they come; without names, of all metrics but those under ``steplog/``."""

@@ -58,6 +58,7 @@ _MAKER = re.compile(r"([A-Za-z0-9._-]{1,128})")
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _RESUME = re.compile(f"({'|'.join(RESUMES)})")
 _GENERATION_MAX = 2**31 - 1
+_FILES_MAX = 2**53 - 1
 _NONCE_CHARACTERS_MAX = 256
 _NOWHERE = NamespaceRow(0, "", "", "")
 
@@ -277,7 +278,10 @@ class RunDetail(Endpoint, get=Right.READ, patch=Right.WRITE, delete=Right.WRITE)
         status = fields.choice("status", _STATUSES)
         values = {} if stock else fields.run_fields()
         generation = None if stock else fields.integer("generation", 1, _GENERATION_MAX)
+        pending = None if stock else fields.integer("files_pending", 0, _FILES_MAX)
         fields.check()
+        if pending is not None:
+            await self.written(self.store.announce_files(run, (), (), pending))
         run = await self.written(self.store.edit_run(run, values, status, generation))
         document = (await _described(self, [run]))(run)
         return JsonResponse(document)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlencode
-
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,7 +14,7 @@ from steplog.server.file_types import ArtifactVersionError
 from steplog.server.permissions import Right
 from steplog.server.request_body import read_json
 from steplog.server.store_types import RunRow
-from steplog.server.validation import Fields, ValidationError
+from steplog.server.validation import Fields, ValidationError, next_page
 
 __all__ = ["RunFile", "RunFileList"]
 
@@ -28,21 +26,22 @@ class RunFileList(Endpoint, get=Right.READ, post=Right.WRITE):
     """``…/runs/{run}/files/``."""
 
     async def get(self, request: Request) -> Response:
-        """The files of a run, those of artifacts left out; with ``?path=`` those whose path begins so."""
+        """The files of a run, those of artifacts left out; with ``?path=`` those whose path begins so.
+
+        With ``?saved=1`` those that have a path.
+        """
         query = request.query_params
         fields = Fields(query)
         limit = fields.integer("limit", 1, _LIMIT_MAX) or _LIMIT
         path = fields.text("path", characters_max=_PATH_CHARACTERS_MAX) if query.get("path") else None
-        after = query.get("after", "")
+        after, saved = query.get("after", ""), fields.choice("saved", ("0", "1")) == "1"
         fields.check()
         run = await self.run()
         if after and await self.read(self.store.file, run, after) is None:
             raise ValidationError({"after": ["The run has no such file."]})
-        found = await self.read(self.store.files, run, after, limit, path or "")
-        headers = {}
-        if len(found) == limit:
-            headers["Link"] = f'<?{urlencode(dict(query) | {"after": found[-1].id})}>; rel="next"'
-        return await self.json_list(found, file_document, headers)
+        found = await self.read(self.store.files, run, after, limit, path or "", saved)
+        more = next_page(query, found[-1].id) if len(found) == limit else {}
+        return await self.json_list(found, file_document, more)
 
     async def post(self, request: Request) -> Response:
         """Note files, artifacts, and which artifacts the run uses."""
