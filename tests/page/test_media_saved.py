@@ -75,7 +75,7 @@ def shelves(browser: Browser, catalogue: Catalogue) -> Iterator[Browser]:
 
 def files_of(server: Any, browser: Browser, path: str) -> None:
     browser.open(address(server, f"{path}?tab=files"))
-    browser.wait("document.querySelector('.files, [role=tabpanel] .empty')")
+    browser.wait("document.querySelector('.files, .files-coming, [role=tabpanel] .empty')")
 
 
 @pytest.fixture
