@@ -198,3 +198,34 @@ def test_hostile_captions_and_types_are_text(server, pictures, kept, canary):
     assert all(link.startswith("/api/v0/") for link in links)
     assert pictures.run("window.pwned ?? null") is None
     assert (pictures.dialogs, Canary.visited) == ([], [])
+
+
+def test_histograms_over_steps_are_a_map_that_leads_to_a_step(server, pictures):
+    at = [0, 1, 2, 3, 4]
+    records = [
+        (
+            "weights",
+            text({"_type": "histogram", "values": [9 * (bin == step // 10) for bin in at[:4]], "bins": at}),
+            step,
+        )
+        for step in range(0, 40, 10)
+    ]
+    run = run_of(server, "heat", [*records, ("weights", text("no histogram"), 35), records[-1][:2] + (40,)])
+    samples_of(server, pictures, run.path)
+    pictures.by_role("image", re.compile("^Histogram from 0 to 4")).found()
+    pictures.run("document.querySelector('.heat summary').click()")
+    drawing = pictures.by_role("image", "Histograms of steps 0 to 40, from 0 to 4")
+    pixel = "document.querySelector('.heat canvas').getContext('2d').getImageData({}, {}, 1, 1).data[3]"
+    drawing.found()
+    assert pictures.run("document.querySelector('.heat canvas').width") == 5
+    rows = [95 - 12, 95 - 36, 95 - 60, 95 - 84]
+    assert [[pictures.run(pixel.format(x, y)) for x in range(5)] for y in rows] == [
+        [255, 0, 0, 0, 0],
+        [0, 255, 0, 0, 0],
+        [0, 0, 255, 0, 0],
+        [0, 0, 0, 255, 255],
+    ]
+    left, top, width, height = drawing.box
+    pictures.click_at(left + width * 0.3, top + height / 2)
+    pictures.wait("document.querySelector('.samples-head h2').textContent === 'Step 10'")
+    assert axe.violations(pictures, ".samples") == []
