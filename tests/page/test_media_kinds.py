@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from typing import Any
 
 from page import axe
@@ -205,12 +206,12 @@ def test_histograms_over_steps_are_a_map_that_leads_to_a_step(server, pictures):
     records = [
         (
             "weights",
-            text({"_type": "histogram", "values": [9 * (bin == step // 10) for bin in at[:4]], "bins": at}),
+            text({"_type": "histogram", "values": [9 * (each == step // 10) for each in at[:4]], "bins": at}),
             step,
         )
         for step in range(0, 40, 10)
     ]
-    run = run_of(server, "heat", [*records, ("weights", text("no histogram"), 35), records[-1][:2] + (40,)])
+    run = run_of(server, "heat", [*records, ("weights", text("no histogram"), 35), (*records[-1][:2], 40)])
     samples_of(server, pictures, run.path)
     pictures.by_role("image", re.compile("^Histogram from 0 to 4")).found()
     pictures.run("document.querySelector('.heat summary').click()")
