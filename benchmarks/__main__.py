@@ -35,6 +35,7 @@ GROUPS = (
     "team",
     "stock",
     "size",
+    "media",
     "memory",
     "startup",
     "growth",

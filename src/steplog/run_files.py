@@ -34,7 +34,6 @@ _DESCRIPTION_CHARACTERS_MAX = 65_536
 _ALIASES_MAX = 64
 _LISTED_MAX = 3
 _SAID_MAX = 100
-_KINDS = str | os.PathLike[str]
 _said: set[str] = set()
 
 
@@ -46,8 +45,8 @@ class RunFiles:
 
     def save(
         self,
-        path: _KINDS | Iterable[_KINDS],
-        base_path: _KINDS | None = None,
+        path: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+        base_path: str | os.PathLike[str] | None = None,
         immutable: bool = False,
     ) -> list[str]:
         """Keep a copy of files, as they are now, with the run; the names that they have there.
@@ -84,7 +83,7 @@ class RunFiles:
 
     def log_artifact(
         self,
-        path: _KINDS | Mapping[str, _KINDS],
+        path: str | os.PathLike[str] | Mapping[str, str | os.PathLike[str]],
         name: str | None = None,
         type: str = "artifact",  # noqa: A002 - as it is called everywhere
         aliases: str | Iterable[str] = (),
@@ -139,7 +138,7 @@ class RunFiles:
             ArtifactNotFoundError, ProjectNotFoundError: there is none.
             ServerUnavailableError: there is no server to ask, or it does not answer.
             SteplogError: the server keeps no artifacts.
-            InvalidAPIKeyError, ValueError.
+            InvalidAPIKeyError, ValueError: the key is wrong; it is no such name.
         """
         from steplog.files.artifact import LATEST, Artifact, parsed
 

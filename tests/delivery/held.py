@@ -11,9 +11,19 @@ from typing import Any
 from delivery.parts import Line
 from steplog.delivery.agent import Agent
 from steplog.delivery.doorbell import Doorbell
-from steplog.delivery.outbox import DeliveryOptions
+from steplog.delivery.options import DeliveryOptions
 
 DEADLINE_S = 30.0
+
+
+class NoFiles:
+    """A run has no files."""
+
+    def has_work(self) -> bool:
+        return False
+
+    def look_at(self, lock: Any) -> None:
+        pass
 
 
 class Held:
@@ -21,6 +31,7 @@ class Held:
 
     doorbell = Doorbell(None)
     shared = False
+    files = NoFiles()
 
     def __init__(self, line: Line, own: Any = None) -> None:
         self.line = line
@@ -32,6 +43,12 @@ class Held:
 
     def look(self, lock: Any) -> bool:
         self.looks += 1
+        return False
+
+    def look_at_files(self, lock: Any) -> None:
+        self.files.look_at(lock)
+
+    def keeps_files(self) -> bool:
         return False
 
     def holds(self) -> bool:

@@ -13,7 +13,8 @@ from typing import Any
 from simulation.pens import FakeQuarantine, Fuse, Marked, Pool, number_in
 from steplog.delivery.exchange import Answer
 from steplog.delivery.generations import Generations
-from steplog.delivery.outbox import DeliveryOptions, Outbox
+from steplog.delivery.options import DeliveryOptions
+from steplog.delivery.outbox import Outbox
 from steplog.delivery.sender import InFlight, Sender, StoreFirst
 from steplog.delivery.tickets import Action, Quarantine, RunAddress
 from steplog.errors import ServerUnavailableError

@@ -8,8 +8,8 @@ import pytest
 
 from delivery.parts import Book, Line
 from delivery.test_creation import Unmade, following
-from steplog.delivery.outbox import Waiter
 from steplog.delivery.sender import InFlight
+from steplog.delivery.waiter import Waiter
 from steplog.testing.memory_server import Fault
 
 LATER = {"retry-after": "1000000000"}

@@ -17,7 +17,7 @@ from delivery.parts import Book, Line
 from polling import wait_until
 from steplog.delivery.agent import Agent
 from steplog.delivery.backlog import SLOTS_MAX
-from steplog.delivery.outbox import DeliveryOptions
+from steplog.delivery.options import DeliveryOptions
 
 WORK_S = 0.005
 

@@ -9,7 +9,8 @@ from msgspec import structs
 
 from delivery.parts import Book, Line
 from steplog.delivery.creation import Creation
-from steplog.delivery.outbox import DeliveryOptions, Outbox
+from steplog.delivery.options import DeliveryOptions
+from steplog.delivery.outbox import Outbox
 from steplog.delivery.sender import InFlight, Sender
 from steplog.delivery.tickets import RunAddress
 from steplog.delivery.wire import LIST_BYTES_MAX

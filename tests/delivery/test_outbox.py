@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from delivery.parts import Book, Line, asked
-from steplog.delivery.outbox import Waiter
 from steplog.delivery.ranges import RangeStream
+from steplog.delivery.waiter import Waiter
 from steplog.testing.memory_server import Fault, MemoryServer
 
 HOUR = 3600.0

@@ -7,8 +7,8 @@ from itertools import pairwise
 import pytest
 
 from delivery.parts import Book, Line, asked
-from steplog.delivery.outbox import Waiter
 from steplog.delivery.probe import GONE_INTERVAL_S
+from steplog.delivery.waiter import Waiter
 from steplog.delivery.wire import LIST_BYTES_MAX
 from steplog.testing.memory_server import Fault
 

@@ -8,9 +8,9 @@ from itertools import count
 import pytest
 
 from delivery.parts import Book, Line
-from steplog.delivery.outbox import Waiter
 from steplog.delivery.samples import FAULTS_MAX, SAMPLES_MAX, Samples
 from steplog.delivery.tickets import Sample
+from steplog.delivery.waiter import Waiter
 from steplog.testing.memory_server import Fault
 
 

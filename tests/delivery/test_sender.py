@@ -10,8 +10,8 @@ import pytest
 
 from delivery.parts import Book, Line
 from steplog.delivery.deferred_log import deferred_log
-from steplog.delivery.outbox import Waiter
 from steplog.delivery.sender import InFlight, Sender
+from steplog.delivery.waiter import Waiter
 from steplog.testing.memory_server import Fault, MemoryServer
 
 DAY = 24 * 3600.0

@@ -16,7 +16,7 @@ import pytest
 from polling import wait_until
 from steplog.delivery.agent import Agent
 from steplog.delivery.lease import Lease
-from steplog.delivery.outbox import DeliveryOptions
+from steplog.delivery.options import DeliveryOptions
 from steplog.file_lock import FileLock
 from steplog.journal.directories import JournalRoots, RunPaths, new_id
 from steplog.journal.manifest import Manifest

@@ -13,6 +13,8 @@ import steplog
 GROUPS = {
     "Runs": ("init", "attach", "Run", "RunStatus", "Report", "Stats"),
     "The active run": ("log", "flush", "finish", "get_active_run", "set_active_run"),
+    "Images, audio, videos, pages, tables, histograms": ("Image", "Audio", "Video", "Html", "Table", "Histogram"),
+    "Files and artifacts": ("artifact", "artifacts", "Artifact", "RunFile"),
     "What waits here": ("journals", "sync", "clean", "read_journal", "WaitingRun", "Synced", "JournalRecord"),
     "Reading": ("runs", "open", "ReadOnlyRun", "ArrowTable"),
     "The server": (
@@ -29,6 +31,7 @@ GROUPS = {
     ),
     "Exceptions": (
         "SteplogError",
+        "ArtifactNotFoundError",
         "ConfigurationError",
         "FilterError",
         "FormatError",
@@ -36,11 +39,13 @@ GROUPS = {
         "InvalidAPIKeyError",
         "MetricNotFoundError",
         "RunExistsError",
+        "RunFileNotFoundError",
         "RunFinishedError",
         "RunNotFoundError",
         "ServerUnavailableError",
     ),
 }
+PARTS = {"RunFiles"}  # bases whose members are those of the class
 LINE_MAX = 100
 _SECTION = re.compile(r"^(Args|Attributes|Raises|Returns|Yields):$")
 _ENTRY = re.compile(r"^([\w, ]+|requests\.HTTPError(?:, \w+)*): (.*)$")
@@ -66,7 +71,9 @@ def _named(name: str) -> str:
 
 
 def _members(made: type) -> list[str]:
-    own = [name for name, held in vars(made).items() if not name.startswith("_") and (callable(held) or _is_seen(held))]
+    parts = [base for base in made.__bases__ if base.__name__ in PARTS]
+    held = {name: held for each in (made, *parts) for name, held in vars(each).items()}
+    own = [name for name, held in held.items() if not name.startswith("_") and (callable(held) or _is_seen(held))]
     return [name for name in own if (words := getattr(made, name).__doc__) and not words.startswith("Internal")]
 
 

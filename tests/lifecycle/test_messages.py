@@ -31,6 +31,7 @@ class Ended(OpenRun):
         transport: Any = "one",
         mode: str = "online",
         gone: bool = False,
+        kept: Any = None,
         **more: Any,
     ) -> None:
         book = Book().write(5)
@@ -41,6 +42,7 @@ class Ended(OpenRun):
             "settings": SimpleNamespace(quiet=False),
             "lease": SimpleNamespace(
                 manifest=SimpleNamespace(owner="own"),
+                kept=kept,
                 outbox=SimpleNamespace(status_sent=sent, gone=gone, journals={"own": book.journal}),
             ),
             "opened": SimpleNamespace(journal=book.journal, at_risk=lambda: at_risk),

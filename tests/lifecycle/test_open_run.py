@@ -67,7 +67,8 @@ def offline(own: Any, owed: Callable[[], bool], timeout_s: float) -> bool:
         def owed(self) -> bool:
             return owed()
 
-    return waits.wait_for_disk(own, ManifestStore(), timeout_s)  # type: ignore[arg-type]
+    files = SimpleNamespace(has_work=lambda: False)
+    return waits.wait_for_disk(own, ManifestStore(), files, timeout_s)  # type: ignore[arg-type]
 
 
 def test_an_offline_run_is_waited_for_until_it_is_on_disk_and_is_not_delivered():

@@ -32,7 +32,7 @@ def counted(error: str | None = None, trouble: str | None = None) -> SimpleNames
         trouble=lambda: trouble,
     )
     opened = SimpleNamespace(journal=own.journal, writer=own.writer, at_risk=lambda: 70)
-    return run_stats.of_run(lease, opened, error, 9)  # type: ignore[arg-type]
+    return run_stats.of_run(lease, opened, error, 9, run_stats.FileCounts(7, 5, 1))  # type: ignore[arg-type]
 
 
 def test_the_counts_of_all_writers_are_added_and_what_was_dropped_told_by_its_reason():
@@ -42,6 +42,7 @@ def test_the_counts_of_all_writers_are_added_and_what_was_dropped_told_by_its_re
     assert stats.dropped == {"memory full": 1006, "finished": 7, "oldest": 5}
     assert (stats.abandoned, stats.lost, stats.at_risk, stats.coerced, stats.faults) == (4, 50, 70, 8, 9)
     assert (stats.memory_bytes, stats.spool_bytes, stats.durable) == (64, 32, 2)
+    assert (stats.files, stats.files_pending, stats.files_lost) == (7, 5, 1)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +62,7 @@ def test_a_run_that_another_process_delivers_counts_what_this_one_has_written():
     book = Book().write(5)
     book.journal.set_cursor(replace(book.journal.cursor, delivered=2, records=2, durable=4))
     own = SimpleNamespace(journal=book.journal, writer=book.writer, at_risk=lambda: 1)
-    stats = run_stats.of_writer(own, 3)  # type: ignore[arg-type]
+    stats = run_stats.of_writer(own, 3, run_stats.FileCounts(0, 0, 0))  # type: ignore[arg-type]
     assert (stats.logged, stats.delivered, stats.pending, stats.faults) == (5, 2, 3, 3)
     assert (stats.durable, stats.dropped, stats.last_error) == (4, {}, None)
     report = run_stats.report(stats)

@@ -10,7 +10,7 @@ import base64
 import contextlib
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,24 @@ from page.keyboard import MODIFIERS, strokes
 from page.pixels import Pixels, decoded
 from polling import wait_until
 
-__all__ = ["CHROMIUM", "Browser"]
+__all__ = ["CHROMIUM", "Answer", "Browser", "HeldBackError"]
 
 Point = tuple[float, float]
+Answer = tuple[int, dict[str, str], bytes]  # status, headers, body
+Respond = Callable[[str, str], Answer | None]
 # After the next two frames, what was changed before is painted.
 PAINTED = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))"
 MOVES = 8  # events of a drag
 AWAITED = {"Document", "XHR", "Fetch"}
+
+
+class HeldBackError(Exception):
+    """A request is not to be answered yet."""
+
+
+def nothing(_method: str, _url: str) -> Answer | None:
+    """Leave a request to the server."""
+    return None
 
 
 class Browser(DevTools):
@@ -40,7 +51,8 @@ class Browser(DevTools):
         self.sent_bytes = 0  # the bodies of requests
         self.statuses: dict[str, list[int]] = {}  # of the answers, by URL
         self.under_way: set[str] = set()  # requests of documents and of scripts that wait for their answers
-        self._stood_in: dict[str, bytes] = {}
+        self._respond: Respond = nothing
+        self._held: list[tuple[str, dict[str, Any]]] = []
         super().__init__(profile, *switches)
 
     def __enter__(self) -> Browser:
@@ -70,7 +82,7 @@ class Browser(DevTools):
         elif event == "Log.entryAdded":
             self.complaints.append(f"{told['entry']['text']} {told['entry'].get('url', '')}")
         elif event == "Fetch.requestPaused":
-            self._stand_in(told["requestId"], told["request"]["url"])
+            self._stand_in(told["requestId"], told["request"])
 
     def forget(self) -> None:
         """Clear what was recorded."""
@@ -144,25 +156,51 @@ class Browser(DevTools):
     @contextlib.contextmanager
     def standing_in(self, bodies: dict[str, bytes]) -> Iterator[None]:
         """A block in which URLs that end with one of these get that body, whatever the server has there."""
-        self._stood_in = bodies
-        self.call("Fetch.enable", patterns=[{"urlPattern": f"*{ending}"} for ending in bodies])
+        kinds = {"js": "text/javascript", "css": "text/css"}
+
+        def respond(_method: str, url: str) -> Answer | None:
+            body = next((body for ending, body in bodies.items() if url.endswith(ending)), None)
+            kind = kinds.get(url.rpartition(".")[2], "application/json")
+            return None if body is None else (200, {"Content-Type": kind, "Cache-Control": "no-store"}, body)
+
+        with self.answering(respond, *(f"*{ending}" for ending in bodies)):
+            yield
+
+    @contextlib.contextmanager
+    def answering(self, respond: Respond, *patterns: str) -> Iterator[None]:
+        """A block in which ``respond(method, url)`` answers for the server, unless it gives None.
+
+        A request for which it raises HeldBackError waits until ``let_go``.
+        """
+        self._respond = respond
+        self.call("Fetch.enable", patterns=[{"urlPattern": pattern} for pattern in patterns])
         try:
             yield
         finally:
             self.call("Fetch.disable")
-            self._stood_in = {}
+            self._respond = nothing
+            self._held.clear()
 
-    def _stand_in(self, request: str, url: str) -> None:
-        body = next((body for ending, body in self._stood_in.items() if url.endswith(ending)), None)
-        if body is None:
-            self.tell("Fetch.continueRequest", requestId=request)
+    def let_go(self) -> None:
+        """Ask again about the requests that were held back."""
+        held, self._held = self._held, []
+        for number, request in held:
+            self._stand_in(number, request)
+
+    def _stand_in(self, number: str, request: dict[str, Any]) -> None:
+        try:
+            answer = self._respond(request["method"], request["url"])
+        except HeldBackError:
+            self._held.append((number, request))
             return
-        kinds = {"js": "text/javascript", "css": "text/css"}
-        headers = {"Content-Type": kinds.get(url.rpartition(".")[2], "application/json"), "Cache-Control": "no-store"}
+        if answer is None:
+            self.tell("Fetch.continueRequest", requestId=number)
+            return
+        status, headers, body = answer
         self.tell(
             "Fetch.fulfillRequest",
-            requestId=request,
-            responseCode=200,
+            requestId=number,
+            responseCode=status,
             responseHeaders=[{"name": name, "value": value} for name, value in headers.items()],
             body=base64.b64encode(body).decode(),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import os
 import sqlite3
@@ -12,6 +13,7 @@ import pytest
 
 from server.batches import range_of
 from server.process import ServerProcess
+from steplog.blobs.entries import FileEntry
 from steplog.errors import ConfigurationError
 from steplog.filters import parse_fields, parse_filter
 from steplog.server import keys
@@ -83,7 +85,7 @@ def test_an_older_database_is_upgraded_in_place_with_all_that_is_in_it(older, tm
         for run in (first, second):
             parts = store.history(run, HistoryQuery())
             assert sum(len(points.kinds) for _, points in parts) == store.point_count(run)
-        assert older.read_bytes()[60:64] == (7).to_bytes(4, "big")  # what an older server looks at before it opens it
+        assert older.read_bytes()[60:64] == (8).to_bytes(4, "big")  # what an older server looks at before it opens it
         store.close()
     SqliteStore(tmp_path / "new.db").close()
     assert tables(older) == tables(tmp_path / "new.db")
@@ -170,8 +172,25 @@ ADDED_7 = {
 }
 
 
+ADDED_8 = (
+    *("files", "contents", "project_contents", "content_totals"),
+    *("artifacts", "artifact_files", "artifact_aliases", "artifact_uses"),
+)
+
+
+def undo_version_8(path: Path) -> None:
+    """Make a database what one of version 7 was."""
+    connection = sqlite3.connect(path)
+    for name in ADDED_8:
+        connection.execute(f"DROP TABLE {name}")
+    connection.execute("ALTER TABLE runs DROP COLUMN files_pending")
+    connection.execute("PRAGMA user_version = 7")
+    connection.close()
+
+
 def undo_version_7(path: Path) -> None:
     """Make a database what one of version 6 was."""
+    undo_version_8(path)
     connection = sqlite3.connect(path)
     connection.execute("DROP TABLE members")
     for table_name, columns in ADDED_7.items():
@@ -224,6 +243,38 @@ def test_a_database_of_before_the_sessions_the_views_or_roles_is_upgraded(tmp_pa
     assert tables(path) == new
 
 
+def test_a_database_of_before_files_keeps_all_and_takes_them(tmp_path):
+    older = written_by(7, tmp_path)
+    store = SqliteStore(older)
+    project = store.project("team", "mnist")
+    first, second = store.runs(project)
+    assert [(run.name, run.key, run.status, run.files_pending) for run in (first, second)] == [
+        ("first", "first", "COMPLETED", None),
+        ("second", None, "RUNNING", None),
+    ]
+    assert [(run.name, run.notes) for run in store.trash(project)] == [("third", None)]
+    assert (first.tags, first.notes, configs(store, first)) == ('["a"]', "n", [{"lr": 0.1, "model": {"depth": 3}}])
+    assert [(each.name, each.count) for each in store.series(first)] == [
+        ("steplog/config", 1),
+        ("loss", 50),
+        ("note", 1),
+    ]
+    assert [point.value for point in store.metrics(first, 1, 51)] == [1 / (step + 1) for step in range(50)]
+    assert store.point_count(second) == 300
+    assert [view.name for view in store.views(project)] == ["losses"]
+    assert [(user.username, user.email) for user in store.users()] == [
+        ("ann", "ann@example.org"),
+        ("bob", "bob@example.org"),
+    ]
+    sha256 = hashlib.sha256(b"a").hexdigest()
+    file = FileEntry(id="0" * 32, sha256=sha256, size=1, path="a.txt")
+    assert store.announce_files(first, [file], ()).result().missing == [sha256]
+    assert [row.path for row in store.files(first)] == ["a.txt"]
+    store.close()
+    SqliteStore(tmp_path / "new.db").close()
+    assert tables(older) == tables(tmp_path / "new.db")
+
+
 def test_an_upgrade_that_fails_leaves_the_database_as_it_was(tmp_path, monkeypatch):
     older = written_by(1, tmp_path)
     before = tables(older)
@@ -261,7 +312,7 @@ def make_foreign(path: Path) -> None:
 def make_newer(path: Path) -> None:
     SqliteStore(path).close()
     connection = sqlite3.connect(path)
-    connection.execute("PRAGMA user_version = 8")
+    connection.execute("PRAGMA user_version = 9")
     connection.close()
 
 
@@ -275,7 +326,7 @@ FILES = {
     "short": (lambda path: path.write_bytes(b"SQLite format 3\0"), "is not a database"),
     "image": (lambda path: path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(9999)), "is not a database"),
     "foreign": (make_foreign, "of another program"),
-    "newer": (make_newer, "schema version 8"),
+    "newer": (make_newer, "schema version 9"),
     "cut": (make_cut, "cannot be used"),
     "directory": (lambda path: path.mkdir(), "cannot be used"),
 }

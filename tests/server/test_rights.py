@@ -12,6 +12,7 @@ import pytest
 import requests
 from starlette.routing import Route
 
+from server.contents import MemoryContents
 from server.permission_table import CELLS, PROJECT, REQUESTS, RUN, VIEW, Cell, may, role_of
 from server.process import ServerProcess
 from steplog.delivery.wire import API
@@ -30,9 +31,11 @@ NO_RUN = "00000000-0000-4000-8000-000000000000"
 @functools.cache
 def routes() -> dict[tuple[str, str], Right]:
     """What each method of each path of the API takes."""
-    app = create_app(cast(Any, SimpleNamespace(instance="i")), cast(Any, None), hosts=AllowedHosts(1))
+    app = create_app(
+        cast(Any, SimpleNamespace(instance="i")), cast(Any, None), hosts=AllowedHosts(1), contents=MemoryContents()
+    )
     return {
-        (method, route.path.removeprefix(API)): right
+        (method, route.path.removeprefix(API).replace(":path}", "}")): right
         for route in app.routes
         if isinstance(route, Route) and route.path.startswith(f"{API}/")
         for method, right in cast("type[Endpoint]", route.endpoint).rights.items()

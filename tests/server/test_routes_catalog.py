@@ -27,6 +27,7 @@ RUN_FIELDS = {"uuid", "name", "description", "status", "date_created", "date_upd
         "ended",
         "seen",
         "last_point",
+        "files_pending",
     ),
     *("provenance", "report", "config"),
 }

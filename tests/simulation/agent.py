@@ -16,10 +16,12 @@ from simulation.weather import TIMEOUT_S
 from steplog.delivery.creation import Made
 from steplog.delivery.exchange import Answer
 from steplog.delivery.generations import Generations
-from steplog.delivery.outbox import DeliveryOptions, Outbox, Waiter
+from steplog.delivery.options import DeliveryOptions
+from steplog.delivery.outbox import Outbox
 from steplog.delivery.sender import InFlight, Sender
 from steplog.delivery.tickets import Quarantine, Store
 from steplog.delivery.verdicts import NOT_STORED, Verdict, judge
+from steplog.delivery.waiter import Waiter
 
 if TYPE_CHECKING:
     from simulation.places import SimRun

@@ -9,10 +9,9 @@ memory meanwhile, or as a copy. A write is never synced again after its sync fai
 from __future__ import annotations
 
 import hashlib
-import importlib
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -30,6 +29,7 @@ from steplog.errors import ConfigurationError, FormatError
 from steplog.file_lock import FileLock
 from steplog.journal.directories import RunPaths
 from steplog.journal.memory import MEDIA_SUFFIX
+from steplog.media.encoding import encode
 from steplog.private_files import read_private, unlink_private
 
 __all__ = ["Intake", "hash_of"]
@@ -184,7 +184,7 @@ class Intake:
             size += len(data)
 
         try:
-            _encode(raw, content, write)
+            encode(raw.encoding, content, write)
             files.sync(descriptor)
         except (OSError, MemoryError):
             with suppress(OSError):
@@ -295,19 +295,6 @@ def _digested(unit: Unit) -> Unit:
     digest = hashlib.sha256("".join(lines).encode()).hexdigest()
     size = sum(file.size for file in unit.files)
     return replace(unit, artifact=replace(unit.artifact, digest=digest, count=len(unit.files), size=size))
-
-
-def _encode(raw: RawMedia, content: memoryview, write: Callable[[bytes], None]) -> None:
-    if not raw.encoding:
-        for part in _parts(content):
-            write(part)
-        return
-    importlib.import_module("steplog.media.encoding").encode(raw.encoding, content, write)
-
-
-def _parts(content: memoryview) -> Iterator[bytes]:
-    for start in range(0, len(content), _PART_BYTES):
-        yield bytes(content[start : start + _PART_BYTES])
 
 
 def _read(directory: Path, id_: str) -> bytes | None:

@@ -19,6 +19,7 @@ from steplog.journal.memory import FILES_NAME, Usage, default_bytes_max, free_by
 __all__ = ["Room", "files_bytes"]
 
 _BLOCK_BYTES = 4096
+_MEASURE_INTERVAL_S = 1.0
 _DISK_SHARE = 4  # a quarter of what is free, or would be without these files
 
 
@@ -39,13 +40,14 @@ class Room:
         self._disk = disk
         self._on_disk = Usage(disk, clock, files_bytes)
         self._private_bytes = 0
+        self._measured, self._measure_at = 0, float("-inf")
         self._memory = memory
         self._in_memory = None if memory is None else Usage(memory, clock, media_bytes)
 
     def share(self, memory: Path | None) -> None:
         """Shared memory is here from now on."""
         if memory != self._memory:
-            self._memory = memory
+            self._memory, self._measure_at = memory, float("-inf")
             self._in_memory = None if memory is None else Usage(memory, self._clock, media_bytes)
 
     def refresh(self) -> None:
@@ -55,8 +57,11 @@ class Room:
 
     def memory_bytes_max(self) -> int:
         """Bound of media in memory, in bytes."""
-        given = self._memory_bytes_max
-        return default_bytes_max(self._memory) if given is None else given
+        if self._memory_bytes_max is not None:
+            return self._memory_bytes_max
+        if (now := self._clock()) >= self._measure_at:
+            self._measured, self._measure_at = default_bytes_max(self._memory), now + _MEASURE_INTERVAL_S
+        return self._measured
 
     def is_half_full(self) -> bool:
         """Whether media take half of the memory that they may."""

@@ -39,6 +39,7 @@ class WaitingFiles:
     Attributes:
         on_kept: called in ``log`` and ``save`` when there is something to take in.
         on_drop: called where ``save`` finds no room.
+        on_private: called once, in ``log``, when the first copy is in private memory.
         on_taken: called, in ``log`` too, with how many files this writer took, and how many of them a kill would lose.
     """
 
@@ -56,6 +57,8 @@ class WaitingFiles:
         self.taken = 0
         self.on_kept: Callable[[], None] = lambda: None
         self.on_drop: Callable[[], None] = lambda: None
+        self._was_private = False
+        self.on_private: Callable[[], None] = lambda: None
         self.on_taken: Callable[[int, int], None] = lambda taken, private: None
         self.writer = writer or new_id()
         above = paths.spool if paths.on_disk else paths.memory
@@ -75,6 +78,9 @@ class WaitingFiles:
             raise NoRoomError("this process has neither shared memory nor a disk")
         id_ = self._media.keep(content)
         self._count(1)
+        if self._media.private_count() and not self._was_private:
+            self._was_private = True
+            self.on_private()
         self.on_kept()
         return id_
 
@@ -124,6 +130,15 @@ class WaitingFiles:
     def retry_at(self) -> float | None:
         """When ``take_in`` tries again."""
         return self._intake.retry_at
+
+    def at_risk(self) -> int:
+        """How many files a kill, or the end of this process, would lose: their copies are in private memory."""
+        return self._media.private_count()
+
+    def secure(self) -> None:
+        """At the end of the process: take in what is in private memory."""
+        while self.at_risk() and self.take_in():
+            pass
 
     def has_work(self) -> bool:
         """Whether ``take_in`` may have something to do."""

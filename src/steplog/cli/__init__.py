@@ -22,11 +22,13 @@ from steplog import SteplogError
 __all__ = ["main"]
 
 _COMMANDS = {  # what --help lists without importing the commands: the first line of their own help
+    "artifacts": "List the artifacts of a project, their versions and files, or download these.",
     "clean": "Remove delivered runs from this machine.",
     "db": "Copy, upgrade, shrink or move the database of a server.",
     "demo": "Kill a server and a training process, and count what is lost.",
     "doctor": "Check the settings, this machine, the server and the key.",
     "export": "Write the metrics of runs to a file, or to a directory with a file for each.",
+    "files": "List the files of a run, or download them.",
     "import": "Import runs from files: of other loggers, and those that export has written.",
     "key": "Issue, list, revoke and rotate the keys of a server of this machine.",
     "login": "Store an API key.",

@@ -24,11 +24,12 @@ def command(run: str | None, yes: bool) -> None:
     """
     here = [waiting for waiting in steplog.journals() if waiting.other_host is None]
     if run is not None and not yes:
-        pending = sum(waiting.pending for waiting in _called(here, run))
-        if pending:
-            records = f"{printing.plural(pending, 'record')} of {printing.printable(run)}"
-            are, them = ("is", "it") if pending == 1 else ("are", "them")
-            confirm(f"{records} {are} not delivered. Remove {them}?", yes)
+        called = _called(here, run)
+        pending, files = sum(waiting.pending for waiting in called), sum(waiting.files for waiting in called)
+        if pending or files:
+            what = f"{_what(pending, files)} of {printing.printable(run)}"
+            are, them = ("is", "it") if pending + files == 1 else ("are", "them")
+            confirm(f"{what} {are} not delivered. Remove {them}?", yes)
     try:
         removed = steplog.clean(run)
     except ValueError as error:
@@ -61,6 +62,11 @@ def _called(here: list[steplog.WaitingRun], run: str) -> list[steplog.WaitingRun
 
 def _line(run: steplog.WaitingRun) -> str:
     """What was removed."""
-    left = f"{printing.plural(run.pending, 'record')} not delivered" if run.pending else "delivered"
+    left = f"{_what(run.pending, run.files)} not delivered" if run.pending or run.files else "delivered"
     parts = (left, printing.size(run.size_bytes), printing.losses(run, run.logged))
     return f"{printing.printable(run.name or run.id[:8])} ({run.id[:8]}): {'; '.join(filter(None, parts))}"
+
+
+def _what(records: int, files: int) -> str:
+    counts = (printing.plural(records, "record") if records else "", printing.plural(files, "file") if files else "")
+    return " and ".join(filter(None, counts))

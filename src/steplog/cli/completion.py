@@ -15,7 +15,16 @@ import click
 import steplog
 from steplog.cli.api import Api, RemoteRun
 
-__all__ = ["complete_journal", "complete_metric", "complete_readable", "complete_run", "complete_trashed", "offered"]
+__all__ = [
+    "complete_artifact",
+    "complete_journal",
+    "complete_metric",
+    "complete_project",
+    "complete_readable",
+    "complete_run",
+    "complete_trashed",
+    "offered",
+]
 
 _WAIT_S = 0.5  # with the start of Python, less than a second
 _TYPED = re.compile(r"[\w.@%+,/][\w.@%+,/-]*")  # ":" and "=" part words for bash
@@ -46,6 +55,24 @@ def complete_metric(context: click.Context, _parameter: click.Parameter, incompl
             yield metric["name"]
 
     return offered(incomplete, names)
+
+
+def complete_project(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Projects on the server, of the default namespace or of the one that is typed."""
+
+    def names() -> Iterable[str]:
+        api = Api()
+        namespace, slash, _ = incomplete.rpartition("/")
+        for project in api.projects(namespace or api.default_namespace()):
+            yield f"{namespace}{slash}{project}"
+
+    return offered(incomplete, names)
+
+
+def complete_artifact(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Artifacts of the project that is typed before."""
+    project, artifacts = context.params.get("project"), steplog.artifacts  # imported before the clock runs
+    return offered(incomplete, lambda: [each.name for each in artifacts(project)])
 
 
 def complete_trashed(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:

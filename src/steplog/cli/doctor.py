@@ -160,12 +160,14 @@ def _spool(settings: Settings) -> _Check:
 
 def _waiting() -> _Check:
     try:
-        runs = [run for run in steplog.journals() if run.pending]
+        runs = [run for run in steplog.journals() if run.pending or run.files]
     except ConfigurationError:
         return _Check("waiting", _NOTE, "cannot be looked for, see above")
     if not runs:
         return _Check("waiting", _GOOD, "no records")
     records = printing.plural(sum(run.pending for run in runs), "record")
+    if files := sum(run.files for run in runs):
+        records += f" and {printing.plural(files, 'file')}"
     return _Check("waiting", _NOTE, f"{records} of {printing.plural(len(runs), 'run')}: steplog ls --here")
 
 

@@ -368,7 +368,8 @@ def _print(found: _Found | None, wanted: _Wanted, waiting: list[steplog.WaitingR
     for run in waiting:
         name, started = run.name or run.id[:8], printing.local_time(run.since.isoformat())
         why = "; ".join(filter(None, (run.why, _losses(run))))
-        numbers = (f"{run.pending:,}", printing.size(run.size_bytes))
+        files = f" and {printing.plural(run.files, 'file')}" if run.files else ""
+        numbers = (f"{run.pending:,}{files}", printing.size(run.size_bytes))
         printing.add_row(table, name, run.project, *numbers, started, run.id[:8], why)
     printing.write(console, table)
 

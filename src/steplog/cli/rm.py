@@ -57,8 +57,9 @@ def command(runs: tuple[str, ...], now: bool, yes: bool) -> None:
         )
         click.echo(f"{shown} {done}")
         for waiting in journals:
-            if waiting.run == run.uuid and waiting.pending:
-                records = f"{printing.plural(waiting.pending, 'record')} of it"
+            if waiting.run == run.uuid and (waiting.pending or waiting.files):
+                files = f" and {printing.plural(waiting.files, 'file')}" if waiting.files else ""
+                records = f"{printing.plural(waiting.pending, 'record')}{files} of it"
                 click.echo(f"{records} are on this machine. To remove them, type: steplog clean {waiting.id}", err=True)
 
 

@@ -115,9 +115,14 @@ def _here(waiting: steplog.WaitingRun) -> _Found:
         data.get("config"),
         partial(_draw_from, source),
         printing.losses(waiting, waiting.logged),
-        f"on this machine alone: {printing.plural(waiting.pending, 'record')} to send. Type: steplog sync",
+        f"on this machine alone: {printing.plural(waiting.pending, 'record')}{_files(waiting)} to send. "
+        "Type: steplog sync",
         datetime.now(timezone.utc),
     )
+
+
+def _files(waiting: steplog.WaitingRun) -> str:
+    return f" and {printing.plural(waiting.files, 'file')}" if waiting.files else ""
 
 
 def _there(api: Api, remote: RemoteRun) -> _Found:

@@ -35,7 +35,8 @@ def command(
     another process delivers, waits until what was written by then has arrived. Runs of other hosts on the same disk are
     skipped, unless RUN names one.
 
-    The exit code is 1 if something is left, or was lost before it came here; the last line says what.
+    Its files are delivered, too; one that was broken off goes on where it was. The exit code is 1 if something is left,
+    or was lost before it came here; the last line says what.
     """
     if everything and run is not None:
         raise click.UsageError("RUN or --all, not both.")
@@ -58,10 +59,10 @@ def command(
         printing.print_json([dataclasses.asdict(synced) for synced in done])
     elif not done:
         click.echo("nothing waits on this machine")
-    lossy = [synced for synced in done if printing.losses(synced)]
+    lossy = [synced for synced in done if printing.losses(synced) or synced.files_lost]
     if len(done) > 1 and lossy and not as_json:
-        click.echo(f"values of {printing.plural(len(lossy), 'run')} were lost: {', '.join(map(_name, lossy))}")
-    if lossy or any(synced.pending for synced in done):
+        click.echo(f"values or files of {printing.plural(len(lossy), 'run')} were lost: {', '.join(map(_name, lossy))}")
+    if lossy or any(synced.pending or synced.files or synced.files_kept for synced in done):
         context.exit(1)
 
 
@@ -79,9 +80,12 @@ class _ProgressBar:
     def show(self, synced: steplog.Synced) -> None:
         """Draw the bar."""
         self._progress.start()
-        total = synced.delivered + synced.pending
-        state = f"{synced.delivered:,} of {total:,}  {printing.printable(synced.why, 80)}".rstrip()
-        shown: dict[str, Any] = {"description": _name(synced), "total": total, "completed": synced.delivered}
+        total, files = synced.delivered + synced.pending, synced.files_delivered + synced.files
+        state = f"{synced.delivered:,} of {total:,}"
+        state += f", {synced.files_delivered:,} of {_files(files)}" if files else ""
+        state = f"{state}  {printing.printable(synced.why, 80)}".rstrip()
+        done, of = (synced.delivered, total) if synced.pending or not files else (synced.files_delivered, files)
+        shown: dict[str, Any] = {"description": _name(synced), "total": of, "completed": done}
         self._progress.update(self._task, **shown, state=state, refresh=True)
 
     def clear(self) -> None:
@@ -94,8 +98,21 @@ def _name(synced: steplog.Synced) -> str:
 
 
 def _line(synced: steplog.Synced) -> str:
-    kept = f", {synced.pending:,} kept here: {printing.printable(synced.why)}" if synced.pending else ""
+    records = f"{synced.pending:,}" if synced.pending else ""
+    left = " and ".join(filter(None, (records, _files(synced.files) if synced.files else "")))
+    kept = f", {left} kept here: {printing.printable(synced.why)}" if left else ""
     gone = "1 value that the server had confirmed is" if synced.gone == 1 else ""
     gone = gone or f"{synced.gone:,} values that the server had confirmed are"
-    parts = (f"{gone} not here any more" if synced.gone else "", printing.losses(synced, synced.logged))
-    return "; ".join((f"{_name(synced)}: {synced.delivered:,} delivered{kept}", *filter(None, parts)))
+    files = f" and {_files(synced.files_delivered)}" if synced.files_delivered else ""
+    moved = f"its server keeps no files: they are in {printing.printable(synced.files_kept, None)}"
+    parts = (
+        f"{gone} not here any more" if synced.gone else "",
+        moved if synced.files_kept else "",
+        printing.losses(synced, synced.logged),
+        f"{_files(synced.files_lost)} lost" if synced.files_lost else "",
+    )
+    return "; ".join((f"{_name(synced)}: {synced.delivered:,}{files} delivered{kept}", *filter(None, parts)))
+
+
+def _files(number: int) -> str:
+    return printing.plural(number, "file")

@@ -3,7 +3,8 @@
 * *sender*: exchanges with servers, one request at a time;
 * *lanes*, for a stock server alone: more threads like it, for single metrics;
 * *maintenance*: all else that runs and writers need (``maintenance``);
-* *files*, from the first one on: has media and saved files be written to disk (``file_intake``);
+* *files* and *upload*, from the first one on: have media and saved files be written to disk (``file_intake``), and
+  send them (``upload_lane``);
 * *system*: system metrics, where they are wanted (``sampling``).
 
 While nobody waits, sender and lanes take at most ``DeliveryOptions.cpu_share_max`` of a processor: a thread rests after
@@ -33,9 +34,12 @@ from steplog.delivery.file_intake import FileIntake
 from steplog.delivery.lease import Lease
 from steplog.delivery.loop import Loop, wait_for
 from steplog.delivery.maintenance import Maintenance
-from steplog.delivery.outbox import DeliveryOptions, Outbox, Waiter
+from steplog.delivery.options import DeliveryOptions
+from steplog.delivery.outbox import Outbox
 from steplog.delivery.sampling import Sampling
 from steplog.delivery.sender import InFlight, Sender, StoreFirst
+from steplog.delivery.upload_lane import UploadLane
+from steplog.delivery.waiter import Waiter
 from steplog.errors import ServerUnavailableError
 from steplog.journal.open_writer import OpenWriter
 
@@ -45,17 +49,23 @@ DISK_S = 0.25  # to wait for a disk that is well
 BUSY_DISK_S = 2.0  # and for one that has much to write: what workers have begun to write is only seen after that
 GIVE_WAY_S = 1.0
 WAITING_S = 1.0  # of an exchange, before it is said what is waited for
+_STATUS_S = 2.0  # that are left for the status, where files take longer than somebody waits
 _WHOLE_S = 10.0  # from here on without a decimal
 _log = logging.getLogger("steplog")
 
 
 class Progress(NamedTuple):
-    """Roughly how many records are left, what keeps them, and for how many seconds the server has not answered."""
+    """Roughly how many records are left, what keeps them, and for how many seconds the server has not answered.
+
+    ``files`` and ``file_bytes``: how many files are left, and the bytes that are known of them.
+    """
 
     left: int
     trouble: str | None
     silent_s: float
     server: str = ""
+    files: int = 0
+    file_bytes: int = 0
 
     def why(self, silent_s: float = WAITING_S) -> str | None:
         """What keeps the records, be it a server that has not answered for ``silent_s``; None while nothing does."""
@@ -92,6 +102,8 @@ class Agent:
         self.sampling: Sampling | None = None
         self._lanes_max = options.connections_max
         self.files = FileIntake(self.attempt, options.cpu_share_max, lambda: any(run.waiters for run in self.leases))
+        self.uploads = UploadLane(self, exchange_timeout_s, options.cpu_share_max, clock, self.random)
+        self.files.on_files = self.uploads.wake
         deferred_log.forget()
 
     def deliver(self, lease: Lease, transport: Transport | None, adopted: bool = False) -> None:
@@ -120,9 +132,22 @@ class Agent:
             self.maintenance.wake()
 
     def start_files(self) -> None:
-        """Start the thread, once there is something to do."""
+        """Start the threads, once there is something to do."""
         if self.files.wanted:
             self.files.start(self._fault)
+        self.uploads.start(self._fault)
+
+    def transport(self, lease: Lease) -> Transport | None:
+        """The way to a run's server; None while it is not sent anywhere. Under the lock."""
+        return self._sender.transport(lease.outbox)
+
+    def other_key(self, transport: Transport) -> bool:
+        """Look for another key for a server; whether there is one. Under the lock."""
+        return self._sender.other_key(self._clock(), transport)
+
+    def secure(self, files: WaitingFiles, timeout_s: float) -> bool:
+        """Wait until the end of this process loses none of these files; whether so."""
+        return self.files.secure(files, timeout_s, self._fault)
 
     def wait(
         self,
@@ -134,8 +159,9 @@ class Agent:
         afresh: bool = False,
         goes_on: Callable[[], bool] = lambda: True,
     ) -> bool:
-        """Wait until what is written by now is delivered, and with ``status`` until that is set; whether it is.
+        """Wait until what is written by now, and its files, are delivered, and with ``status`` until that is set.
 
+        Whether all that is so. Shortly before the end of ``timeout_s`` the status goes without the files.
         ``whole``: also until a status that was decided before is set. ``afresh``: one attempt is made at once, whatever
         was decided before (back-off, ``Retry-After``, that the run is gone). Ends after ``timeout_s``, or when
         ``goes_on``, asked a few times a second, says no. Lets KeyboardInterrupt through.
@@ -147,7 +173,7 @@ class Agent:
 
         told: SimpleQueue[None] = SimpleQueue()
         waiter = Waiter(lambda: told.put(None))
-        deadline = time.monotonic() + timeout_s
+        deadline, files_s = time.monotonic() + timeout_s, timeout_s - min(_STATUS_S, timeout_s / 4)
         try:
             self.maintenance.do(partial(lease.look, self.lock), min(timeout_s / 2, BUSY_DISK_S))
             with self.lock:
@@ -155,10 +181,13 @@ class Agent:
                 if status is not None and status != sent:
                     lease.decide(status, ended=time.time_ns())
                 waiter.status = status is not None or (whole and lease.outbox.status is not None)
-                waiter.afresh = afresh
+                waiter.afresh, waiter.files_until = afresh, self._clock() + files_s
+                if afresh:
+                    self.uploads.try_again(lease)
                 lease.outbox.wait(waiter)
                 lease.outbox.release_waiters()
             self.wake()
+            self.uploads.wake()
             wait_for(told, deadline - time.monotonic(), waits)
         except Empty:
             return False
@@ -175,6 +204,7 @@ class Agent:
             held_up = [flight for flight in long if self._sender.gives_way(flight, lease.outbox)]
         for flight in held_up:
             flight.server.transport.abort(flight.request)
+        self.uploads.give_way(lease, begun_by)
 
     def sample(self, interval_s: float, read: Callable[[], dict[str, float]], host: str) -> None:
         """Send system metrics, too, from the next round of maintenance on; see ``Sampling``."""
@@ -198,12 +228,16 @@ class Agent:
     def dismiss(self, lease: Lease, timeout_s: float = DISK_S) -> bool:
         """Remove a run, within ``timeout_s``, if nothing is left and nobody can add to it; whether it is removed."""
         with self.lock:
+            keeps_files = lease.outbox in self.leases and lease.keeps_files()
+        if keeps_files:
+            self.maintenance.do(partial(lease.keep_files, self.lock), timeout_s)
+        with self.lock:
             done = lease.outbox in self.leases and lease.done()
             if done:
                 self._sender.remove(lease.outbox)
                 del self.leases[lease.outbox]
         if done:
-            self.maintenance.do(lease.remove, timeout_s)
+            self.maintenance.do(lease.remove_delivered, timeout_s)
         return done
 
     def pause(self, lease: Lease) -> None:
@@ -247,7 +281,9 @@ class Agent:
         with self.lock:
             run = lease.outbox
             silent_s, server = self._sender.silent_s(run, self._clock()), self._sender.server(run)
-            return Progress(run.left(), self._sender.trouble(run), silent_s, server)
+            trouble = self._sender.trouble(run) or self.uploads.trouble(lease)
+            uploads = run.uploads
+            return Progress(run.left(), trouble, silent_s, server, uploads.files_left(), uploads.bytes_left())
 
     def wake(self) -> None:
         """Have the sender and its lanes look now. Safe in a signal handler."""

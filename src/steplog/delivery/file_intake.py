@@ -17,6 +17,7 @@ from steplog.delivery.loop import Loop
 __all__ = ["FileIntake"]
 
 _POLL_S = 1.0
+_SECURE_LOOK_S = 0.005
 _LOOK_S = 0.1  # for who waits
 _IDLE_S = 3600.0  # until woken
 
@@ -53,6 +54,23 @@ class FileIntake:
         if not self._loop.started:
             self._loop.start(self._round, "steplog-files", fault)
 
+    def secure(self, files: WaitingFiles, timeout_s: float, fault: Callable[[str, BaseException], None]) -> bool:
+        """Wait until the end of this process loses none of these; whether so within ``timeout_s``.
+
+        Where no thread can be started they are taken in here.
+        """
+        deadline = time.monotonic() + timeout_s
+        try:
+            if files.at_risk():
+                self.start(fault)
+                self.add(files)
+        except RuntimeError:
+            while files.at_risk() and files.take_in():
+                pass
+        while files.at_risk() and time.monotonic() < deadline:
+            time.sleep(_SECURE_LOOK_S)
+        return not files.at_risk()
+
     def _round(self) -> None:
         self._loop.rest(_POLL_S)
         for key, files in list(self._waiting.items()):
@@ -75,8 +93,11 @@ class FileIntake:
             self.on_files()
             files.room.refresh()
             until = begun + (time.thread_time() - worked) / self._share_max
-            while (left_s := until - time.monotonic()) > 0 and not self._hurries() and not files.room.is_half_full():
+            while (left_s := until - time.monotonic()) > 0 and not self._is_urgent(files):
                 self._loop.sleep(min(left_s, _LOOK_S))
+
+    def _is_urgent(self, files: WaitingFiles) -> bool:
+        return bool(files.at_risk()) or self._hurries() or files.room.is_half_full()
 
     def _tell(self, key: int, files: WaitingFiles) -> None:
         if files.trouble is None:

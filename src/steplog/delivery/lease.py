@@ -17,19 +17,25 @@ import random
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
+from pathlib import Path
+from typing import NamedTuple
 
 from msgspec import structs
 
+from steplog.blobs.entries import ArtifactEntry, FileEntry
 from steplog.blobs.waiting_files import WaitingFiles
 from steplog.delivery.creation import Creation
 from steplog.delivery.deferred_log import deferred_log
 from steplog.delivery.doorbell import Doorbell
 from steplog.delivery.generations import Generations, date
+from steplog.delivery.kept_files import keep_files, kept_directory
 from steplog.delivery.manifest_store import ManifestStore
-from steplog.delivery.outbox import DeliveryOptions, Outbox, Waiter
+from steplog.delivery.options import DeliveryOptions
+from steplog.delivery.outbox import Outbox
 from steplog.delivery.quarantine import QuarantineFile, kept_aside
 from steplog.delivery.tickets import Action, RunAddress, Store
 from steplog.delivery.verdicts import Judgement
+from steplog.delivery.waiter import Waiter
 from steplog.descriptors import lent
 from steplog.file_lock import FileLock
 from steplog.journal import manifest as manifests
@@ -42,9 +48,17 @@ from steplog.printable import printable
 from steplog.private_files import remove_at_once
 from steplog.report import losses_in_words
 
-__all__ = ["Lease"]
+__all__ = ["Kept", "Lease"]
 
+_LOOKS_MAX = 3  # at files, while some are removed
 _KILLED = "CRASHED"  # the status of a run whose owner has died without one
+
+
+class Kept(NamedTuple):
+    """How many files were moved where, since the run's server keeps none."""
+
+    number: int
+    directory: Path
 
 
 class Lease:
@@ -77,6 +91,7 @@ class Lease:
         self.files = WaitingFiles(paths, files=disk.files) if files is None else files
         self.files.hold()
         self.doorbell = Doorbell(paths.memory)
+        self.kept: Kept | None = None  # files that its server does not keep
         self.shared = False  # another process writes to it, too
         self._remote_waiter = Waiter(lambda: None)
         self._locks = [lock, *paths.show_agent(None if own is None or own.directory is None else own.directory.name)]
@@ -117,6 +132,7 @@ class Lease:
         """
         found, takeovers = ([], []) if self._unchanged() else self._look_around()
         followed = [opened.follow(lock) for opened in list(self._journals.values())]
+        self.look_at_files(lock)
         with lock:
             self.outbox.look_at_all()
             for opened in found:
@@ -133,6 +149,26 @@ class Lease:
                 if self._was_killed():
                     self.decide(_KILLED, presumed=True)
         return bool(found) or any(followed)
+
+    def look_at_files(self, lock: AbstractContextManager[object]) -> None:
+        """Find files that are to be sent, and what is known of them."""
+        uploads, files = self.outbox.uploads, self.files
+        for _ in range(_LOOKS_MAX):
+            epoch, ids = uploads.epoch, files.ids()
+            with lock:
+                if uploads.epoch != epoch:  # some were removed meanwhile
+                    continue
+                uploads.see(ids)
+                is_behind = uploads.is_behind()
+            if not is_behind:
+                return
+            known: list[FileEntry | ArtifactEntry] = list(files.entries())
+            for artifact, members in files.artifacts():
+                known += [artifact, *members]
+            with lock:
+                if uploads.epoch == epoch:
+                    uploads.take(entry for entry in known if entry.id in ids)
+                    return
 
     def _was_killed(self) -> bool:
         manifest = self.manifest
@@ -290,6 +326,38 @@ class Lease:
         with suppress(OSError):  # an empty one, which needs no descriptor
             spool.rmdir()
         self._let_go()
+
+    def keeps_files(self) -> bool:
+        """Whether all that is left are files, and the server keeps none."""
+        outbox, manifest = self.outbox, self.manifest_store.manifest
+        if outbox.takes_files() is not False or outbox.uploads.is_empty() or outbox.uploads.is_behind():
+            return False
+        open_end = manifest.owner and not manifest.status_sent
+        return not open_end and not self.has_living_writer() and outbox.has_sent_records()
+
+    def keep_files(self, lock: AbstractContextManager[object]) -> None:
+        """Move the files to where a person finds them, or try again later."""
+        manifest, name = self.manifest_store.manifest, self.manifest_store.manifest.name
+        directory = kept_directory(self.paths.spool.parent, manifest.project, name, self.paths.local_id)
+        try:
+            count = keep_files(self.files, directory)
+        except OSError as error:
+            with lock:
+                self.outbox.uploads.trouble = str(error)
+            return
+        self.look_at_files(lock)
+        with lock:
+            self.kept = Kept(count, directory)
+        if self._tells:
+            words = "steplog: run %s: its server keeps no files; %d files of it are kept in %s."
+            deferred_log.warning(words, printable(name or self.paths.local_id[:8]), count, directory)
+
+    def remove_delivered(self) -> None:
+        """Remove the run, unless files have turned up that the disk had not shown: leave it to another process then."""
+        if self.files.ids():
+            self.release()
+        else:
+            self.remove()
 
     def _tell_losses(self) -> None:
         tells, self._tells = self._tells, False

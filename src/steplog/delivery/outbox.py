@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
 
 import msgspec
 
@@ -26,42 +25,23 @@ from steplog.delivery.generations import Begin, Generations
 from steplog.delivery.lanes import Lanes
 from steplog.delivery.loss_report import LossReport
 from steplog.delivery.metrics import MetricStream
+from steplog.delivery.options import DeliveryOptions
 from steplog.delivery.probe import CapabilityProbe, Probe, Question
 from steplog.delivery.ranges import RangeStream
 from steplog.delivery.run_edits import RunEdits
 from steplog.delivery.samples import Samples
 from steplog.delivery.tickets import Action, Quarantined, RunAddress, Send, Store, Ticket
+from steplog.delivery.uploads import Uploads
 from steplog.delivery.verdicts import REFUSALS, Judgement, Verdict
+from steplog.delivery.waiter import Waiter
 from steplog.journal.journal import Journal
 
-__all__ = ["SEEN_INTERVAL_S", "STATUS_INTERVAL_S", "DeliveryOptions", "Outbox", "Waiter"]
+__all__ = ["SEEN_INTERVAL_S", "STATUS_INTERVAL_S", "Outbox"]
 
 STATUS_INTERVAL_S = 60.0  # between two tries of a status that the server refuses and nobody waits for
 SEEN_INTERVAL_S = 60.0  # of silence, until the server is told that the run goes on
 _ENDED = ("COMPLETED", "FAILED")
 _JSON = {"Content-Type": "application/json"}
-
-
-@dataclass(frozen=True, slots=True)
-class DeliveryOptions:
-    """How long records may linger, how many requests at once go to a stock server, and the share of a processor."""
-
-    batch_age_s: float = 0.9
-    connections_max: int = 8
-    cpu_share_max: float = 1.0  # of a processor, for all of it, while nobody waits
-
-
-@dataclass(eq=False, slots=True)
-class Waiter:
-    """Waits until what was written by now is delivered, and with ``status`` until that is set.
-
-    ``afresh``: one attempt is made for it at once, whatever was decided before.
-    """
-
-    done: Callable[[], None]
-    status: bool = False
-    afresh: bool = False
-    ends: Mapping[str, int] = field(default_factory=dict)
 
 
 class Outbox:
@@ -99,6 +79,7 @@ class Outbox:
         self.afresh = False  # an attempt is due whatever was decided: back-off, Retry-After, that the run is gone
         self.journals: dict[str, Journal] = {}
         self.samples: Samples | None = None  # system metrics, in no journal
+        self.uploads = Uploads(source, lambda: self.name or self.address.run)
         self._over: set[str] = set()  # dead writers of whom nothing is left, since the last look at all
         self._ends: Mapping[str, int] = {}
         self._heard_at: float | None = None  # when the server last answered
@@ -170,7 +151,7 @@ class Outbox:
 
     def wait(self, waiter: Waiter) -> None:
         """Call ``waiter.done`` once everything that is written by now is delivered."""
-        waiter.ends = self._written()
+        waiter.ends, waiter.files = self._written(), frozenset(self.uploads.left)
         self.afresh = self.afresh or waiter.afresh
         if waiter not in self.waiters:
             self.waiters.append(waiter)
@@ -188,18 +169,40 @@ class Outbox:
         return sum(left_of(journal) for journal in self.journals.values())
 
     def idle(self) -> bool:
+        """Whether neither a record, a file nor a status is left."""
+        return self.uploads.is_empty() and self.has_sent_records()
+
+    def has_sent_records(self) -> bool:
         """Whether neither a record nor a status is left."""
         return not self._owes_status() and all(self._stream(journal).empty() for journal in self.journals.values())
 
     def settled(self, waiter: Waiter) -> bool:
         """Whether everything that was waited for is there."""
+        return self._has_records(waiter) and waiter.files.isdisjoint(self.uploads.left)
+
+    def _has_records(self, waiter: Waiter) -> bool:
         return self._settled(waiter.ends) and (not waiter.status or self.status_sent)
+
+    def takes_files(self) -> bool | None:
+        """Whether the server keeps files; None: it has yet to say so."""
+        known = self.creation is None and self.probe.question is None
+        return wire.FILES_FEATURE in self.probe.features if known else None
+
+    def files_are_stuck(self) -> bool:
+        """Whether no more files arrive for now."""
+        return self.takes_files() is False or self.uploads.is_stuck()
+
+    def _files_until(self) -> float:
+        """Until when the status waits for files: as long as somebody waits for it."""
+        if not self.uploads.left or self.files_are_stuck():
+            return 0.0
+        return max((waiter.files_until for waiter in self.waiters if waiter.status), default=0.0)
 
     def release_waiters(self) -> None:
         """Release those who waited for what is done, or cannot be done."""
         for waiter in list(self.waiters):
-            hopeless = (self.gone and not self.afresh) or (waiter.status and self.refused is not None)
-            if self.settled(waiter) or hopeless:
+            refused = (waiter.status and self.refused) or (self._has_records(waiter) and self.files_are_stuck())
+            if self.settled(waiter) or refused or (self.gone and not self.afresh):
                 self.waiters.remove(waiter)
                 waiter.done()
 
@@ -296,7 +299,8 @@ class Outbox:
                 return self.generations.signed(self.samples.send(self.address))
             soonest = due if soonest is None else min(soonest, due)
         if lane == 0 and owes_status and not (self.held_back or self.refused) and self._settled(self._ends):
-            return self._send_status() if self._status_at <= now else min(self._status_at, soonest or self._status_at)
+            due_at = max(self._status_at, self._files_until())
+            return self._send_status() if due_at <= now else min(due_at, soonest or due_at)
         if lane == 0 and self._is_to_be_seen(now):
             return self.probe.send(Question.RUN, self.generations.maker)
         return soonest
@@ -357,8 +361,10 @@ class Outbox:
         fields: dict[str, object] = {"status": status, **self.generations.of_status(self.ended)}
         if self.probe.takes_ranges and wire.REPORT_FEATURE in self.probe.features:
             fields["report"] = self.losses()
+        if (pending := self.uploads.files_left() if self.uploads.any and self.takes_files() else None) is not None:
+            fields["files_pending"] = pending
         request = Request("PATCH", self.address.run_path, msgspec.json.encode(fields), _JSON)
-        return Send(request, tickets.Status(self.address.run, status, self.generations.number))
+        return Send(request, tickets.Status(self.address.run, status, self.generations.number, pending))
 
     def answered(self, now: float, ticket: Ticket, judgement: Judgement, body: bytes, sent_at: float) -> list[Action]:
         """Learn from the answer to a ticket; what to do about it."""
@@ -403,14 +409,11 @@ class Outbox:
             self._offers(self.probe.features)
             self.generations.found(self.probe.generation)
             actions += [Store()] * (self.generations.begun != before)
-        if self._presumed and self.probe.status in _ENDED and not self._is_of_earlier_owner():
+        of_earlier_owner = self.resumed and not self.generations.number  # what the server has, perhaps
+        if self._presumed and self.probe.status in _ENDED and not of_earlier_owner:
             self.status, self.status_sent, self._presumed = self.probe.status, True, False
             actions = [Store()]
         return actions
-
-    def _is_of_earlier_owner(self) -> bool:
-        """Whether the status that the server has may be that of an owner before this one."""
-        return self.resumed and not self.generations.number
 
     def _generation_answered(self, now: float, ticket: Begin, judgement: Judgement, body: bytes) -> list[Action]:
         stored = self.generations.answered(ticket, judgement, body)
@@ -484,7 +487,7 @@ class Outbox:
             if ticket.overruled(body):
                 words = "steplog: the run %s was resumed by another process, whose status counts."
                 deferred_log.info(words, self.name or self.address.run)
-            self.status_sent = True
+            self.status_sent, self.uploads.told = True, ticket.files_pending
             return [Store()]
         if judgement.verdict in REFUSALS:
             if self._status_at == 0.0:

@@ -126,6 +126,11 @@ class Sender:
         """Whether this run is sent anywhere."""
         return outbox in self._entries
 
+    def transport(self, outbox: Outbox) -> Transport | None:
+        """The way to a run's server; None while it is not sent anywhere."""
+        entry = self._entries.get(outbox)
+        return None if entry is None else entry.server.transport
+
     def trouble(self, outbox: Outbox) -> str | None:
         """What keeps a run from being delivered; None while nothing does."""
         entry = self._entries.get(outbox)
@@ -262,8 +267,20 @@ class Sender:
         if not server.transport.refresh_key():
             return False
         server.keys_tried += 1
+        self._rekeyed(now, server)
+        return True
+
+    def other_key(self, now: float, transport: Transport) -> bool:
+        """The lane of files was refused: look for another key; whether there is one."""
+        server = self._servers.get(transport)
+        if server is None or not transport.refresh_key():
+            return False
+        self._rekeyed(now, server)
+        server.backoff.try_again()
+        return True
+
+    def _rekeyed(self, now: float, server: ServerState) -> None:
         server.rekeyed_at = now
         for entry in self._entries.values():
             if entry.server is server:
                 entry.outbox.probe.rekeyed()
-        return True

@@ -149,11 +149,15 @@ class Edit(Ticket):
 
 @dataclass(frozen=True, slots=True)
 class Status(Ticket):
-    """The status of the run, after all records; ``generation``: of the owner that decided it, 0: not numbered."""
+    """The status of the run, after all records; ``generation``: of the owner that decided it, 0: not numbered.
+
+    ``files_pending``: how many files are still to come; None: the server is not told.
+    """
 
     run: str
     status: str
     generation: int = 0
+    files_pending: int | None = None
 
     def confirms(self, body: bytes) -> bool:
         """The answer repeats the status, or shows that a later owner's counts."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -119,6 +121,19 @@ class Artifact:
     def run(self) -> str:
         """The uuid of the run that logged it; "" until it has a version."""
         return "" if self._known is None else self._known.facts.run
+
+    @property
+    def run_name(self) -> str:
+        """What that run is called."""
+        return "" if self._known is None else self._known.facts.run_name
+
+    @property
+    def created(self) -> datetime | None:
+        """When the server gave it its version, in UTC; None: it has none, or the server does not say."""
+        with suppress(ValueError):
+            told = "" if self._known is None else self._known.facts.date_created
+            return datetime.fromisoformat(told.replace("Z", "+00:00")).astimezone(timezone.utc)
+        return None
 
     @property
     def files(self) -> list[RunFile]:

@@ -130,9 +130,9 @@ class Copy:
         return self._media(value) if isinstance(value, MediaValue) else self._foreign(value)
 
     def _media(self, value: MediaValue) -> Any:
-        return self.of(value.logged(self._keep_one, self._part))
+        return self.of(value.logged(self._kept, self._part))
 
-    def _keep_one(self, content: Content) -> str:
+    def _kept(self, content: Content) -> str:
         self.kept.append(self._keep(content))
         return self.kept[-1]
 
@@ -143,7 +143,10 @@ class Copy:
         try:
             return copy.of(value)
         except TooLargeError:
-            raise TooLargeToLogError(f"the value takes more than {bytes_max:,} bytes as JSON") from None
+            raise TooLargeToLogError(
+                f"the value takes more bytes as JSON than log() takes, which is {bytes_max:,}: "
+                "make it smaller, or write it to a file and call run.save(path)"
+            ) from None
         finally:
             self.coerced.extend(copy.coerced)
             self.kept.extend(copy.kept)

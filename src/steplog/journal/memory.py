@@ -336,14 +336,16 @@ def free_bytes(path: Path) -> int:
 
 def _file_system(path: Path) -> os.statvfs_result | None:
     """Of the nearest directory that exists."""
-    for directory in (path, *path.parents):
+    directory = path
+    while True:
         try:
             return os.statvfs(directory)
         except (FileNotFoundError, NotADirectoryError):
-            continue
+            if directory == directory.parent:
+                return None
+            directory = directory.parent
         except OSError:  # it does not say
-            break
-    return None
+            return None
 
 
 def used_bytes(root: Path) -> int:

@@ -13,17 +13,14 @@ nobody knows how much it was.
 
 from __future__ import annotations
 
-import atexit
-import os
-import sys
 import threading
-import weakref
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from time import monotonic, sleep
 
 from steplog.journal import frame
+from steplog.journal.at_exit import call_at_exit
 from steplog.journal.cursor import Cursor
 from steplog.journal.spool import SPOOL_SUFFIX, Entry, Spool, SpoolFile
 from steplog.journal.spooling import Spooling
@@ -109,7 +106,7 @@ class WorkerSpooling:
         # Reentrant: a signal handler may come here in either thread. It may read, but not write inside a write.
         self._lock = threading.RLock()
         self._writing = threading.Lock()
-        _at_exit(self.leave)
+        call_at_exit(self.leave)
 
     def stop(self) -> None:
         """The worker has become the agent: its maintenance thread spools."""
@@ -151,17 +148,3 @@ class WorkerSpooling:
                 cursor = self._journal.cursor
                 if found.delivered != cursor.delivered:
                     self._journal.set_cursor(replace(found, durable=max(cursor.durable, found.delivered)))
-
-
-def _at_exit(leave_method: Callable[[], None]) -> None:
-    """Call this at exit, also in a child of multiprocessing, which runs no atexit."""
-    pid, method = os.getpid(), weakref.WeakMethod(leave_method)
-
-    def leave() -> None:
-        found = method()
-        if pid == os.getpid() and found is not None:
-            found()
-
-    atexit.register(leave)
-    if (util := sys.modules.get("multiprocessing.util")) is not None:
-        util.Finalize(None, leave, exitpriority=-10)

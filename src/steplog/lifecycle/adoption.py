@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from steplog.address import endpoint, is_loopback, local_instance
 from steplog.delivery.exchange import Transport
 from steplog.delivery.lease import Lease
-from steplog.delivery.outbox import DeliveryOptions
+from steplog.delivery.options import DeliveryOptions
 from steplog.delivery.wire import api_path
 from steplog.errors import ConfigurationError, FormatError
 from steplog.file_lock import FileLock

@@ -23,6 +23,8 @@ SHOW_AFTER_S = 1.0
 LOG_INTERVAL_S = 10.0
 SILENT_S = 10.0
 SILENT_EXIT_S = 5.0
+_MIB = 1024 * 1024
+_SENT = "all records are sent, its status is not yet"
 _CLEAR = "\r\x1b[K"
 _log = logging.getLogger("steplog")
 
@@ -47,13 +49,12 @@ class ExitProgress:
 
     def watch(self, name: str, server: str, quiet: bool, look: Callable[[], Progress]) -> Callable[[], bool]:
         """Return a function for the waiter: call it often, and wait on while it returns True."""
-        begun, first = self._clock(), look().left
+        begun, at_first = self._clock(), look()
 
         def goes_on() -> bool:
             now, seen = self._clock(), look()
-            rate = max(0, first - seen.left) / (now - begun) if now > begun else 0.0
             if not quiet:
-                self._tell(now, name, seen, rate)
+                self._tell(now, name, _rest(at_first, seen, now - begun), seen.why())
             return self._whatever or not self._leaves(now, server, seen.silent_s)
 
         return goes_on
@@ -64,11 +65,8 @@ class ExitProgress:
             return False
         return now >= self._leave_at.setdefault(server, now + SILENT_EXIT_S)
 
-    def _tell(self, now: float, run: str, seen: Progress, rate: float) -> None:
-        why = seen.why()
+    def _tell(self, now: float, run: str, rest: str, why: str | None) -> None:
         trouble = "" if why is None else f"; {why}"
-        left = "1 record" if seen.left == 1 else f"{seen.left:,} records"
-        rest = f"{left} left, {rate:,.0f} a second" if seen.left else "all records are sent, its status is not yet"
         words = printable(f"steplog: run {run}: {rest}{trouble}")
         if self._screen is None:
             if now >= self._log_at:
@@ -90,6 +88,20 @@ class ExitProgress:
         if self._shown:
             self._write(_CLEAR)
             self._shown = False
+
+
+def _rest(first: Progress, seen: Progress, elapsed_s: float) -> str:
+    """What is left, and how fast it becomes less."""
+    seconds = max(elapsed_s, 0.001)
+    files = "1 file" if seen.files == 1 else f"{seen.files:,} files"
+    if seen.left or not seen.files:
+        left = "1 record" if seen.left == 1 else f"{seen.left:,} records"
+        rate = max(0, first.left - seen.left) / seconds if elapsed_s > 0 else 0.0
+        more = f" and {files}" if seen.files else ""
+        return f"{left}{more} left, {rate:,.0f} a second" if seen.left else _SENT
+    mib = seen.file_bytes / _MIB
+    rate = max(0, first.file_bytes - seen.file_bytes) / _MIB / seconds
+    return f"{files} left, {mib:,.1f} MiB, {rate:,.1f} MiB a second"
 
 
 def _is_terminal(stream: TextIO | None) -> bool:

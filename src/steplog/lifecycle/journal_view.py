@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from steplog.blobs.waiting_files import WaitingFiles
 from steplog.delivery.doorbell import Doorbell
 from steplog.errors import FormatError
 from steplog.file_lock import FileLock
@@ -87,6 +88,8 @@ class OtherDelivery:
         self._paths = paths
         self._doorbell = Doorbell(paths.memory)
         self._began_ns = time.time_ns()
+        self._files = WaitingFiles(paths)
+        self._ids = self._files.ids()
         journals = [journal_of(paths, writer) for writer in paths.writers()]
         self._journals = [(journal, journal.written()) for journal in journals]
         for journal in journals:
@@ -101,9 +104,14 @@ class OtherDelivery:
         """How many of the values have still to be delivered."""
         return sum(journal.values(start, end) for journal, start, end in self._stretches())
 
+    def files_left(self) -> int:
+        """How many of the files have still to be delivered."""
+        return len(self._ids & self._files.ids()) if self._ids else 0
+
     def is_over(self) -> bool:
-        """Whether no record is left, be it a value or steplog's own, and no status."""
-        return not any(journal.census(*stretch) for journal, *stretch in self._stretches()) and not self._owes_status()
+        """Whether no record is left, be it a value or steplog's own, no file, and no status."""
+        records = any(journal.census(*stretch) for journal, *stretch in self._stretches())
+        return not records and not self.files_left() and not self._owes_status()
 
     def _stretches(self) -> Iterator[tuple[Journal, int, int]]:
         for journal, end in self._journals:

@@ -42,7 +42,8 @@ class Left(NamedTuple):
     """What is left of a run that is over: ``unsaved`` records are lost, the others in ``paths``.
 
     ``delivers``: this process was to send them. ``gone``: the id of a run that the server does not have any more.
-    ``others``: another process logs to the run, and sends them.
+    ``others``: another process logs to the run, and sends them. ``elsewhere``: where files were moved to, since the
+    run's server keeps none, and how many.
     """
 
     unsaved: int
@@ -51,6 +52,7 @@ class Left(NamedTuple):
     delivers: bool
     gone: str = ""
     others: bool = False
+    elsewhere: tuple[int, Path] | None = None
 
 
 def say(quiet: bool, level: int, text: str, shown: str = "") -> None:
@@ -71,8 +73,10 @@ def ended(quiet: bool, name: str, stats: Stats, left: Left | None) -> None:
     with contextlib.suppress(Exception):  # a logging handler's
         deferred_log.tell()
     losses = losses_in_words(stats.dropped, stats.abandoned, stats.lost, stats.logged)
-    parts = (_became(stats), "" if left is None else _kept(stats, left), losses)
-    level = logging.WARNING if losses or (left is not None and left.delivers) else logging.INFO
+    moved = "" if left is None or left.elsewhere is None else _moved(*left.elsewhere)
+    kept = "" if left is None or (moved and not stats.pending and not stats.files_pending) else _kept(stats, left)
+    parts = (_became(stats, left), kept, moved, losses, _lost_files(stats.files_lost))
+    level = logging.WARNING if losses or stats.files_lost or (left is not None and left.delivers) else logging.INFO
     say(quiet, level, f"run {name}: {'; '.join(part for part in parts if part)}")
 
 
@@ -116,9 +120,9 @@ def _kept(stats: Stats, left: Left) -> str:
     lost = min(stats.pending, left.unsaved)
     advice = "" if OUT_OF_DESCRIPTORS in why else "; set STEPLOG_DIR"
     losing = f"{_records(lost)} lost, which neither shared memory nor the disk takes{why}{advice}"
-    if lost and lost == stats.pending:
+    if lost and lost == stats.pending and not stats.files_pending:
         return losing
-    kept = _records(stats.pending - lost) if stats.pending else "its status is" if stats.delivered else "it is"
+    kept = _what(stats.pending - lost, stats.files_pending) or ("its status is" if stats.delivered else "it is")
     where = " and ".join(map(str, left.paths))
     sent_by = _OTHERS if left.others and left.mode == "online" else _SENT_BY[left.mode]
     sent_by = f"{_GONE} {left.gone}" if left.gone else sent_by
@@ -129,9 +133,29 @@ def _records(number: int) -> str:
     return "1 record is" if number == 1 else f"{number:,} records are"
 
 
-def _became(report: Report) -> str:
+def _what(records: int, files: int) -> str:
+    """What is kept, with its verb; "" if nothing."""
+    number = f"{files:,} file{'' if files == 1 else 's'}"
+    if records and files:
+        return f"{records:,} record{'' if records == 1 else 's'} and {number} are"
+    return _records(records) if records else f"{number} {'is' if files == 1 else 'are'}" if files else ""
+
+
+def _moved(number: int, directory: Path) -> str:
+    files = "1 file is" if number == 1 else f"{number:,} files are"
+    return f"its server keeps no files: {files} in {directory}"
+
+
+def _lost_files(number: int) -> str:
+    return "" if not number else "1 file was lost" if number == 1 else f"{number:,} files were lost"
+
+
+def _became(report: Report, left: Left | None) -> str:
     """The counts, without ``pending`` and without losses."""
+    moved = 0 if left is None or left.elsewhere is None else left.elsewhere[0]
+    files = max(0, report.files - report.files_pending - report.files_lost - moved)
     counts = [
+        (files, "file" if files == 1 else "files"),
         (report.rejected, "refused by the server and set aside"),
         (report.ambiguous, "sent twice, perhaps"),
         (report.coerced, "logged as their repr"),

@@ -17,7 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from steplog.blobs.waiting_files import WaitingFiles
-from steplog.delivery.agent import DISK_S, WAITING_S
+from steplog.delivery.agent import BUSY_DISK_S, DISK_S, WAITING_S
 from steplog.delivery.backlog import SLOTS_MAX
 from steplog.delivery.exchange import Transport
 from steplog.delivery.lease import Lease
@@ -34,7 +34,7 @@ from steplog.lifecycle.places import others_live, places_of, url_of, waiting_fil
 from steplog.lifecycle.process import Process, claim_in_time, current
 from steplog.lifecycle.provenance import Collection
 from steplog.lifecycle.takeover import OwnTakeover, has_living_owner, stored_status
-from steplog.lifecycle.waits import GRACE_S, wait_for_cursor, wait_for_disk, wait_for_manifest
+from steplog.lifecycle.waits import GRACE_S, wait_for_cursor, wait_for_disk, wait_for_files, wait_for_manifest
 from steplog.report import Stats
 
 if TYPE_CHECKING:
@@ -270,7 +270,9 @@ class OpenRun:
         if process is None:
             return True
         if lease is None:
-            return wait_for_cursor(opened, timeout_s, self.ends())
+            ids = self._files.ids()
+            done = wait_for_cursor(opened, timeout_s, self.ends())
+            return wait_for_files(self._files, ids, deadline) and done
         done = self._flush_here(process, lease, timeout_s, status, progress)
         was_taken = not done and self.lease is None  # by another process, which is to be waited for then
         return self.flush(deadline - time.monotonic()) if was_taken else done
@@ -295,7 +297,7 @@ class OpenRun:
             process.agent.decide(lease, status)
         if timeout_s > 0.0:
             process.agent.store(lease, min(timeout_s, DISK_S))  # else it waits for the next interval
-        return wait_for_disk(self.opened, lease.manifest_store, timeout_s)
+        return wait_for_disk(self.opened, lease.manifest_store, self._files, timeout_s)
 
     def finish(self, status: str, timeout_s: float, progress: ExitProgress | None = None) -> Judgement | None:
         """End the writer, deliver, and send the status if this is the owner; return the judgement of a refusal.
@@ -307,6 +309,7 @@ class OpenRun:
         self._finished, deadline = status, time.monotonic() + timeout_s
         self.opened.writer.end(self._refuse)
         self.opened.close_ledger()
+        self._secure_files(timeout_s)
         lease, process = self.lease, self.process
         if lease is None and self.takeover is not None:
             self.takeover.end(status)
@@ -372,6 +375,7 @@ class OpenRun:
     def settle(self, timeout_s: float, progress: ExitProgress | None = None) -> bool:
         """After ``finish_in_background``: wait until nothing is left here, and return whether so."""
         lease, process, deadline = self.lease, self.process, time.monotonic() + timeout_s
+        self._secure_files(timeout_s)
         if lease is None and self.takeover is not None:
             return self.flush(timeout_s) and self.takeover.wait(deadline)
         if lease is None or process is None:
@@ -387,9 +391,14 @@ class OpenRun:
         if self.lease is None or self.process is None or self.transport is None:
             return False
         seen = self.process.agent.progress(self.lease)
-        if seen.why() is not None or seen.left > SLOTS_MAX or not self.is_made():
+        if seen.why() is not None or seen.left > SLOTS_MAX or seen.files or not self.is_made():
             return False
         return self.settle(_SOON_S)
+
+    def _secure_files(self, timeout_s: float) -> None:
+        if self.process is not None and self._files.at_risk():
+            with contextlib.suppress(KeyboardInterrupt):
+                self.process.agent.secure(self._files, min(timeout_s / 2, BUSY_DISK_S))
 
     def is_made(self) -> bool:
         """Whether the server has the run."""
@@ -454,7 +463,8 @@ class OpenRun:
     def say_ended(self) -> None:
         """Print it."""
         stats, left = self.stats(0.0), None
-        if stats.pending or not self.is_status_sent():
+        kept = None if self.lease is None else self.lease.kept
+        if stats.pending or stats.files_pending or kept is not None or not self.is_status_sent():
             gone = self.paths.local_id if self.lease is not None and self.lease.outbox.gone else ""
             delivers, others = self.transport is not None, others_live(self.lease, self.opened)
             left = messages.Left(
@@ -464,6 +474,7 @@ class OpenRun:
                 delivers,
                 gone,
                 others,
+                kept,
             )
         messages.ended(self.settings.quiet, self.name(), stats, left)
 

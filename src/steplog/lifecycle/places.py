@@ -13,6 +13,7 @@ from steplog.delivery.exchange import Transport
 from steplog.delivery.lease import Lease
 from steplog.delivery.wire import web_path
 from steplog.identity import slug_of
+from steplog.journal.at_exit import call_at_exit
 from steplog.journal.directories import RunPaths
 from steplog.journal.manifest import Manifest
 from steplog.journal.open_writer import OpenWriter
@@ -66,6 +67,7 @@ def waiting_files(process: Process, paths: RunPaths, own: OpenWriter) -> Waiting
         paths, writer.id.hex(), room=process.room, directory=lambda: own.directory, files=process.disk.files
     )
     files.on_kept = partial(process.agent.take_in, files)
+    files.on_private = partial(call_at_exit, files.secure)
     files.on_drop, files.on_taken = writer.count_file, own.count_files
     writer.values.keep, writer.values.discard = files.keep, files.discard
     return files

@@ -26,7 +26,7 @@ from steplog.delivery.agent import Agent
 from steplog.delivery.exchange import Transport
 from steplog.delivery.lease import Lease
 from steplog.delivery.loop import wait_for
-from steplog.delivery.outbox import DeliveryOptions
+from steplog.delivery.options import DeliveryOptions
 from steplog.file_lock import FileLock, close_inherited
 from steplog.host import host_id
 from steplog.journal import compiled

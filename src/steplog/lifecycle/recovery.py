@@ -10,6 +10,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from steplog.blobs.waiting_files import WaitingFiles
 from steplog.delivery.lease import Lease
 from steplog.delivery.loss_report import LossReport
 from steplog.delivery.quarantine import kept_aside
@@ -21,7 +22,7 @@ from steplog.journal.directories import RunPaths, new_id
 from steplog.journal.journal import Journal
 from steplog.journal.losses import LOSSES_BYTES, LOSSES_NAME, LossLedger
 from steplog.journal.manifest import Manifest
-from steplog.journal.memory import used_bytes
+from steplog.journal.memory import media_bytes, used_bytes
 from steplog.journal.open_journal import begin_ledger
 from steplog.journal.sources import DirectorySource
 from steplog.journal.spool import Spool
@@ -55,7 +56,8 @@ class WaitingRun:
         pending: records written and not delivered.
         logged, dropped, abandoned, lost: as in ``Report``.
         at_risk: values that a kill of the processes that write them would lose, at most; None: nobody knows.
-        size_bytes: of the journal, in memory and on disk.
+        files: that the server does not have; ``files_lost``: that it never will have, as in ``Report``.
+        size_bytes: of the journal and the files, in memory and on disk.
         since: when it began.
         why: what keeps it here, or is damaged.
         path: the journal on disk.
@@ -81,6 +83,8 @@ class WaitingRun:
     abandoned: int = 0
     lost: int | None = 0
     at_risk: int | None = 0
+    files: int = 0
+    files_lost: int = 0
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,8 @@ class Synced:
     Attributes:
         id, name: of the run.
         delivered, pending, why: records that arrived, whoever delivered them, records that are left, and why.
+        files_delivered, files: the same of files; ``files_lost``: as in ``Report``.
+        files_kept: where files were moved to, as the server keeps none; "" if none were.
         logged, dropped, abandoned, lost: as in ``Report``, whoever delivered the run.
         gone: of a run that was made anew, how many values the server had confirmed that are not here any more.
     """
@@ -104,6 +110,10 @@ class Synced:
     abandoned: int = 0
     lost: int | None = 0
     gone: int = 0
+    files_delivered: int = 0
+    files: int = 0
+    files_lost: int = 0
+    files_kept: str = ""
 
 
 _Progress = Callable[[Synced], None] | None
@@ -169,10 +179,10 @@ def sync(
             local = process.adopter.local_servers()
             found = _take(process, paths, offline, local)
         if isinstance(found, Lease):
-            yield _deliver(process, found, follow, progress, begin.pending)
+            yield _deliver(process, found, follow, progress, begin)
         elif not any(directory.exists() for directory in paths.directories()):
-            if begin.pending:  # it was delivered meanwhile, here or by another process
-                yield _left(begin, begin.pending, 0, "")
+            if begin.pending or begin.files:  # it was delivered meanwhile, here or by another process
+                yield _left(begin, begin.pending, 0, "", begin.files, 0)
         elif found.held and wait and paths.other_host is None:  # what is in another host's memory is not seen here
             held.append((paths, begin))
         else:
@@ -215,9 +225,10 @@ def _process() -> Process:
     return process
 
 
-def _left(run: WaitingRun, delivered: int, pending: int, why: str) -> Synced:
+def _left(run: WaitingRun, delivered: int, pending: int, why: str, files_delivered: int, files: int) -> Synced:
     """What became of a run that is delivered elsewhere, or not at all."""
-    return Synced(run.id, run.name, delivered, pending, why, run.logged, run.dropped, run.abandoned, run.lost)
+    losses = run.logged, run.dropped, run.abandoned, run.lost
+    return Synced(run.id, run.name, delivered, pending, why, *losses, 0, files_delivered, files, run.files_lost)
 
 
 def _recreate(process: Process, run: str | None, chosen: list[RunPaths], follow: bool, progress: _Progress) -> Synced:
@@ -251,23 +262,26 @@ def _wait_for(
     described = _described(paths, local)
     if described.logged < begin.logged:  # some of it, or all, is delivered and removed
         described = begin
-    left = other.left()
-    before = max(begin.pending, left)
+    left, files = other.left(), other.files_left()
+    before, files_before = max(begin.pending, left), max(begin.files, files)
     most_s = process.settings.exchange_timeout_s
     stalled_at = time.monotonic() + most_s
     while True:
-        now_left = other.left()
+        now_left, now_files = other.left(), other.files_left()
         if other.is_over():
-            return _left(described, before, 0, "")
+            return _left(described, before, 0, "", files_before, 0)
         found = _take(process, paths, by_hand, local)
         if isinstance(found, Lease):
             synced = _deliver(process, found, follow, progress)
-            return replace(synced, delivered=max(0, before - now_left) + synced.delivered)
-        if now_left != left or follow:
-            left, stalled_at = now_left, time.monotonic() + most_s
+            delivered, files = max(0, before - now_left), max(0, files_before - now_files)
+            files += synced.files_delivered
+            return replace(synced, delivered=delivered + synced.delivered, files_delivered=files)
+        if (now_left, now_files) != (left, files) or follow:
+            left, files, stalled_at = now_left, now_files, time.monotonic() + most_s
         stalled = time.monotonic() >= stalled_at
         why = f"another process delivers it; nothing of it has arrived for {most_s:g} s" if stalled else _HELD
-        so_far = _left(described, max(0, before - left), left, why if found.held else found.why)
+        arrived = max(0, before - left), left, why if found.held else found.why
+        so_far = _left(described, *arrived, max(0, files_before - files), files)
         if stalled or not found.held:
             return so_far
         if progress is not None:
@@ -290,34 +304,43 @@ def _take(process: Process, paths: RunPaths, by_hand: bool, local: LocalServers)
     return found[0]
 
 
-def _deliver(process: Process, lease: Lease, follow: bool, progress: _Progress, begin: int = 0) -> Synced:
-    """Deliver a run, of which ``begin`` records were pending when the command began."""
-    before = max(begin, _synced(process, lease, 0).pending)
+def _deliver(
+    process: Process, lease: Lease, follow: bool, progress: _Progress, begin: WaitingRun | None = None
+) -> Synced:
+    """Deliver a run; ``begin``: as it was when the command began."""
+    first = _synced(process, lease)
+    before = max(first.pending, 0 if begin is None else begin.pending)
+    files = max(first.files, 0 if begin is None else begin.files)
     while not process.agent.wait(lease, _WAIT_S, whole=True):
-        so_far = _synced(process, lease, before)
+        so_far = _synced(process, lease, before, files)
         if progress is not None:
             progress(so_far)
-        if lease.outbox.gone or (so_far.why and not follow):
+        if lease.outbox.gone or lease.keeps_files() or (so_far.why and not follow):
             break
-    synced = _synced(process, lease, before)
+    synced = _synced(process, lease, before, files)
     if not process.agent.dismiss(lease, _REMOVE_S):
         process.agent.release(lease)
+    if lease.kept is not None:
+        return replace(synced, files=0, files_delivered=0, why="", files_kept=str(lease.kept.directory))
     return synced
 
 
 def _not_adopted(paths: RunPaths, found: NotAdopted, local: LocalServers) -> Synced:
     left = _described(paths, local)
-    return _left(left, 0, left.pending, found.why)
+    return _left(left, 0, left.pending, found.why, 0, left.files)
 
 
-def _synced(process: Process, lease: Lease, before: int) -> Synced:
+def _synced(process: Process, lease: Lease, before: int = 0, files_before: int = 0) -> Synced:
+    files, lost = lease.files.left(), lease.files.lost()
     with process.agent.lock:
         pending, losses = lease.outbox.pending(), lease.outbox.losses()
         records = sum(journal.cursor.records for journal in lease.outbox.journals.values())
     gone = "the run is not on the server any more: steplog sync --recreate" if lease.outbox.gone else ""
     why = process.agent.progress(lease).trouble or gone
     counts = losses.logged(records, pending), losses.dropped, losses.abandoned, losses.lost
-    return Synced(lease.paths.local_id, lease.manifest.name, max(0, before - pending), pending, why, *counts)
+    arrived, name = max(0, files_before - files - lost), lease.manifest.name
+    delivered = max(0, before - pending)
+    return Synced(lease.paths.local_id, name, delivered, pending, why, *counts, 0, arrived, files, lost)
 
 
 def _chosen(process: Process, run: str | None, of_others: bool = False) -> list[RunPaths]:
@@ -376,9 +399,10 @@ def _described(paths: RunPaths, local: LocalServers) -> WaitingRun:
     except FormatError as error:
         damaged = str(error)
     journals = [_journal(paths, writer) for writer in paths.writers()]
-    pending = sum(_pending(journal) for journal in journals)
+    pending, files = sum(_pending(journal) for journal in journals), WaitingFiles(paths)
+    waiting = files.left()
     losses, at_risk = LossReport.of(journals), [_at_risk(journal) for journal in journals]
-    why = damaged or _why(paths, manifest, pending, local)
+    why = damaged or _why(paths, manifest, pending + waiting, local)
     with contextlib.suppress(OSError):  # its directories are gone: another process has delivered it meanwhile
         if not FileLock.is_free(paths.lock):
             why = "it is being delivered"
@@ -392,7 +416,7 @@ def _described(paths: RunPaths, local: LocalServers) -> WaitingRun:
         url=manifest.base_url if manifest is not None else "",
         status=manifest.status if manifest is not None else None,
         pending=pending,
-        size_bytes=sum(used_bytes(directory) for directory in paths.directories()),
+        size_bytes=sum(used_bytes(directory) + media_bytes(directory) for directory in paths.directories()),
         since=datetime.fromtimestamp(_began(paths), timezone.utc),
         why=why,
         path=paths.spool,
@@ -402,6 +426,8 @@ def _described(paths: RunPaths, local: LocalServers) -> WaitingRun:
         abandoned=losses.abandoned,
         lost=losses.lost,
         at_risk=None if None in at_risk else sum(filter(None, at_risk)),
+        files=waiting,
+        files_lost=files.lost(),
     )
 
 
@@ -445,9 +471,10 @@ def _pending(journal: Journal) -> int:
 
 
 def _is_delivered(paths: RunPaths) -> bool:
-    """Whether nothing is left of what was written, be it values or steplog's own."""
+    """Whether nothing is left of what was written, be it values or steplog's own, and no file."""
     journals = [_journal(paths, writer) for writer in paths.writers()]
-    return not any(journal.census(journal.cursor.delivered, journal.written()) for journal in journals)
+    records = any(journal.census(journal.cursor.delivered, journal.written()) for journal in journals)
+    return not records and not WaitingFiles(paths).ids()
 
 
 def _at_risk(journal: Journal) -> int | None:

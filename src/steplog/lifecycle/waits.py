@@ -1,19 +1,21 @@
-"""Waiting, to a deadline, for what is looked at again and again: a cursor, the disk, a manifest."""
+"""Waiting, to a deadline, for what is looked at again and again: a cursor, files, the disk, a manifest."""
 
 from __future__ import annotations
 
 import time
 
+from steplog.blobs.waiting_files import WaitingFiles
 from steplog.delivery.doorbell import RING_INTERVAL_S, Doorbell
 from steplog.delivery.manifest_store import ManifestStore
 from steplog.journal.journal import Journal
 from steplog.journal.open_writer import OpenWriter
 
-__all__ = ["GRACE_S", "wait_for_cursor", "wait_for_disk", "wait_for_manifest"]
+__all__ = ["GRACE_S", "wait_for_cursor", "wait_for_disk", "wait_for_files", "wait_for_manifest"]
 
 _OFFLINE_FINISH_S = 5.0  # an offline run may survive in memory
 GRACE_S = 0.25
 _CURSOR_INTERVAL_S = 0.02
+_FILES_INTERVAL_S = 0.05
 _MANIFEST_INTERVAL_S = 0.001
 
 
@@ -44,11 +46,22 @@ def _is_delivered(journal: Journal, end: int) -> bool:
     return delivered >= end or (journal.census(delivered, end) == 0 and not journal.gaps(delivered, end))
 
 
-def wait_for_disk(own: OpenWriter, store: ManifestStore, timeout_s: float) -> bool:
-    """Wait until an offline run is on disk. False: nothing is delivered."""
+def wait_for_files(files: WaitingFiles, ids: set[str], deadline: float) -> bool:
+    """Wait until another process has delivered these files; whether it has."""
+    while not ids.isdisjoint(files.ids()):
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(_FILES_INTERVAL_S)
+    return True
+
+
+def wait_for_disk(own: OpenWriter, store: ManifestStore, files: WaitingFiles, timeout_s: float) -> bool:
+    """Wait until an offline run is on disk, with its files. False: nothing is delivered."""
     end, deadline = own.journal.written(), time.monotonic() + min(timeout_s, _OFFLINE_FINISH_S)
     kept = own.open_journal.keeps_losses
-    while (own.journal.cursor.durable < end or store.owed or not kept()) and time.monotonic() < deadline:
+    while own.journal.cursor.durable < end or store.owed or not kept() or files.has_work():
+        if time.monotonic() >= deadline:
+            break
         time.sleep(_CURSOR_INTERVAL_S)
     return False
 

@@ -81,18 +81,18 @@ def _scaled(array: Any) -> Any:
     import numpy
 
     low, high, is_finite = _range_of(array)
-    scale, offset = (1.0, 0.0) if low < -1 or high > 1 else (255.0, 0.0) if low >= 0 else (127.5, 127.5)
+    is_clipped = low < -1 or high > 1
+    scale, offset = (1.0, 0.0) if is_clipped else (255.0, 0.0) if low >= 0 else (127.5, 127.5)
     made = numpy.empty(array.shape, dtype=numpy.uint8)
     kind = numpy.float64 if array.dtype.itemsize > 4 or array.dtype.kind != "f" else numpy.float32
     step = max(1, _BAND // max(1, array[0].size))
     for start in range(0, len(array), step):
-        band = array[start : start + step].astype(kind)
-        if not is_finite:
-            numpy.nan_to_num(band, copy=False, nan=-offset / scale, posinf=256.0, neginf=-256.0)
-        if scale != 1.0:
-            band *= scale
+        band = numpy.multiply(array[start : start + step], scale, dtype=kind)
         band += offset + 0.5  # casts below cut off what comes after the point
-        numpy.clip(band, 0, 255.5, out=band)
+        if not is_finite:
+            numpy.nan_to_num(band, copy=False, nan=0.0, posinf=255.5, neginf=0.0)
+        if is_clipped:
+            numpy.clip(band, 0, 255.5, out=band)
         made[start : start + step] = band
     return made
 

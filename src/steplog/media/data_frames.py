@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-__all__ = ["columns_of", "is_data_frame", "rows_of"]
+__all__ = ["columns_of", "held", "is_data_frame", "rows_of"]
 
 
 def is_data_frame(value: Any) -> bool:
@@ -15,34 +15,48 @@ def is_data_frame(value: Any) -> bool:
     )
 
 
-def columns_of(frame: Any) -> list[str]:
-    """The names of its columns. Raises ImportError as ``rows_of``."""
-    names = getattr(frame, "column_names", None)  # of pyarrow, whose ``columns`` are the data
-    if names is None:
-        names = getattr(frame, "columns", None)
-    if names is None or callable(names):
-        names = [field.name for field in _stream(frame).schema.fields]
-    return [str(name) for name in names]
+def held(frame: Any) -> Any:
+    """The table as the other functions take it; Arrow data of any other library are read here, as a stream can be once.
 
-
-def rows_of(frame: Any) -> list[list[Any]]:
-    """Its rows, with values as Python has them. Raises ImportError without nanoarrow, where that is needed."""
-    if hasattr(frame, "itertuples"):  # pandas
-        return [list(row) for row in frame.itertuples(index=False, name=None)]
-    if hasattr(frame, "iter_rows"):  # polars
-        return [list(row) for row in frame.iter_rows()]
-    if hasattr(frame, "column_names") and hasattr(frame, "itercolumns"):  # pyarrow
-        return [list(row) for row in zip(*(column.to_pylist() for column in frame.itercolumns()), strict=True)]
-    if hasattr(frame, "to_dict") and hasattr(frame, "batches"):  # steplog
-        return [list(row.values()) for row in frame]
-    return [list(row) for row in _stream(frame).iter_tuples()]
-
-
-def _stream(frame: Any) -> Any:
+    Raises ImportError without nanoarrow, where that is needed.
+    """
+    if hasattr(frame, "itertuples") or hasattr(frame, "iter_rows") or hasattr(frame, "itercolumns"):
+        return frame
+    if hasattr(frame, "to_dict") and hasattr(frame, "batches"):
+        return frame
     try:
         nanoarrow = importlib.import_module("nanoarrow")
     except ImportError as error:
         raise ImportError(
             "the Arrow data of this table need nanoarrow (pip install nanoarrow); Table(columns, rows) does without"
         ) from error
-    return nanoarrow.ArrayStream(frame)
+    return nanoarrow.Array(frame)
+
+
+def columns_of(frame: Any) -> list[str]:
+    """The names of its columns."""
+    if hasattr(frame, "iter_tuples"):
+        return [str(field.name) for field in frame.schema.fields]
+    schema = getattr(frame, "schema", None) if hasattr(frame, "itercolumns") else None
+    return [str(name) for name in (frame.columns if schema is None else schema.names)]
+
+
+def rows_of(frame: Any) -> list[list[Any]]:
+    """Its rows, with values as Python has them."""
+    if hasattr(frame, "itertuples"):  # pandas
+        return [list(row) for row in zip(*(_values_of(column) for _, column in frame.items()), strict=True)]
+    if hasattr(frame, "iter_rows"):  # polars
+        return [list(row) for row in frame.iter_rows()]
+    if hasattr(frame, "itercolumns"):  # pyarrow
+        return [list(row) for row in zip(*(column.to_pylist() for column in frame.itercolumns()), strict=True)]
+    if hasattr(frame, "iter_tuples"):  # nanoarrow
+        return [list(row) for row in frame.iter_tuples()]
+    return [list(row.values()) for row in frame]  # steplog
+
+
+def _values_of(column: Any) -> list[Any]:
+    """Of a column of pandas: None where a value is missing, but NaN of floats stays one."""
+    values = list(column)
+    if getattr(column.dtype, "kind", "") == "f" and not hasattr(column.dtype, "na_value"):
+        return values
+    return [None if missing else value for value, missing in zip(values, column.isna().tolist(), strict=True)]

@@ -55,7 +55,7 @@ class Histogram(MediaValue):
         return "<steplog.Histogram>"
 
     def logged(self, keep: Callable[[Content], str], convert: Callable[[object, int], Any]) -> dict[str, Any]:
-        """As MediaValue says; a tensor on a GPU is waited for."""
+        """Internal: as MediaValue says; a tensor on a GPU is waited for."""
         if self._made is not None:
             return self._made
         if is_array(self._values):

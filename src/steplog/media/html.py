@@ -41,7 +41,7 @@ class Html(MediaValue):
         return f"<steplog.Html{f' of {str(self._path)!r:.60}' if self._path else ''}>"
 
     def content(self, bytes_max: int = LOGGED_BYTES_MAX) -> Content:
-        """As MediaValue says."""
+        """Internal: as MediaValue says."""
         text = self._text if self._path is None else read_file(self._path, bytes_max)
         check_size(len(text), bytes_max)
         return Content("html", "text/html", ".html", [text])

@@ -35,7 +35,7 @@ class Image(MediaValue):
         mode: of Pillow, such as "L", "RGB" or "RGBA": an image of Pillow's is converted to it, an array has as many
             channels.
 
-    Raises TypeError or ValueError, also for several images in one array: pass a list of images.
+    Raises TypeError or ValueError. Of several images in one array pass a list of images.
     """
 
     def __init__(self, data: Any, caption: str | None = None, mode: str | None = None) -> None:
@@ -71,7 +71,7 @@ class Image(MediaValue):
         return figure is not None
 
     def content(self, bytes_max: int = LOGGED_BYTES_MAX) -> Content:
-        """As MediaValue says; a figure is drawn, and a tensor on a GPU waited for."""
+        """Internal: as MediaValue says; a figure is drawn, and a tensor on a GPU waited for."""
         if self._file is not None:
             made = _of_file(*self._file.read(bytes_max))
         elif is_pillow_image(self._data):

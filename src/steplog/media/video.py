@@ -80,7 +80,7 @@ class Video(MediaValue):
         return f"<steplog.Video{f' {self.caption!r:.60}' if self.caption else ''}>"
 
     def content(self, bytes_max: int = LOGGED_BYTES_MAX) -> Content:
-        """As MediaValue says; a tensor on a GPU is waited for."""
+        """Internal: as MediaValue says; a tensor on a GPU is waited for."""
         if self._file is not None:
             data, signature = self._file.read(bytes_max)
             size = picture_size(data, signature.type)

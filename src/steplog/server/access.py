@@ -50,10 +50,11 @@ _PORT = re.compile(r":[0-9]{1,5}\Z")
 _READ_METHODS = ("GET", "HEAD")
 _SESSION_METHODS = (*_READ_METHODS, "POST", "DELETE")
 _SAME_ORIGIN = (None, "same-origin", "none")
-# On every answer, since a browser may render any. Trusted Types forbid making markup out of text.
+# On every answer, since a browser may render any. Trusted Types forbid making markup out of text. A logged page's own
+# images are in it (data:).
 _POLICY = (
-    "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'; "
-    "require-trusted-types-for 'script'; trusted-types 'none'"
+    "default-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "object-src 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 )
 _HEADERS = (
     (b"content-security-policy", _POLICY.encode()),

@@ -13,7 +13,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, closing
+from contextlib import ExitStack, asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,11 @@ from starlette.routing import Route
 
 from steplog.delivery.wire import API
 from steplog.server import (
+    routes_artifacts,
+    routes_blobs,
     routes_catalog,
     routes_curves,
+    routes_files,
     routes_history,
     routes_metrics,
     routes_session,
@@ -36,6 +39,9 @@ from steplog.server import (
 from steplog.server.access import AccessMiddleware, AllowedHosts
 from steplog.server.admissions import Admissions
 from steplog.server.answers import COMPRESSED_BYTES_MIN, AnswerMiddleware, compressed, tag_of
+from steplog.server.blobs.content_store import ContentStore
+from steplog.server.content_reader import ContentReader
+from steplog.server.content_uploads import ContentUploads
 from steplog.server.endpoint import ERROR_RESPONSES, AppState
 from steplog.server.health import PROBE_PATHS, Readiness, health
 from steplog.server.keys import Keyring
@@ -71,44 +77,62 @@ def create_app(
     open_namespaces: bool = True,
     stock: bool = False,
     service: Service | None = None,
+    contents: ContentStore | None = None,
+    project_bytes_max: int = 0,
 ) -> Starlette:
-    """Build the application; see ``AppState``. The caller closes ``store`` afterwards."""
+    """Build the application; see ``AppState``. The caller closes ``store`` afterwards.
+
+    ``contents``: where files are kept; None: nowhere. ``project_bytes_max``: see ``ContentUploads``.
+    """
     service = service or Service()
     readiness, figures = Readiness(store, service.draining), FiguresPage(store, keyring, service)
-    routes = _original_routes() if stock else [*_routes(store.instance), *_service_routes(readiness, figures)]
+    reader, uploads = (None, None) if stock else _of_files(contents, store, project_bytes_max)
+    routes = _original_routes()
+    if not stock:
+        of_files = [] if reader is None else _file_routes()
+        routes = [*_routes(store.instance), *of_files, *_service_routes(readiness, figures)]
     decoders = ThreadPoolExecutor(_DECODERS, "steplog-decode")
     sessions = Sessions(store, keyring, service.quotas)
     renderer, compressor = ThreadPoolExecutor(1, "steplog-render"), ThreadPoolExecutor(1, "steplog-compress")
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        with decoders, renderer, compressor, closing(sessions), closing(readiness), closing(figures):
+        with decoders, renderer, compressor, ExitStack() as stack:
+            for part in (sessions, readiness, figures, reader, uploads):
+                if part is not None:
+                    stack.enter_context(closing(part))
             watching = asyncio.create_task(readiness.watch())
             yield
             watching.cancel()
 
+    access = Middleware(
+        AccessMiddleware,
+        hosts=hosts,
+        keyring=keyring,
+        sessions=None if stock else sessions,
+        proxies_only=service.proxies_only,
+        quotas=service.quotas,
+    )
+    observing = Middleware(ObservingMiddleware, routes=_patterns(routes), service=service)
+    answering = Middleware(AnswerMiddleware, compressor=compressor)
     app = Starlette(
         routes=routes,
-        middleware=[
-            Middleware(ObservingMiddleware, routes=_patterns(routes), service=service),
-            Middleware(
-                AccessMiddleware,
-                hosts=hosts,
-                keyring=keyring,
-                sessions=None if stock else sessions,
-                proxies_only=service.proxies_only,
-                quotas=service.quotas,
-            ),
-            Middleware(AnswerMiddleware, compressor=compressor),
-        ],
+        middleware=[observing, access, answering],
         exception_handlers=ERROR_RESPONSES,
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False
-    app.state.steplog = AppState(
-        store, sessions, Admissions(store), decoders, renderer, secret, open_namespaces, stock, service.counts
-    )
+    told = secret, open_namespaces, stock, service.counts, reader, uploads
+    app.state.steplog = AppState(store, sessions, Admissions(store), decoders, renderer, *told)
     return app
+
+
+def _of_files(
+    contents: ContentStore | None, store: Store, project_bytes_max: int
+) -> tuple[ContentReader | None, ContentUploads | None]:
+    if contents is None:
+        return None, None
+    return ContentReader(contents), ContentUploads(contents, store, project_bytes_max)
 
 
 def _original_routes() -> list[Route]:
@@ -139,6 +163,17 @@ def _routes(instance: str) -> list[Route]:
         Route(f"{_PROJECT}views/", routes_views.ViewList),
         Route(f"{_PROJECT}views/{{view}}/", routes_views.ViewDetail),
         *_page_routes(instance),
+    ]
+
+
+def _file_routes() -> list[Route]:
+    return [
+        Route(f"{_RUN}files/", routes_files.RunFileList),
+        Route(f"{_RUN}files/{{file}}", routes_files.RunFile),
+        Route(f"{_PROJECT}blobs/{{sha256}}", routes_blobs.Blob),
+        Route(f"{_PROJECT}artifacts/", routes_artifacts.ArtifactList),
+        Route(f"{_PROJECT}artifacts/{{name}}/{{version}}/", routes_artifacts.ArtifactDetail),
+        Route(f"{_PROJECT}artifacts/{{name}}/{{version}}/files/{{path:path}}", routes_artifacts.ArtifactFile),
     ]
 
 

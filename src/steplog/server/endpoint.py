@@ -19,6 +19,8 @@ from steplog.delivery.wire import API
 from steplog.errors import FormatError
 from steplog.server.admissions import Admissions
 from steplog.server.answers import digest_of
+from steplog.server.content_reader import ContentReader
+from steplog.server.content_uploads import ContentUploads
 from steplog.server.negotiation import is_listed, listed, weak_tag
 from steplog.server.permissions import PAGE, Caller, Facts, Right, gives, role_for
 from steplog.server.prometheus import Counts
@@ -78,6 +80,8 @@ class AppState(NamedTuple):
     open_namespaces: bool  # a namespace is created with its first project
     stock: bool  # serve only the original API, for tests of the client
     counts: Counts
+    reader: ContentReader | None  # of files; None of a server that keeps none
+    uploads: ContentUploads | None
 
 
 class JsonResponse(Response):
@@ -292,7 +296,8 @@ async def _http_error(request: Request, error: HTTPException) -> Response:
     path = request.url.path
     if error.status_code == 404:
         # As Django does. API paths only: no path may redirect to another host.
-        if request.method in ("GET", "HEAD") and path.startswith(f"{API}/") and not path.endswith("/"):
+        is_routed = "endpoint" in request.scope
+        if request.method in ("GET", "HEAD") and path.startswith(f"{API}/") and not (path.endswith("/") or is_routed):
             return RedirectResponse(request.url.replace(path=path + "/"), 301)
         detail = "Not found."
     elif error.status_code == 405:

@@ -14,21 +14,25 @@ __all__ = ["FileCatalogue"]
 
 
 class FileCatalogue:
-    """Reads and writes as those of ``Store``."""
+    """Reads and writes as those of ``Store``. Ids and hashes are hexadecimal."""
 
     def announce_files(
         self, run: RunRow, files: Sequence[FileEntry], artifacts: Sequence[ArtifactEntry], pending: int | None = None
     ) -> Future[AnnouncedFiles]:
         """Note files and artifacts of a run; those that are known stay as they are. ``pending``: how many are to come.
 
-        An artifact's version is given once all its files are announced. Raises MissingError.
+        In any order: an artifact gets its version, the first is 0, once it and all its files are announced.
+        Raises MissingError.
         """
         raise NotImplementedError
 
-    def files(self, run: RunRow, after: str = "", limit: int = 1000, path: str = "") -> list[FileRow]:
+    def files(
+        self, run: RunRow, after: str = "", limit: int = 1000, path: str = "", saved: bool = False
+    ) -> list[FileRow]:
         """The files of a run, without those of artifacts, in the order of their announcement, from after an id on.
 
-        ``path``: those whose path begins so; of several with one path the latest.
+        Of several with one path the latest. ``path``: those whose path begins so; ``saved``: those that have one.
+        Raises MissingError without the file ``after``.
         """
         raise NotImplementedError
 
@@ -45,31 +49,55 @@ class FileCatalogue:
         raise NotImplementedError
 
     def add_content(self, project: ProjectRow, sha256: str, size: int, put: Callable[[], None]) -> Future[None]:
-        """Have a content in a project; ``put`` puts it in its place, in the same transaction. Raises MissingError."""
+        """Have a content in a project.
+
+        ``put`` puts it in its place, in a thread, perhaps several times; what it raises is the future's. Raises
+        MissingError, and StoreBusyError while the content is being removed.
+        """
         raise NotImplementedError
 
-    def collect_contents(self, remove: Callable[[str], None], now: datetime | None = None) -> Future[bool]:
-        """Forget a slice of contents that no file has named for a day, and ``remove`` those of no project."""
+    def collect_contents(self, remove: Callable[[str], None], now: datetime | None = None) -> bool:
+        """Forget a slice of contents that no file has named for a day, ``remove`` those of no project.
+
+        Whether there was anything. Blocks until that is durable. Raises StoreError, and what ``remove`` raises.
+        """
         raise NotImplementedError
 
     def artifacts(
-        self, project: ProjectRow, name: str = "", kind: str = "", run: RunRow | None = None
+        self,
+        project: ProjectRow,
+        name: str = "",
+        kind: str = "",
+        run: RunRow | None = None,
+        entry: str = "",
+        limit: int | None = None,
+        before: str = "",
     ) -> list[ArtifactRow]:
-        """The versions of artifacts, the newest first; ``run``: those that it logged."""
+        """The versions of artifacts, the newest first.
+
+        ``run``: those that it logged, also where they were there already; ``entry``: the one that the ArtifactEntry
+        with this id has become; ``before``: those older than the version with this uuid.
+        """
         raise NotImplementedError
 
     def artifact(self, project: ProjectRow, name: str, version: str) -> ArtifactRow:
-        """The version "v3", or of an alias. Raises ArtifactVersionError."""
+        """The version "v3", or of an alias; "latest" is the greatest. Raises ArtifactVersionError."""
         raise NotImplementedError
 
-    def artifact_files(self, project: ProjectRow, artifact: ArtifactRow) -> list[FileRow]:
-        """The files of a version, by path."""
+    def artifact_files(
+        self, project: ProjectRow, artifact: ArtifactRow, after: str = "", limit: int | None = None
+    ) -> list[FileRow]:
+        """The files of a version, by path, from after a path on."""
+        raise NotImplementedError
+
+    def artifact_file(self, project: ProjectRow, artifact: ArtifactRow, path: str) -> FileRow | None:
+        """The file of a version that has this path."""
         raise NotImplementedError
 
     def use_artifact(self, run: RunRow, artifact: ArtifactRow) -> Future[None]:
-        """Note that a run uses a version."""
+        """Note that a run uses a version. Raises MissingError."""
         raise NotImplementedError
 
     def used_artifacts(self, run: RunRow) -> list[ArtifactRow]:
-        """The versions that a run uses."""
+        """The versions that a run uses, in the order of their names."""
         raise NotImplementedError

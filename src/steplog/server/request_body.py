@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
@@ -15,11 +16,23 @@ from starlette.requests import Request
 
 from steplog.server.validation import ValidationError
 
-__all__ = ["BODY_BYTES", "BODY_BYTES_MAX", "BODY_TIMEOUT_S", "media_type", "read_body", "read_json"]
+__all__ = [
+    "BODY_BYTES",
+    "BODY_BYTES_MAX",
+    "BODY_TIMEOUT_S",
+    "PART_TIMEOUT_S",
+    "media_type",
+    "read_body",
+    "read_json",
+    "read_pieces",
+]
 
 BODY_BYTES = "body_bytes"  # in a scope's state: how much was read
 BODY_BYTES_MAX = 2 * 1024 * 1024
 BODY_TIMEOUT_S = 30.0
+PART_TIMEOUT_S = 50.0  # of a part of a file, written as it comes; the connection's limit is later (``protocol``)
+_CLOSE = {"Connection": "close"}
+_DISCONNECTED = "The client disconnected before the end of the body."
 _READ_MORE = 4  # times the bound: a client that is writing may miss the response
 
 
@@ -32,7 +45,7 @@ async def read_body(request: Request, bytes_max: int = BODY_BYTES_MAX) -> bytes:
     except asyncio.CancelledError:
         if not limit.has_expired():
             raise
-        raise HTTPException(408, "Timed out reading the request body.", {"Connection": "close"}) from None
+        raise HTTPException(408, "Timed out reading the request body.", _CLOSE) from None
     finally:
         timer.cancel()
 
@@ -53,6 +66,25 @@ class _Limit:
         if not self._expired:
             return False
         return sys.version_info < (3, 11) or self._task.uncancel() == 0
+
+
+async def read_pieces(request: Request, timeout_s: float = PART_TIMEOUT_S) -> AsyncIterator[bytes]:
+    """The body as it comes; 408 after ``timeout_s``, 400 where the client leaves."""
+    loop, size = asyncio.get_running_loop(), 0
+    end = loop.time() + timeout_s
+    more = True
+    while more:
+        try:
+            message = await asyncio.wait_for(request.receive(), end - loop.time())
+        except asyncio.TimeoutError:
+            raise HTTPException(408, "Timed out reading the part; what has come of it counts.", _CLOSE) from None
+        if message["type"] == "http.disconnect":
+            raise HTTPException(400, _DISCONNECTED)
+        piece: bytes = message.get("body", b"")
+        size, more = size + len(piece), message.get("more_body", False)
+        request.scope["state"][BODY_BYTES] = size
+        if piece:
+            yield piece
 
 
 async def read_json(request: Request, bytes_max: int = BODY_BYTES_MAX) -> dict[str, msgspec.Raw]:
@@ -83,7 +115,7 @@ async def _read(request: Request, bytes_max: int) -> bytes:
     while more and size <= _READ_MORE * bytes_max:
         message = await request.receive()
         if message["type"] == "http.disconnect":
-            raise HTTPException(400, "The client disconnected before the end of the body.")
+            raise HTTPException(400, _DISCONNECTED)
         part: bytes = message.get("body", b"")
         size, more = size + len(part), message.get("more_body", False)
         request.scope["state"][BODY_BYTES] = size

@@ -45,10 +45,11 @@ __all__ = [
     "RunRestored",
 ]
 
-_ADDITIONS = {
+_ADDITIONS: dict[str, Any] = {
     "batch": 1,
     "features": ["report", "generations", "resume", "run", "trash", "table", "history", "curves", "views"],
 }  # what a client may use; not a stock server's
+_FILES = "files"  # a feature of a server that keeps contents
 _STATUSES = ("RUNNING", "COMPLETED", "CRASHED", "FAILED")
 _SLUG = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _IDEMPOTENCY_KEY = re.compile(r'"?([\x20\x21\x23-\x7e]{1,255})"?')
@@ -57,6 +58,7 @@ _MAKER = re.compile(r"([A-Za-z0-9._-]{1,128})")
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _RESUME = re.compile(f"({'|'.join(RESUMES)})")
 _GENERATION_MAX = 2**31 - 1
+_FILES_MAX = 2**53 - 1
 _NONCE_CHARACTERS_MAX = 256
 _NOWHERE = NamespaceRow(0, "", "", "")
 
@@ -252,7 +254,7 @@ class RunList(Endpoint, get=Right.READ, post=Right.WRITE):
             asked = Creation(name, description, status, *_identity(request), began)
         run, made = await self.written(self.store.create_run(project, self.user, asked))
         document = (await _described(self, [run]))(run)
-        return JsonResponse(document | ({} if self.state.stock else _ADDITIONS), 201 if made else 200)
+        return JsonResponse(document | ({} if self.state.stock else _additions(self)), 201 if made else 200)
 
 
 class RunDetail(Endpoint, get=Right.READ, patch=Right.WRITE, delete=Right.WRITE):
@@ -267,7 +269,7 @@ class RunDetail(Endpoint, get=Right.READ, patch=Right.WRITE, delete=Right.WRITE)
             with suppress(StoreError):  # a full disk, say, does not keep a run from being read
                 run = await self.written(self.store.hear(run))
         document = (await _described(self, [run], brief=_flag(request.query_params, "brief")))(run)
-        return JsonResponse(document | _ADDITIONS)
+        return JsonResponse(document | _additions(self))
 
     async def patch(self, request: Request) -> Response:
         """Set its fields and its status."""
@@ -276,7 +278,10 @@ class RunDetail(Endpoint, get=Right.READ, patch=Right.WRITE, delete=Right.WRITE)
         status = fields.choice("status", _STATUSES)
         values = {} if stock else fields.run_fields()
         generation = None if stock else fields.integer("generation", 1, _GENERATION_MAX)
+        pending = None if stock else fields.integer("files_pending", 0, _FILES_MAX)
         fields.check()
+        if pending is not None:
+            await self.written(self.store.announce_files(run, (), (), pending))
         run = await self.written(self.store.edit_run(run, values, status, generation))
         document = (await _described(self, [run]))(run)
         return JsonResponse(document)
@@ -327,6 +332,13 @@ async def _described(endpoint: Endpoint, found: Sequence[RunRow], brief: bool = 
         return brief_document
     configs = await endpoint.read(endpoint.store.configs, found)
     return lambda run: run_document(run, configs[run.id])
+
+
+def _additions(endpoint: Endpoint) -> dict[str, Any]:
+    """What a client may use of this server."""
+    if endpoint.state.uploads is None:
+        return _ADDITIONS
+    return _ADDITIONS | {"features": [*_ADDITIONS["features"], _FILES]}
 
 
 def _flag(query: Mapping[str, str], name: str) -> bool:

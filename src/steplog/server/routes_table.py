@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import Annotated, Any
-from urllib.parse import urlencode
 
 import msgspec
 from starlette.requests import Request
@@ -30,7 +29,7 @@ from steplog.server.negotiation import chosen_type
 from steplog.server.permissions import Right
 from steplog.server.records.table_formats import FORMATS
 from steplog.server.store_types import TableCursor, TableQuery
-from steplog.server.validation import Fields, ValidationError
+from steplog.server.validation import Fields, ValidationError, next_page
 
 __all__ = ["ColumnList", "RunTable", "conditions_of"]
 
@@ -89,7 +88,7 @@ class RunTable(Endpoint, get=Right.READ):
         body = FORMATS[media_type]([str(column) for column in query.columns], rows, about)
         headers = tag.headers_of(body)
         if after is not None:
-            headers["Link"] = f'<?{urlencode(dict(request.query_params) | {"after": after})}>; rel="next"'
+            headers |= next_page(request.query_params, after)
         return body, headers
 
 

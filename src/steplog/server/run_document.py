@@ -11,7 +11,17 @@ from steplog.server.store_types import RunConfig, RunRow
 __all__ = ["brief_document", "run_document"]
 
 _STOCK = ("uuid", "name", "description", "status", "date_created", "date_updated")
-_ADDED = ("generation", "generation_began", "group", "job_type", "notes", "ended", "seen", "last_point")
+_ADDED = (
+    "generation",
+    "generation_began",
+    "group",
+    "job_type",
+    "notes",
+    "ended",
+    "seen",
+    "last_point",
+    "files_pending",
+)
 
 
 def run_document(run: RunRow, config: RunConfig | None) -> dict[str, Any]:

@@ -84,7 +84,6 @@ __all__ = [
     "ViewRow",
 ]
 
-
 ID_PREFIX = "id:"  # of an idempotency key that the caller chose
 MetricKind = Literal["numbers", "others", "both"]
 RESUMES = ("allow", "must", "never")
@@ -324,6 +323,7 @@ class RunRow(msgspec.Struct, frozen=True):
     user_uuid: str
     username: str
     user_slug: str
+    files_pending: int | None  # as its client has told last
     seen: str
     last_point: str | None
     unreadable: int  # records that arrived and cannot be read

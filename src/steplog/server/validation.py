@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from typing import Any
+from urllib.parse import urlencode
 
 import msgspec
 
@@ -27,6 +28,7 @@ from steplog.server.records.batch import check_json
 __all__ = [
     "Fields",
     "ValidationError",
+    "next_page",
     "pagination",
 ]
 
@@ -240,3 +242,8 @@ def pagination(query: Mapping[str, str]) -> tuple[int, int | None]:
     limit = fields.integer("limit", 1, _LIMIT_MAX)
     fields.check()
     return offset, limit
+
+
+def next_page(query: Mapping[str, str], after: str) -> dict[str, str]:
+    """The header that leads to the page after this entry (https://www.rfc-editor.org/rfc/rfc8288)."""
+    return {"Link": f'<?{urlencode(dict(query) | {"after": after})}>; rel="next"'}

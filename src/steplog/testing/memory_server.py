@@ -1,8 +1,8 @@
 """The run server in memory: a ``Transport`` without a network.
 
 It serves batches, generations of ownership, ids and ``Steplog-Resume``, and takes reports of losses; or with
-``batch=False`` the original API. ``features`` may leave some out. ``faults`` apply to the next
-requests; ``script`` sees each request, and may block or raise; ``refuses`` sees each record::
+``batch=False`` the original API. ``features`` may leave some out; with ``FILES_FEATURE`` it keeps files. ``faults``
+apply to the next requests; ``script`` sees each request, and may block or raise; ``refuses`` sees each record::
 
     server = MemoryServer()
     run = server.add_run("me", "demo")
@@ -33,6 +33,7 @@ from steplog.delivery.exchange import Answer, Request
 from steplog.errors import FormatError, ServerUnavailableError
 from steplog.journal import range as ranges
 from steplog.journal.reserved import RESERVED, RUN_NAME
+from steplog.testing.memory_files import MemoryFiles
 
 __all__ = ["Fault", "MemoryRun", "MemoryServer", "Row"]
 
@@ -125,6 +126,7 @@ class MemoryServer:
     Attributes:
         key: the key that is accepted; ``sent_key`` the one that is sent, ``found_key`` what ``refresh_key`` finds.
         features: what it offers besides batches.
+        files: those that it keeps.
         body_bytes_max: longer bodies get 413.
         requests: every request with its response (None: none).
     """
@@ -137,6 +139,7 @@ class MemoryServer:
         self.key = self.sent_key = "key"
         self.found_key: str | None = None
         self.body_bytes_max: int | None = None
+        self.files = MemoryFiles()
         self.runs: dict[str, MemoryRun] = {}
         self.projects: dict[tuple[str, str], str] = {}  # (namespace, slug): name
         self.requests: list[tuple[Request, Answer | None]] = []
@@ -231,6 +234,8 @@ class MemoryServer:
                 return _json(200, [_run_json(run) | self._added(run) for run in runs[:most]])
             case "POST", ["runs"]:
                 return self._make_run(request, namespace, project)
+            case "PUT", ["blobs", sha256] if self._offers(wire.FILES_FEATURE):
+                return self.files.put(f"{namespace}/{project}", sha256, request)
             case _, ["runs", uuid, *tail] if uuid in self.runs:
                 return self._on_run(request, self.runs[uuid], tail)
         return _detail(404, "Not found.")
@@ -288,6 +293,8 @@ class MemoryServer:
                 return self._set_status(run, _json_fields(request.body))
             case "GET", ["metrics"]:
                 return _json(200, [_row_json(row) for row in run.rows])
+            case "POST", ["files"] if self._offers(wire.FILES_FEATURE):
+                return self.files.announce(f"{run.namespace}/{run.project}", run.uuid, request)
             case "POST", ["metrics"]:
                 return self._add_metric(run, request.body)
             case "POST", ["metrics", "batch"] if self.batch:
@@ -321,6 +328,8 @@ class MemoryServer:
         if status is not None and counts:
             run.status, run.ended = status, fields.get("ended")
             run.statuses.append(status)
+        if "files_pending" in fields:
+            self.files.of_run(run.uuid).pending = fields["files_pending"]
         if self.batch and "report" in fields:
             run.report = fields["report"]
         return _json(200, _run_json(run) | self._batch_json(run))

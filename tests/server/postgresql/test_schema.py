@@ -13,10 +13,11 @@ import postgresql
 from server import packed
 from server.batches import range_of
 from server.stores import add, listed, new_run
+from steplog.blobs.entries import FileEntry
 from steplog.errors import ConfigurationError
 from steplog.server.open_store import migrate, open_store
 from steplog.server.postgresql.store import PostgresqlStore
-from steplog.server.store_types import BatchResult
+from steplog.server.store_types import BatchResult, RunRow
 
 TEXT = "é 日本 \\ ' \" \\n"
 ODD = (
@@ -110,7 +111,7 @@ def not_there(url: str) -> str:
 @pytest.mark.parametrize(
     ("made", "words"),
     [
-        (newer, "schema version 999, of a newer steplog, and is left as it is; this one supports 1. Type: pip install"),
+        (newer, "schema version 999, of a newer steplog, and is left as it is; this one supports 2. Type: pip install"),
         (of_another_encoding, "encoding is LATIN1. Type for another one: createdb --encoding UTF8"),
         (of_a_user_without_rights, "permission denied for schema public. Type to its owner's psql: ALTER DATABASE"),
         (
@@ -119,7 +120,7 @@ def not_there(url: str) -> str:
         ),
         (
             without_a_sequence,
-            "may not read and change keys_ids. Type to its owner's psql: GRANT SELECT, INSERT, UPDATE,",
+            "may not read and change artifacts_ids. Type to its owner's psql: GRANT SELECT, INSERT, UPDATE,",
         ),
         (of_another_program, "the schema public has a table about, which is not of steplog. Type: createdb"),
         (that_only_reads, "session is read-only, as a standby is. Name the one that takes writes, or all: postgresql:"),
@@ -157,6 +158,68 @@ def test_a_user_who_makes_no_tables_uses_those_that_an_admin_made():
             pass
 
 
+ADDED_2 = (
+    *("files", "contents", "project_contents", "content_totals"),
+    *("artifacts", "artifact_files", "artifact_aliases", "artifact_uses"),
+)
+TABLES = """
+SELECT 'column', table_name, column_name || data_type || is_nullable || coalesce(column_default, '')
+    || coalesce(collation_name, '') FROM information_schema.columns WHERE table_schema = 'public'
+UNION ALL SELECT 'index', tablename, indexdef FROM pg_indexes WHERE schemaname = 'public'
+UNION ALL SELECT 'sequence', sequencename, '' FROM pg_sequences
+UNION ALL SELECT 'about', name, value FROM about WHERE name = 'schema' ORDER BY 1, 2, 3
+"""
+
+
+def tables(url: str) -> list[tuple[str, ...]]:
+    with psycopg.connect(url) as connection:
+        return connection.execute(TABLES).fetchall()
+
+
+def of_version_1(url: str) -> RunRow:
+    """Make a database what one of version 1 was; a run of it."""
+    with closing(open_store(url)) as store:
+        run = new_run(store)
+        add(store, run, range_of([("a", 1.0)]))
+    with psycopg.connect(url) as connection:
+        for name in ADDED_2:
+            connection.execute(f"DROP TABLE {name}".encode())
+        connection.execute("DROP SEQUENCE artifacts_ids")
+        connection.execute("ALTER TABLE runs DROP COLUMN files_pending")
+        connection.execute("UPDATE about SET value = '1' WHERE name = 'schema'")
+    return run
+
+
+def test_servers_that_start_at_once_upgrade_the_tables_of_an_older_version_once():
+    url, new = postgresql.new_database(), postgresql.new_database()
+    migrate(new)
+    run = of_version_1(url)
+
+    def opened(_: int) -> list[str]:
+        with closing(PostgresqlStore(url)) as store:
+            return [found.uuid for found in store.runs(store.project("team", "mnist"))]
+
+    with ThreadPoolExecutor() as starting:
+        assert list(starting.map(opened, range(4))) == [[run.uuid]] * 4
+    assert tables(url) == tables(new)
+    with closing(PostgresqlStore(url)) as store:
+        assert [point["value"] for point in listed(store, run)] == [1.0]
+        assert store.announce_files(run, [FileEntry(id="0" * 32, sha256="0" * 64)], ()).result().missing == ["0" * 64]
+
+
+def test_who_may_not_upgrade_the_tables_is_told_who_may():
+    url = postgresql.new_database()
+    of_version_1(url)
+    weak = of_a_user_without_rights(url)
+    with psycopg.connect(url) as connection:
+        for what in ("TABLES", "SEQUENCES"):
+            connection.execute(f"GRANT ALL ON ALL {what} IN SCHEMA public TO weak_{url.rpartition('/')[2]}".encode())
+    with pytest.raises(ConfigurationError, match="type as a user who may make them: steplog db migrate"):
+        open_store(weak)
+    with psycopg.connect(url) as connection:
+        assert connection.execute("SELECT value FROM about WHERE name = 'schema'").fetchone() == ("1",)
+
+
 def test_tables_are_where_the_search_path_of_a_user_with_odd_settings_says():
     url = postgresql.new_database()
     with psycopg.connect(url, autocommit=True) as connection:
@@ -178,7 +241,7 @@ def test_ids_beyond_32_bits_are_as_others():
     url = postgresql.new_database()
     with closing(open_store(url)) as store, psycopg.connect(url, autocommit=True) as operator:
         sequences = operator.execute("SELECT sequencename FROM pg_sequences").fetchall()
-        assert len(sequences) == 7
+        assert len(sequences) == 8
         for (name,) in sequences:
             operator.execute("SELECT setval(%s, %s)", (name, 2**31 - 1))
         runs = [new_run(store) for _ in range(2)]

@@ -62,7 +62,7 @@ const FIELDS = {
   combined: ["charts", lists], // charts of several metrics
   open: ["open", list], // sections that are closed by themselves
   closed: ["closed", list], // sections that are open by themselves
-  tab: ["tab", among("charts", "samples", "table")],
+  tab: ["tab", among("charts", "samples", "table", "files")],
   samples: ["samples", list], // the metrics whose samples are shown; none: the first
   find: ["find", text()], // a text in samples
   stepsOf: ["steps", text()], // the run whose samples are listed

@@ -77,7 +77,7 @@ class PostgresqlConnection:
         """A cell, as a value of a statement."""
         return None if value is None else _Cell(value)
 
-    def among(self, values: Sequence[int] | Sequence[str]) -> tuple[str, tuple[Any, ...]]:
+    def among(self, values: Sequence[int] | Sequence[str] | Sequence[bytes]) -> tuple[str, tuple[Any, ...]]:
         """A condition that what is before it is one of these, and the values of its question marks."""
         return "= ANY(?)", (list(values),)
 

@@ -28,12 +28,12 @@ from steplog.server.postgresql.folding import FOLDED
 
 __all__ = ["POINTS", "SCHEMA_VERSION", "STATEMENTS", "TURNS", "found_version", "prepare"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 POINTS = ("progress", "marks", "log", "blocks", "sealed", "series", "chunks", "points", "summaries")
 _LOCK = 0x7374_706C_0000  # of pg_advisory_lock
 TURNS = 16
 _LOWEST = 15  # of PostgreSQL
-_IDS = ("users", "namespaces", "projects", "runs", "keys", "sessions", "views")
+_ID = re.compile(r"ID\((\w+)\)")
 
 _TABLES = """
 CREATE TYPE cell AS (kind smallint, number numeric, words bytea);
@@ -161,6 +161,48 @@ ALTER TABLE sealed ALTER COLUMN body SET STORAGE EXTERNAL;
 ALTER TABLE points ALTER COLUMN data SET STORAGE EXTERNAL;
 ALTER TABLE summaries ALTER COLUMN data SET STORAGE EXTERNAL;
 """
+_FILES = """
+ALTER TABLE runs ADD COLUMN files_pending bigint;
+CREATE TABLE files (
+    run bigint NOT NULL, number bigint NOT NULL, id bytea NOT NULL, project bigint NOT NULL, sha256 bytea NOT NULL,
+    size bigint NOT NULL, type TEXT NOT NULL, path TEXT NOT NULL, suffix TEXT NOT NULL, time bigint NOT NULL,
+    PRIMARY KEY (run, number)
+);
+CREATE UNIQUE INDEX files_by_id ON files (run, id);
+CREATE INDEX files_by_path ON files (run, path, number) WHERE path <> '';
+CREATE INDEX files_by_content ON files (project, sha256);
+CREATE TABLE contents (
+    sha256 bytea PRIMARY KEY, size bigint NOT NULL, state bigint NOT NULL, since bigint NOT NULL
+);
+CREATE INDEX contents_free ON contents (state, since) WHERE state > 0;
+CREATE TABLE project_contents (
+    project bigint NOT NULL, sha256 bytea NOT NULL, size bigint NOT NULL, unnamed bigint, PRIMARY KEY (project, sha256)
+);
+CREATE INDEX project_contents_by_content ON project_contents (sha256);
+CREATE INDEX project_contents_unnamed ON project_contents (unnamed) WHERE unnamed IS NOT NULL;
+CREATE TABLE content_totals (project bigint PRIMARY KEY, contents bigint NOT NULL, bytes bigint NOT NULL);
+CREATE TABLE artifacts (
+    id ID(artifacts), uuid TEXT NOT NULL, project bigint NOT NULL, run bigint NOT NULL, date_created TEXT NOT NULL,
+    announced bigint NOT NULL DEFAULT 0, present bigint NOT NULL DEFAULT 0, name TEXT, type TEXT, version bigint,
+    same_as bigint, digest TEXT, count bigint, size bigint, aliases TEXT, description TEXT, metadata TEXT,
+    UNIQUE (project, uuid)
+);
+CREATE UNIQUE INDEX artifacts_by_version ON artifacts (project, name, version)
+    WHERE version IS NOT NULL AND same_as IS NULL;
+CREATE INDEX artifacts_in_order ON artifacts (project, id) WHERE version IS NOT NULL AND same_as IS NULL;
+CREATE INDEX artifacts_by_run ON artifacts (run);
+CREATE INDEX artifacts_doubled ON artifacts (id) WHERE same_as IS NOT NULL AND announced > 0;
+CREATE TABLE artifact_files (
+    artifact bigint NOT NULL, path TEXT NOT NULL, id bytea NOT NULL, project bigint NOT NULL, sha256 bytea NOT NULL,
+    size bigint NOT NULL, type TEXT NOT NULL, suffix TEXT NOT NULL, time bigint NOT NULL, PRIMARY KEY (artifact, path)
+);
+CREATE INDEX artifact_files_by_content ON artifact_files (project, sha256);
+CREATE TABLE artifact_aliases (
+    project bigint NOT NULL, name TEXT NOT NULL, alias TEXT NOT NULL, version bigint NOT NULL,
+    PRIMARY KEY (project, name, alias)
+);
+CREATE TABLE artifact_uses (run bigint NOT NULL, artifact bigint NOT NULL, PRIMARY KEY (run, artifact));
+"""
 _APPEND = """
 CREATE OR REPLACE FUNCTION append(
     p_run bigint, p_writer text, p_first bigint, p_end bigint, p_records bigint, p_bytes bigint, p_names bigint,
@@ -216,15 +258,19 @@ ORDER BY each.relkind DESC, each.relname LIMIT 1
 
 
 def _made(statements: str) -> list[str]:
-    for name in _IDS:
-        statements = statements.replace(f"ID({name})", f"bigint PRIMARY KEY DEFAULT nextval('{name}_ids')")
+    sequences = [f"CREATE SEQUENCE {name}_ids" for name in _ID.findall(statements)]
+    statements = _ID.sub(r"bigint PRIMARY KEY DEFAULT nextval('\1_ids')", statements)
     statements = statements.replace("TEXT", 'text COLLATE "C"')
-    return [f"CREATE SEQUENCE {name}_ids" for name in _IDS] + [
-        each for each in map(str.strip, statements.split(";")) if each
-    ]
+    return sequences + [each for each in map(str.strip, statements.split(";")) if each]
 
 
-STATEMENTS = (*_made(_TABLES), *(f"CREATE TABLE turns_{number} ()" for number in range(TURNS)), _APPEND, FOLDED)
+_UPGRADES = {1: _made(_FILES)}  # from each older version to the next
+STATEMENTS = (
+    *_made(_TABLES + _FILES),
+    *(f"CREATE TABLE turns_{number} ()" for number in range(TURNS)),
+    _APPEND,
+    FOLDED,
+)
 _NAMES = re.findall(r"CREATE (?:TABLE|SEQUENCE) (\w+)", "\n".join(STATEMENTS))
 
 
@@ -273,11 +319,13 @@ def prepare(connection: psycopg.Connection[Any], *, is_moving: bool = False) -> 
                 connection.execute(statement.encode())
             about = [("instance", uuid.uuid4().hex), ("schema", str(SCHEMA_VERSION))]
             connection.cursor().executemany("INSERT INTO about (name, value) VALUES (%s, %s)", about)
-        elif version != SCHEMA_VERSION:
+        elif version > SCHEMA_VERSION:
             raise ConfigurationError(
                 f"the database has schema version {version}, of a newer steplog, and is left as it is; this one"
                 f" supports {SCHEMA_VERSION}. Type: pip install --upgrade 'steplog[postgres]'"
             )
+        else:
+            _upgrade(connection, version)
         kept = dict(connection.execute("SELECT name, value FROM about").fetchall())
     if "moving_from" in kept and not is_moving:
         raise ConfigurationError(
@@ -285,3 +333,11 @@ def prepare(connection: psycopg.Connection[Any], *, is_moving: bool = False) -> 
         )
     adapt(connection)
     return str(kept["instance"])
+
+
+def _upgrade(connection: psycopg.Connection[Any], version: int) -> None:
+    for step in range(version, SCHEMA_VERSION):
+        for statement in _UPGRADES[step]:
+            connection.execute(statement.encode())
+    if version < SCHEMA_VERSION:
+        connection.execute("UPDATE about SET value = %s WHERE name = 'schema'", (str(SCHEMA_VERSION),))

@@ -74,8 +74,11 @@ class Connection(Protocol):
     def cell(self, value: Cell | None) -> Any:
         """A cell, as a value of a statement."""
 
-    def among(self, values: Sequence[int] | Sequence[str]) -> tuple[str, tuple[Any, ...]]:
-        """A condition that what is before it is one of these, and the values of its question marks."""
+    def among(self, values: Sequence[int] | Sequence[str] | Sequence[bytes]) -> tuple[str, tuple[Any, ...]]:
+        """A condition that what is before it is one of these, and the values of its question marks.
+
+        At most 500 of bytes.
+        """
 
 
 Snapshot = Callable[[], AbstractContextManager[Connection]]

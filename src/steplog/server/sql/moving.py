@@ -45,6 +45,8 @@ def _of_series(name: str) -> RunTable:
 # Those that others refer to come first.
 CATALOGUE = (
     "users", "namespaces", "projects", "members", "keys", "sessions", "runs", "views", "suffixes", "tombstones",
+    "contents", "project_contents", "content_totals", "artifacts", "artifact_files", "artifact_aliases",
+    "artifact_uses",
 )  # fmt: skip
 BY_KEY = (
     _plain("log", "first_arrival"),
@@ -60,7 +62,7 @@ BY_KEY = (
     ),
 )
 BY_RUN = (
-    *(_plain(name) for name in ("progress", "marks", "config", "fields", "generations")),
+    *(_plain(name) for name in ("progress", "marks", "config", "fields", "generations", "files")),
     RunTable(
         "lasts",
         "series s CROSS JOIN runs r ON r.id = s.run CROSS JOIN lasts t"

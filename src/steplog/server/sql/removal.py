@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 
 from steplog.records.dates import utc_text
+from steplog.server.sql import file_removal
 from steplog.server.sql.chunk_ids import chunk_range
 from steplog.server.sql.connection import Connection
 from steplog.server.sql.table import forget_config, forget_metric
@@ -98,8 +99,10 @@ def _steps(connection: Connection, now: datetime | None) -> Iterator[None]:
         for table, key in (("tombstones", "idempotency_key"), ("suffixes", "name"), ("views", "id")):
             while _some(connection, table, (key,), "project = :project", values, _ROWS_A_STEP):
                 yield
+        yield from file_removal.of_project(connection, project[0])
         connection.execute("DELETE FROM projects WHERE id = ?", project)
         yield
+    yield from file_removal.doubles(connection)
     condition, values = "deleted <= :old", {"old": _long_ago(now, 24 * TOMBSTONE_DAYS)}
     while _some(connection, "tombstones", ("project", "idempotency_key"), condition, values, _ROWS_A_STEP):
         yield
@@ -128,6 +131,7 @@ def _run_steps(connection: Connection, run_id: int) -> Iterator[None]:
     for table, key in (("fields", "field"), ("generations", "number"), ("marks", "writer")):
         while _some(connection, table, (key,), _OF_RUN, run, _ROWS_A_STEP):
             yield
+    yield from file_removal.of_run(connection, run_id)
     connection.execute("DELETE FROM runs WHERE id = ?", (run_id,))
     yield
 

@@ -11,6 +11,7 @@ Columns of ``runs`` beside the plain ones::
     tags, provenance   JSON
     report             JSON: what its client has lost
     deleted            since when it is in the trash
+    files_pending      how many of its files are to come, as its client has told last; NULL: it has not
     slug               of its name; NULL: not known yet, of a run of an older database (see table)
 
 A name that is taken gets the smallest number that is free. ``suffixes.next`` is where to look first: every number below
@@ -60,7 +61,7 @@ _RUN = """
 SELECT r.id, r.uuid, r.name, r.description, r.status, r.date_created, r.date_updated, r.project, r.idempotency_key,
        r.made_by, r.generation, (SELECT began FROM generations WHERE run = r.id AND number = r.generation), r.tags,
        r."group", r.job_type, r.notes, r.started, r.ended, r.provenance, r.report, r.deleted,
-       p.uuid, p.display_name, p.slug, u.uuid, u.username, u.slug
+       p.uuid, p.display_name, p.slug, u.uuid, u.username, u.slug, r.files_pending
 FROM runs r JOIN projects p ON p.id = r.project JOIN users u ON u.id = r."user"
 """
 _PROGRESS = "SELECT run, seen, last_point, sealed FROM progress WHERE run"

@@ -34,6 +34,7 @@ from steplog.server.sql import (
 )
 from steplog.server.sql.connection import Connection
 from steplog.server.sql.database import Database
+from steplog.server.sql.file_store import SqlFiles
 from steplog.server.sql.table_counts import TableCounts
 from steplog.server.sql.versions import Versions
 from steplog.server.store import History, Store
@@ -69,10 +70,11 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
-class SqlStore(Store):
+class SqlStore(SqlFiles, Store):
     """Users, projects, runs and their points in a database."""
 
     def __init__(self, database: Database, versions: Versions) -> None:
+        super().__init__(database, versions)
         self._database = database
         self._versions = versions
         self._counts = TableCounts(versions)
@@ -82,9 +84,11 @@ class SqlStore(Store):
         self._database.read(catalog.namespace, "")
 
     def figures(self) -> Mapping[str, float]:
-        return {**self._database.figures(), "unpacked_bytes": self._database.read(log.waiting_bytes)}
+        unpacked = self._database.read(log.waiting_bytes)
+        return {**self._database.figures(), "unpacked_bytes": unpacked, **self.file_figures()}
 
     def close(self) -> None:
+        self.close_files()
         self._database.close()
 
     def _change(

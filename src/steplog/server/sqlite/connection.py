@@ -46,7 +46,7 @@ class SqliteConnection(sqlite3.Connection):
         """A cell: SQLite's columns take any type."""
         return value
 
-    def among(self, values: Sequence[int] | Sequence[str]) -> tuple[str, tuple[Any, ...]]:
+    def among(self, values: Sequence[int] | Sequence[str] | Sequence[bytes]) -> tuple[str, tuple[Any, ...]]:
         """A condition that what is before it is one of these, and the values of its question marks."""
         if len(values) > _MARKS_MAX:
             return "IN (SELECT value FROM json_each(?))", (json.dumps(list(values)),)

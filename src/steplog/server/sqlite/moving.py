@@ -26,7 +26,8 @@ from steplog.server.sqlite.schema import SCHEMA_VERSION, connect, open_existing,
 __all__ = ["Source"]
 
 _STATES = """
-SELECT r.*, p.*, m.* FROM runs r LEFT JOIN progress p ON p.run = r.id LEFT JOIN (
+SELECT r.*, p.*, m.*, (SELECT max(number) FROM files WHERE run = r.id) FROM runs r
+LEFT JOIN progress p ON p.run = r.id LEFT JOIN (
     SELECT run, count(*), sum(mark & 4294967295), sum(mark >> 32), max(generation), max(said) FROM marks GROUP BY run
 ) m ON m.run = r.id ORDER BY r.id
 """

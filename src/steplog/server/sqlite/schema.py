@@ -30,6 +30,14 @@
     lasts        by (project, name, run): the totals of a run's metric, for tables of runs (see table)
     configs      by (project, entry, run): what ``config`` has, for tables of runs
     filling      one row in an older database: which of its runs are not in these two
+    files        by (run, number): files of runs, in the order of their announcement (see files)
+    contents     by hash: how far its bytes are in the content store, and since when (see contents)
+    project_contents  by (project, hash): contents that a project has; since when perhaps no file names them
+    content_totals    by project: how many contents it has, and their bytes
+    artifacts    what runs have logged as artifacts; ``version``: once all is announced (see artifacts)
+    artifact_files    by (artifact, path)
+    artifact_aliases  by (project, name, alias): which version it means
+    artifact_uses     by (run, artifact): which versions a run uses
 
 Of several values of a field or config key the one with the greatest (generation, time in ns, writer, position) counts.
 
@@ -70,6 +78,7 @@ from steplog.server.sqlite.connection import SqliteConnection
 from steplog.server.sqlite.database_file import check_left_log
 from steplog.server.sqlite.database_lock import DatabaseLock
 from steplog.server.sqlite.upgrades import (
+    FILES,
     KEYS,
     LIFE,
     LOG,
@@ -95,7 +104,7 @@ __all__ = [
 ]
 
 _APPLICATION_ID = 0x7374_706C  # "stpl"
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 _HEADER = struct.Struct(">16s44xI4xI28x")  # magic, user_version at 60, application_id at 68
 _MAGIC = b"SQLite format 3\0"
 _SUFFIXES = ("", "-wal", "-shm", "-journal")
@@ -269,7 +278,7 @@ def _make_tables(connection: SqliteConnection) -> None:
         connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         if new:
-            made = (_TABLES, KEYS, SESSIONS, RUNS, RUNNING, STARTED, VIEWS, LOG, LIFE, MEMBERS)
+            made = (_TABLES, KEYS, SESSIONS, RUNS, RUNNING, STARTED, VIEWS, LOG, LIFE, MEMBERS, FILES)
             execute_all(connection, "".join(made))
             connection.execute("INSERT INTO about VALUES ('instance', ?)", (uuid.uuid4().hex,))
         for step in () if new else range(version, SCHEMA_VERSION):

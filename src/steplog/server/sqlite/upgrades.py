@@ -20,6 +20,7 @@ from steplog.server.records.chunk import Chunk, decode
 from steplog.server.records.log_row import decode_row
 
 __all__ = [
+    "FILES",
     "KEYS",
     "LIFE",
     "LOG",
@@ -151,6 +152,50 @@ CREATE TABLE members (
 ) WITHOUT ROWID;
 CREATE INDEX members_by_user ON members (user);
 """
+FILES = """
+ALTER TABLE runs ADD COLUMN files_pending INTEGER;
+CREATE TABLE files (
+    run INTEGER NOT NULL, number INTEGER NOT NULL, id BLOB NOT NULL, project INTEGER NOT NULL, sha256 BLOB NOT NULL,
+    size INTEGER NOT NULL, type TEXT NOT NULL, path TEXT NOT NULL, suffix TEXT NOT NULL, time INTEGER NOT NULL,
+    PRIMARY KEY (run, number)
+) WITHOUT ROWID;
+CREATE UNIQUE INDEX files_by_id ON files (run, id);
+CREATE INDEX files_by_path ON files (run, path, number) WHERE path <> '';
+CREATE INDEX files_by_content ON files (project, sha256);
+CREATE TABLE contents (
+    sha256 BLOB PRIMARY KEY, size INTEGER NOT NULL, state INTEGER NOT NULL, since INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX contents_free ON contents (state, since) WHERE state > 0;
+CREATE TABLE project_contents (
+    project INTEGER NOT NULL, sha256 BLOB NOT NULL, size INTEGER NOT NULL, unnamed INTEGER,
+    PRIMARY KEY (project, sha256)
+) WITHOUT ROWID;
+CREATE INDEX project_contents_by_content ON project_contents (sha256);
+CREATE INDEX project_contents_unnamed ON project_contents (unnamed) WHERE unnamed IS NOT NULL;
+CREATE TABLE content_totals (project INTEGER PRIMARY KEY, contents INTEGER NOT NULL, bytes INTEGER NOT NULL);
+CREATE TABLE artifacts (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, uuid TEXT NOT NULL, project INTEGER NOT NULL, run INTEGER NOT NULL,
+    date_created TEXT NOT NULL, announced INTEGER NOT NULL DEFAULT 0, present INTEGER NOT NULL DEFAULT 0, name TEXT,
+    type TEXT, version INTEGER, same_as INTEGER, digest TEXT, count INTEGER, size INTEGER, aliases TEXT,
+    description TEXT, metadata TEXT, UNIQUE (project, uuid)
+);
+CREATE UNIQUE INDEX artifacts_by_version ON artifacts (project, name, version)
+    WHERE version IS NOT NULL AND same_as IS NULL;
+CREATE INDEX artifacts_in_order ON artifacts (project, id) WHERE version IS NOT NULL AND same_as IS NULL;
+CREATE INDEX artifacts_by_run ON artifacts (run);
+CREATE INDEX artifacts_doubled ON artifacts (id) WHERE same_as IS NOT NULL AND announced > 0;
+CREATE TABLE artifact_files (
+    artifact INTEGER NOT NULL, path TEXT NOT NULL, id BLOB NOT NULL, project INTEGER NOT NULL, sha256 BLOB NOT NULL,
+    size INTEGER NOT NULL, type TEXT NOT NULL, suffix TEXT NOT NULL, time INTEGER NOT NULL,
+    PRIMARY KEY (artifact, path)
+) WITHOUT ROWID;
+CREATE INDEX artifact_files_by_content ON artifact_files (project, sha256);
+CREATE TABLE artifact_aliases (
+    project INTEGER NOT NULL, name TEXT NOT NULL, alias TEXT NOT NULL, version INTEGER NOT NULL,
+    PRIMARY KEY (project, name, alias)
+) WITHOUT ROWID;
+CREATE TABLE artifact_uses (run INTEGER NOT NULL, artifact INTEGER NOT NULL, PRIMARY KEY (run, artifact)) WITHOUT ROWID;
+"""
 # Until version 6 whoever had a key could write everywhere. So they still can in what is there: projects were made
 # RESTRICTED, where a role in the namespace does not count.
 _TO_VERSION_7 = """
@@ -255,6 +300,10 @@ def _to_version_7(connection: sqlite3.Connection) -> None:
     execute_all(connection, MEMBERS + _TO_VERSION_7)
 
 
+def _to_version_8(connection: sqlite3.Connection) -> None:
+    execute_all(connection, FILES)
+
+
 def _packed_configs(connection: sqlite3.Connection) -> Iterator[tuple[int, int, bytes]]:
     """Run, time and JSON text of each config, a run's in order of arrival."""
     for run, *row in connection.execute(_CONFIG_CHUNKS):
@@ -284,4 +333,5 @@ UPGRADES: Mapping[int, Callable[[sqlite3.Connection], None]] = {
     4: _to_version_5,
     5: _to_version_6,
     6: _to_version_7,
+    7: _to_version_8,
 }

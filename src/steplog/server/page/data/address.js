@@ -26,6 +26,15 @@ export const api = {
   restored: ({ namespace, project }, uuid) =>
     path("api", "v0", namespace, "projects", project, "runs", uuid, "restore"),
   history: ({ namespace, project }, uuid) => path("api", "v0", namespace, "projects", project, "runs", uuid, "history"),
+  /** The content of a file, and what a run has of them. */
+  file: ({ namespace, project }, uuid, id) =>
+    bare("api", "v0", namespace, "projects", project, "runs", uuid, "files", id),
+  files: ({ namespace, project }, uuid) => path("api", "v0", namespace, "projects", project, "runs", uuid, "files"),
+  artifacts: ({ namespace, project }) => path("api", "v0", namespace, "projects", project, "artifacts"),
+  artifact: ({ namespace, project }, name, version) =>
+    path("api", "v0", namespace, "projects", project, "artifacts", name, version),
+  artifactFile: ({ namespace, project }, name, version, file) =>
+    bare("api", "v0", namespace, "projects", project, "artifacts", name, version, "files", ...file.split("/")),
   series: ({ namespace, project }, uuid) => path("api", "v0", namespace, "projects", project, "runs", uuid, "series"),
 };
 
@@ -43,9 +52,8 @@ export function query(fields) {
   return given.length ? `?${given.map(([name, value]) => `${name}=${encodeURIComponent(value)}`).join("&")}` : "";
 }
 
-function path(...parts) {
-  return `/${parts.map(encodeURIComponent).join("/")}/`;
-}
+const bare = (...parts) => `/${parts.map(encodeURIComponent).join("/")}`;
+const path = (...parts) => `${bare(...parts)}/`;
 
 function decoded(part) {
   try {

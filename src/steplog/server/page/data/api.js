@@ -57,11 +57,14 @@ async function content(response) {
   const text = await response.text().catch(away);
   if (!text) return null;
   try {
-    return LONG_INTEGER.test(text) ? JSON.parse(text, exact) : JSON.parse(text);
+    return parsed(text);
   } catch (error) {
     return away(error);
   }
 }
+
+/** JSON text as a value. Integers beyond 2^53 are BigInt, where the browser supports it. Throws SyntaxError. */
+export const parsed = (text) => (LONG_INTEGER.test(text) ? JSON.parse(text, exact) : JSON.parse(text));
 
 /** Send a request; returns the bytes of the answer. */
 export async function bytes(method, path, body, accept, signal = undefined) {

@@ -19,6 +19,10 @@ export class SampleList {
     this.count = signal(null);
     /** Changes with each page that has come. */
     this.version = signal(0);
+    /** The place of the sample that is looked at; null until it is known. */
+    this.place = signal(null);
+    /** The row that was gone to last; null if none was. */
+    this.gone = signal(null);
     this.pages = new Map(); // by number: {rows, reading}; the one that was read last at the end
     this.ends = new AbortController();
     this.stored = 0; // how many samples there are, whatever is looked for

@@ -3,6 +3,8 @@
 import { batch, computed, effect, signal, untracked } from "../ui.js";
 import { api, query } from "./address.js";
 import { Missing, read, Refused } from "./api.js";
+import { preload } from "./arrival.js";
+import { briefMedia, isMediaText, pictureIds } from "./media.js";
 import { reach } from "./outage.js";
 import { Wake, poll } from "./poll.js";
 import { SampleCounts } from "./sample_counts.js";
@@ -15,6 +17,9 @@ const ENDED = { least: 15, most: 60 };
 const CUT = 20_000; // characters of a value; the rest comes when it is asked for
 const AT_ONCE = 100; // samples of one step
 const KEPT = 60; // cells
+const WHOLE_MAX = 2 ** 20; // bytes of media that are read at once though they are long: a beginning shows nothing
+const WHOLES_MAX = 10; // of one step
+const EXPECTED = 30; // cells that are read ahead
 const UNSUPPORTED = "compat/unsupported"; // counts of calls
 
 export class Samples {
@@ -49,6 +54,7 @@ export class Samples {
     this.list = signal(null);
     this.time = signal(null); // of the sample that was chosen in the list: there may be several of its step
     this.cells = new Map(); // by what is asked for, the one used last at the end
+    this.expected = new Set(); // what ends waiting for values that may be wanted next
     this.runs = runs;
     this.stops = [effect(() => this.#relist()), effect(() => this.#recount()), effect(() => this.#follow())];
     this.#poll();
@@ -56,7 +62,7 @@ export class Samples {
 
   /** Ask for nothing more. */
   end() {
-    this.stops.forEach((stop) => stop());
+    [...this.stops, ...this.expected].forEach((stop) => stop());
     this.list.peek()?.end();
     this.ends.abort();
   }
@@ -71,8 +77,68 @@ export class Samples {
     return this.counts.value.get(name)?.get(uuid)?.count ?? 0;
   }
 
-  /** Show the sample in a row of the list. */
-  choose(row) {
+  /** Show the sample at a place of the list. Of places that follow quickly, such as a slider's, some are left out. */
+  async go(to) {
+    const list = this.list.value;
+    const isGoing = list.wanted !== undefined;
+    list.wanted = Math.max(0, Math.min((list.count.value ?? 1) - 1, to));
+    if (isGoing) return;
+    try {
+      for (let wanted; wanted !== list.wanted; ) {
+        wanted = list.wanted;
+        const row = await list.reached(wanted);
+        if (!row || list !== this.list.peek()) continue;
+        batch(() => {
+          list.place.value = row.at;
+          list.gone.value = row;
+          this.#choose(row);
+        });
+      }
+    } finally {
+      list.wanted = undefined;
+    }
+  }
+
+  /** Show the sample so many places on in the list. */
+  move(by) {
+    return this.go((this.list.value.place.value ?? 0) + by);
+  }
+
+  /** The path of a file of a run. */
+  address(uuid, id) {
+    return api.file(this.here, uuid, id);
+  }
+
+  /** Have what may be wanted next, where it is media: that of the steps before and after the one that is shown. */
+  async lookAround() {
+    const list = this.list.value;
+    const at = list?.place.value ?? null;
+    if (at === null || !isMediaRow(list.row(at))) return;
+    const places = [at + 1, at - 1].filter((place) => place >= 0 && place < list.count.value);
+    const near = await Promise.all(places.map((place) => list.reached(place)));
+    for (const row of near.filter(isMediaRow)) {
+      for (const { uuid } of this.columns.value) {
+        for (const name of this.chosen.value) this.#expect(uuid, name, String(row.step));
+      }
+    }
+  }
+
+  #expect(uuid, name, step) {
+    const cell = this.at(uuid, name, step, 0);
+    const stop = effect(() => {
+      const row = cell.value?.rows.at(-1);
+      if (!row) return;
+      pictureIds(row.value).forEach((id) => preload(this.address(uuid, id)));
+      queueMicrotask(() => stop());
+    });
+    this.expected.add(stop);
+    if (this.expected.size <= EXPECTED) return;
+    const [first] = this.expected;
+    this.expected.delete(first);
+    first();
+  }
+
+  #choose(row) {
     const list = this.list.value;
     let nth = 0;
     while (list.row(row.at - 1 - nth)?.step === row.step && !list.find) nth += 1;
@@ -117,12 +183,24 @@ export class Samples {
   async #read(cell, uuid, name, step, first) {
     try {
       const exact = await this.#history(uuid, { name, from: step, to: step, skip: first, limit: AT_ONCE, cut: CUT });
-      cell.found.value = exact.length ? { rows: exact, first, exact: true } : await this.#nearest(uuid, name, step);
+      const found = exact.length ? { rows: exact, first, exact: true } : await this.#nearest(uuid, name, step);
+      await this.#complete(found, uuid, name);
+      cell.found.value = found;
     } catch (error) {
       cell.count = -1;
       if (error instanceof Missing) cell.found.value = { rows: [], first, exact: false };
       else if (!this.ends.signal.aborted && !(error instanceof Refused)) throw error;
     }
+  }
+
+  /** Have all of media whose values were cut. */
+  async #complete({ rows, first, exact }, uuid, name) {
+    const isWanted = ({ bytes, value }) => bytes <= WHOLE_MAX && isMediaText(value);
+    const wholes = rows.filter(isWanted).slice(0, WHOLES_MAX).map(async (row) => {
+      row.value = await this.whole(uuid, name, row.step, exact ? first + rows.indexOf(row) : 0);
+      row.bytes = undefined;
+    });
+    await Promise.all(wholes);
   }
 
   async #nearest(uuid, name, step) {
@@ -183,6 +261,9 @@ export class Samples {
     });
   }
 }
+
+/** Whether a row of the list, whose value may be cut, has media. */
+const isMediaRow = (row) => Boolean(row) && (typeof row.value !== "string" || row.bytes) && briefMedia(row.value) !== null;
 
 function distance(step, wanted) {
   const apart = BigInt(step) - BigInt(wanted);

@@ -18,9 +18,10 @@ const TIGHT = 640; // below, what stands beside the tabs has a line of its own
 
 /**
  * `runs` is a signal of the runs that are shown, `names` one of `{name, numeric, others}[]`, null until they are known.
- * `aside` stands beside the tabs; `total` is a signal of how many runs there are to choose from.
+ * `aside` stands beside the tabs; `total` is a signal of how many runs there are to choose from. `files`: the last tab,
+ * `{text, View}`.
  */
-export function ChartsPanel({ here, view, runs, names, emphasis, aside, total }) {
+export function ChartsPanel({ here, view, runs, names, emphasis, aside, total, files }) {
   const board = useMemo(() => new Board({ here, view, runs, names, emphasis }), []);
   useEffect(() => () => board.end(), []);
   const element = useRef(null);
@@ -42,8 +43,9 @@ export function ChartsPanel({ here, view, runs, names, emphasis, aside, total })
     { id: "charts", text: "Charts", count: names.value ? number(numeric.value.length) : undefined },
     { id: "samples", text: "Samples", count: others ? number(others) : undefined },
     { id: "table", text: "Table" },
+    { id: "files", text: files.text },
   ];
-  const shown = { charts: ChartsTab, samples: Samples, table: FiguresTab }[view.tab.value];
+  const shown = { charts: ChartsTab, samples: Samples, table: FiguresTab, files: files.View }[view.tab.value];
   const given = { here, view, runs, names, board, search, sections, numeric, wide, total };
   return html`
     <div class="charts size-${view.size.value} ${tight.value ? "tight" : ""}" ref=${element}>

@@ -7,6 +7,7 @@ import { isSystem, isUuid, OpenRun, shownAlone } from "../data/run.js";
 import { many, visible } from "../data/values.js";
 import { html, useEffect, useMemo } from "../ui.js";
 import { ChartsPanel } from "./charts_panel.js";
+import { RunFilesTab } from "./files_tab.js";
 import { eachSecond } from "./parts/moment.js";
 import { Status } from "./parts/status.js";
 import { RunActions } from "./run_actions.js";
@@ -17,6 +18,7 @@ import { Fate } from "./run_fate.js";
 export function RunPage({ here, view }) {
   const open = useMemo(() => new OpenRun(here), []);
   const runs = useMemo(() => shownAlone(open), []);
+  const files = useMemo(() => ({ text: "Files", View: () => html`<${RunFilesTab} here=${here} run=${open.run} />` }), []);
   useEffect(() => open.follow(), []);
   const run = open.run.value;
   useCalled(here, run?.name, open);
@@ -29,7 +31,8 @@ export function RunPage({ here, view }) {
         <${ConfigPanel} large=${open.large} />
         <${ProvenancePanel} large=${open.large} />
       </aside>
-      <div class="metrics"><${ChartsPanel} here=${here} view=${view} runs=${runs} names=${open.names} /></div>
+      <div class="metrics"><${ChartsPanel} here=${here} view=${view} runs=${runs} names=${open.names}
+        files=${files} /></div>
     </div>
   `;
 }

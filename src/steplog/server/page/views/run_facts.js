@@ -21,6 +21,7 @@ export function RunFacts({ open }) {
     Group: run.group && html`<${Among} here=${here} field="group" value=${run.group} />`,
     "Job type": run.job_type && html`<${Among} here=${here} field="job_type" value=${run.job_type} />`,
     Resumed: resumed(run),
+    Files: run.files_pending > 0 && `${many(run.files_pending, "file")} on their way`,
     Address: older > 0 && `the newest of ${many(older + 1, "run")} there`,
   };
   return html`

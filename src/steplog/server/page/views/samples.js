@@ -11,6 +11,7 @@ import { SampleCell } from "./samples_cell.js";
 import { SampleNumbers } from "./samples_numbers.js";
 import { StepList } from "./samples_list.js";
 
+const AROUND_MS = 60; // after what is shown, what is near
 const SCROLLED = { tabindex: 0, role: "group", "aria-label": "Runs side by side" };
 const PROGRAM = `run.log("sample", {"prompt": prompt, "answer": answer}, step=step)`;
 
@@ -143,11 +144,33 @@ function Panes({ samples, view }) {
     <div class="samples-panes">
       <div class="samples-head">
         <h2>Step <span class="figures">${number(BigInt(step))}</span></h2>
+        <${StepSlider} samples=${samples} list=${list} step=${step} />
         ${beyond > 0 && html`<span class="muted">${number(runs.length)} of ${many(runs.length + beyond, "run")}</span>`}
         ${runs.length === 2 && mark}
       </div>
       ${names.map(pane)}
       <${SampleNumbers} samples=${samples} runs=${runs} step=${step} />
+    </div>
+  `;
+}
+
+/** From sample to sample. What is likely to be wanted next is loaded meanwhile. */
+function StepSlider({ samples, list, step }) {
+  const count = list?.count.value ?? 0;
+  const at = list?.place.value ?? null;
+  useEffect(() => {
+    const soon = setTimeout(() => samples.lookAround().catch(() => null), AROUND_MS);
+    return () => clearTimeout(soon);
+  }, [list, at, count]);
+  if (count < 2) return null;
+  const go = (by) => () => samples.move(by);
+  return html`
+    <div class="samples-slider" role="group" aria-label="Step">
+      <${Button} kind="quiet" icon="back" label="Sample before" disabled=${!at} onClick=${go(-1)} />
+      <input type="range" min="0" max=${count - 1} step="1" value=${at ?? count - 1} aria-label="Step"
+        aria-valuetext="step ${number(BigInt(step))}" onInput=${(event) => samples.go(event.currentTarget.valueAsNumber)} />
+      <${Button} kind="quiet" icon="chevron" label="Sample after" disabled=${at !== null && at >= count - 1}
+        onClick=${go(1)} />
     </div>
   `;
 }

@@ -1,7 +1,9 @@
 // The samples of one metric and run at a step: one of them, which of how many, and whether it is of another step.
 
+import { briefMedia } from "../data/media.js";
 import { json, number, visible } from "../data/values.js";
-import { html, useEffect, useRef, useSignal } from "../ui.js";
+import { html, useEffect, useMemo, useRef, useSignal } from "../ui.js";
+import { MediaPlace } from "./media_parts.js";
 import { Button } from "./parts/button.js";
 import { Copy } from "./parts/copy.js";
 import { SampleValue } from "./samples_value.js";
@@ -33,9 +35,15 @@ export function SampleCell({ samples, view, run, name, step, alone, other }) {
     </header>
   `;
   const compared = beside?.rows[placeIn(beside, nth, null) ?? -1]?.value ?? null;
+  const place = useMemo(() => {
+    return { name, address: (id) => samples.address(run.uuid, id), move: (by) => samples.move(by) };
+  }, [run.uuid, name]);
   return html`
     <article class="sample" aria-label="Sample of ${visible(run.name)}" aria-busy=${String(busy)}>
-      ${head}${content({ samples, run, name, found, at, find: view.find.value, beside: compared })}
+      ${head}
+      <${MediaPlace.Provider} value=${place}>
+        ${content({ samples, run, name, found, at, find: view.find.value, beside: compared })}
+      <//>
     </article>
   `;
 }
@@ -44,7 +52,8 @@ function content({ samples, run, name, found, at, find, beside }) {
   if (!found) return html`<p class="muted">…</p>`;
   if (at === null) return html`<p class="muted">This run has no such sample.</p>`;
   const row = found.rows[at];
-  const key = `${row.step} ${row.time}`;
+  const isMedia = row.bytes === undefined && typeof row.value !== "string" && briefMedia(row.value) !== null;
+  const key = isMedia ? "media" : `${row.step} ${row.time}`; // an image stays until the next one has come
   if (row.bytes === undefined) {
     return html`<${SampleValue} key=${key} value=${row.value} find=${find} beside=${beside} />`;
   }

@@ -1,5 +1,6 @@
 // The list of samples by step: as many rows as there are samples, of which those in view exist.
 
+import { briefMedia } from "../data/media.js";
 import { shown, number, visible } from "../data/values.js";
 import { html, useEffect, useId, useLayoutEffect, useRef, useSignal } from "../ui.js";
 
@@ -24,18 +25,14 @@ export function StepList({ samples, list, view }) {
     resized.observe(element.current);
     return () => resized.disconnect();
   }, []);
-  const choose = async (to) => {
-    const row = await list.reached(Math.max(0, Math.min((list.count.value ?? 1) - 1, to)));
-    if (!row) return;
-    at.value = row.at;
-    reveal(element.current, row.at, height);
-    samples.choose(row);
-  };
+  useEffect(() => {
+    if (list.gone.value) reveal(element.current, list.gone.value.at, height);
+  }, [list.gone.value]);
   const move = (event) => {
     if (!Object.hasOwn(MOVES, event.key) || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
     const by = MOVES[event.key];
-    choose(Number.isFinite(by) ? (at.value ?? 0) + by : by < 0 ? 0 : count - 1);
+    samples.go(Number.isFinite(by) ? (at.value ?? 0) + by : by < 0 ? 0 : count - 1);
   };
   const rows = [];
   for (let place = first; place < end; place++) {
@@ -43,7 +40,7 @@ export function StepList({ samples, list, view }) {
     const chosen = place === at.value && (view.step.value === null || String(row?.step) === view.step.value);
     rows.push(html`
       <${Row} key=${place} id="${id}-${place}" place=${place} row=${row} height=${height} count=${count}
-        chosen=${chosen} onChoose=${choose} />
+        chosen=${chosen} onChoose=${(to) => samples.go(to)} />
     `);
   }
   const active = at.value !== null && at.value >= first && at.value < end ? `${id}-${at.value}` : undefined;
@@ -69,14 +66,16 @@ function Row({ id, place, row, height, count, chosen, onChoose }) {
 
 /** The beginning of a sample in a line. */
 function preview({ value, bytes }) {
+  const media = typeof value === "string" && bytes === undefined ? null : briefMedia(value);
+  if (media !== null) return media.slice(0, PREVIEW);
   if (typeof value === "string") return visible(value.slice(0, PREVIEW).replace(/\s+/g, " ").trim());
   const text = shown(value);
   return bytes === undefined && text.length <= PREVIEW ? text : `${text.slice(0, PREVIEW)}…`;
 }
 
-/** The place of the sample that is looked at, found by its step where that came from the address. */
+/** Keeps the place of the sample that is looked at, found by its step where that came from the address. */
 function usePlace(samples, list, view, element, height) {
-  const at = useSignal(null);
+  const { place: at } = list;
   const step = view.step.value;
   const nth = view.nth.value;
   const count = list.count.value;

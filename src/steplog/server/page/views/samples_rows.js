@@ -1,8 +1,10 @@
-// A list of objects with like keys as a table, which can be sorted: evaluations with prompt, answer and score.
+// A list of objects with like keys, or a table, which can be sorted: evaluations with prompt, answer and score.
 
+import { briefMedia, isMedia } from "../data/media.js";
 import { same } from "../data/runs_cells.js";
-import { json, numeric, number, shown, visible } from "../data/values.js";
+import { json, many, numeric, number, shown, visible } from "../data/values.js";
 import { html, useMemo, useSignal } from "../ui.js";
+import { Media } from "./media.js";
 import { Button } from "./parts/button.js";
 import { Icon } from "./parts/icon.js";
 
@@ -10,11 +12,13 @@ const COLUMNS_MAX = 40;
 const PAGE = 100;
 const TEXT_MAX = 2000; // characters of a cell
 
-/** `beside`: the value whose rows these are compared with, one by one, or null. */
-export function SampleRows({ rows, beside = null }) {
+/** `columns`: the keys in their order, if known; `beside`: the value whose rows these are compared with, or null. */
+export function SampleRows({ rows, columns = null, beside = null }) {
   const sort = useSignal(null); // {key, down}
   const most = useSignal(PAGE);
-  const keys = useMemo(() => [...new Set(rows.flatMap((row) => Object.keys(row)))].slice(0, COLUMNS_MAX), [rows]);
+  const all = useMemo(() => columns ?? [...new Set(rows.flatMap((row) => Object.keys(row)))], [rows]);
+  const keys = all.slice(0, COLUMNS_MAX);
+  const beyond = all.length - keys.length;
   const { key: by, down } = sort.value ?? {};
   const sorted = useMemo(() => (by === undefined ? rows : rows.toSorted(comparing(by, down))), [rows, by, down]);
   const turn = (key) => () => {
@@ -45,6 +49,7 @@ export function SampleRows({ rows, beside = null }) {
         </tbody>
       </table>
     </div>
+    ${beyond > 0 && html`<p class="muted">and ${many(beyond, "more column")}</p>`}
     ${left > 0 && html`<${Button} onClick=${() => (most.value += PAGE)}>Show more (${number(left)})<//>`}
   `;
 }
@@ -60,6 +65,7 @@ function Cell({ value, differs }) {
   if (typeof value === "number" || typeof value === "bigint") {
     return html`<td class="number">${mark(number(value))}</td>`;
   }
+  if (isMedia(value)) return html`<td class="cell-media"><${Media} value=${value} small /></td>`;
   const text = textOf(value);
   const isCut = text.length > TEXT_MAX && !whole.value;
   return html`
@@ -87,7 +93,7 @@ function comparing(key, down) {
     if (rank(a) !== rank(b)) return rank(a) - rank(b);
     if (rank(a) === 2) return 0;
     if (rank(a) === 0) return sign * (numeric(a) - numeric(b));
-    const [one, other] = [a, b].map((each) => (typeof each === "string" ? each : json(each)));
+    const [one, other] = [a, b].map((each) => (typeof each === "string" ? each : (briefMedia(each) ?? json(each))));
     return sign * (one < other ? -1 : one > other ? 1 : 0);
   };
 }

@@ -1,8 +1,10 @@
 // JSON as a tree: objects and lists open and close, and each entry's path can be copied.
 
+import { isMedia } from "../data/media.js";
 import { same } from "../data/runs_cells.js";
 import { cut, json, many, number, shown, visible } from "../data/values.js";
 import { html, useSignal } from "../ui.js";
+import { Media } from "./media.js";
 import { Button } from "./parts/button.js";
 import { Copy } from "./parts/copy.js";
 import { Icon } from "./parts/icon.js";
@@ -21,10 +23,12 @@ export function SampleTree({ value, beside = null }) {
 /** `beside`: what is in the same place of the other value, `SAME` where nothing is compared. */
 function Node({ name, path, value, depth, beside }) {
   const entries = typeof value === "object" && value !== null ? entriesOf(value) : null;
-  const open = useSignal(depth < DEEP && (entries?.length ?? 0) <= FEW);
+  const few = (entries?.length ?? 0) <= FEW;
+  const open = useSignal(few && (depth < DEEP || Boolean(entries?.some(([, each]) => isMedia(each)))));
   const key = name === undefined ? null : html`<span class="key"><bdi>${visible(String(name))}</bdi></span>`;
   const told = visible(path);
   const copy = path && html`<${Copy} text=${path} label="Copy the path ${told}" done="Copied ${told}." />`;
+  if (isMedia(value)) return html`<li><div class="entry">${key}<${Media} value=${value} small />${copy}</div></li>`;
   if (!entries?.length) {
     return html`<li><div class="entry">${key}<${Leaf} value=${value} beside=${beside} />${copy}</div></li>`;
   }

@@ -1,19 +1,23 @@
-// A sample by its kind: a text, a list of objects with like keys, a table of columns and rows, a tree of JSON, or one
-// value. Media are to come.
+// A sample by its kind: a text, a list of objects with like keys, a table, media, a tree of JSON, or one value.
 
+import { areMedia, isFile, isMedia, tableOf } from "../data/media.js";
 import { shown } from "../data/values.js";
-import { html } from "../ui.js";
+import { html, useContext } from "../ui.js";
+import { Media } from "./media.js";
+import { MediaGrid } from "./media_grid.js";
+import { MediaPlace } from "./media_parts.js";
+import { FileTable } from "./media_table.js";
 import { SampleRows } from "./samples_rows.js";
 import { SampleText } from "./samples_text.js";
 import { SampleTree } from "./samples_tree.js";
 
-const made = new WeakMap(); // rows, by their table
 const RENDERERS = {
   text: ({ value, find, beside }) => html`<${SampleText} text=${value} find=${find} beside=${beside} />`,
   rows: ({ value, beside }) => html`<${SampleRows} rows=${value} beside=${beside} />`,
-  table: ({ value, beside }) => html`
-    <${SampleRows} rows=${rowsOf(value)} beside=${beside && isTable(beside) ? rowsOf(beside) : beside} />
-  `,
+  table: ({ value, beside }) => html`<${Table} table=${tableOf(value)} beside=${beside} />`,
+  file: ({ value }) => html`<${TableOfFile} value=${value} />`,
+  media: ({ value }) => html`<${Media} value=${value} />`,
+  grid: ({ value }) => html`<${MediaGrid} value=${value} />`,
   tree: ({ value, beside }) => html`<${SampleTree} value=${value} beside=${beside} />`,
   plain: ({ value }) => html`<p class="sample-plain"><bdi>${shown(value)}</bdi></p>`,
 };
@@ -27,23 +31,20 @@ export function SampleValue({ value, find, beside = null }) {
 function kindOf(value) {
   if (typeof value === "string") return "text";
   if (typeof value !== "object" || value === null) return "plain";
-  if (isTable(value)) return "table";
+  if (tableOf(value)) return "table";
+  if (isMedia(value)) return isFile(value) && value._type === "table" ? "file" : "media";
+  if (areMedia(value)) return "grid";
   return Array.isArray(value) && areAlike(value) ? "rows" : "tree";
 }
 
-/** Whether a value is a table as the modules for other loggers' calls keep it: the names of columns, a list a row. */
-function isTable({ _type: kind, columns, data }) {
-  return kind === "table" && Array.isArray(columns) && new Set(columns.map(String)).size === columns.length
-    && Array.isArray(data) && data.length > 0 && data.every(Array.isArray);
+function Table({ table: { columns, rows }, beside }) {
+  const other = tableOf(beside)?.rows ?? beside;
+  return html`<${SampleRows} rows=${rows} columns=${columns} beside=${other} />`;
 }
 
-/** A table's rows as objects, made once: their places tell what they are compared with. */
-function rowsOf(table) {
-  if (!made.has(table)) {
-    const row = (cells) => Object.fromEntries(table.columns.map((name, at) => [name, cells[at]]));
-    made.set(table, table.data.map(row));
-  }
-  return made.get(table);
+function TableOfFile({ value }) {
+  const path = useContext(MediaPlace).address(value.file);
+  return html`<${FileTable} key=${path} value=${value} path=${path} />`;
 }
 
 /** Whether a list has objects alone, most of whose keys the first one has. */

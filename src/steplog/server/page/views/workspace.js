@@ -7,6 +7,7 @@ import { html, useComputed, useEffect, useLayoutEffect, useMemo, useSignal } fro
 import { NoProject, NoRun } from "./chart_empty.js";
 import { Live } from "./chart_live.js";
 import { ChartsPanel } from "./charts_panel.js";
+import { ArtifactsTab } from "./files_tab.js";
 import { Button } from "./parts/button.js";
 import { Splitter } from "./parts/splitter.js";
 import { RunsTable } from "./runs_table.js";
@@ -15,6 +16,7 @@ import { SavedViews } from "./saved_views.js";
 const NARROW = "(max-width: 760px)";
 const START = [380, 440]; // pixels of the table: 30 % of a window, where that is between
 const LEAST = 240;
+const ARTIFACTS = { text: "Artifacts", View: ArtifactsTab };
 const CHARTS_LEAST = 360;
 
 export function Workspace({ here, view }) {
@@ -49,7 +51,7 @@ function Panels({ here, view, runs, names }) {
         start=${start} least=${LEAST} most=${most} />`}
       <section class="charts-panel" aria-label="Metrics" hidden=${narrow && open.value}>
         <${ChartsPanel} here=${here} view=${view} runs=${runs.shown} names=${known} emphasis=${runs.emphasis}
-          aside=${aside} total=${runs.total} />
+          aside=${aside} total=${runs.total} files=${ARTIFACTS} />
       </section>
     </div>
   `;
