@@ -121,6 +121,21 @@ def test_versions_are_numbered_and_equal_files_are_the_same_version(host: Host):
 
 
 @apart
+def test_an_artifact_of_many_small_files_arrives_whole(host: Host):
+    """Once, what had not been sent was forgotten with the first 64 files that had."""
+    Path("many").mkdir()
+    for number in range(300):
+        Path(f"many/{number}.txt").write_text(f"{number}")
+    with begin(host) as run:
+        assert run.log_artifact("many", "many").wait() == "v0"
+        assert run.stats().files_pending == 0
+
+    found = steplog.artifact(host.project, "many")
+    assert all(file.present for file in found.files)
+    assert tree(found.download("out")) == tree(Path("many"))
+
+
+@apart
 def test_what_is_not_there_says_what_is(host: Host):
     with begin(host) as run:
         run.log_artifact("data/deep/b.txt", "weights", "model").wait()
