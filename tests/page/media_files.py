@@ -83,11 +83,20 @@ def text(value: Any) -> bytes:
     return json.dumps(value).encode()
 
 
-def deliver(server: ServerProcess, run: Live, content: bytes, media_type: str) -> str:
-    """Give a server a file of a run, as an agent does; returns its id."""
+def deliver(
+    server: ServerProcess,
+    run: Live,
+    content: bytes,
+    media_type: str,
+    path: str = "",
+    artifact: dict[str, Any] | None = None,
+) -> str:
+    """Give a server a file of a run, or the last one of an artifact, as an agent does; returns its id."""
     digest = hashlib.sha256(content).hexdigest()
-    told = {"id": secrets.token_hex(16), "sha256": digest, "size": len(content), "type": media_type}
-    announced = server.ask("POST", f"{run.path}files/", json={"files": [told]})
+    told = {"id": secrets.token_hex(16), "sha256": digest, "size": len(content), "type": media_type, "path": path}
+    told |= {} if artifact is None else {"artifact": artifact["id"]}
+    body = {"files": [told], "artifacts": [] if artifact is None else [artifact]}
+    announced = server.ask("POST", f"{run.path}files/", json=body)
     assert announced.status_code == 200, announced.text
     if announced.json()["missing"]:
         span = {"Content-Range": f"bytes 0-{len(content) - 1}/{len(content)}"}
