@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import time
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,16 @@ def test_an_artifact_may_be_a_file_or_a_mapping_of_names(here: Path):
     assert run.log_artifact("ckpt/1.pt").name == "1.pt"
     named = run.log_artifact({"weights": "ckpt/1.pt", "all": "ckpt"}, "cnn")
     assert set(contents(named.files)) == {"weights", "all/1.pt", "all/2.pt"}
+
+
+@apart
+def test_an_artifact_that_nobody_sends_is_not_waited_for(here: Path):
+    """A wait of ``finish_timeout_s`` would be in vain."""
+    artifact = begin().log_artifact("ckpt")
+    began = time.monotonic()
+
+    assert artifact.wait() is None
+    assert time.monotonic() - began < 30
 
 
 @apart

@@ -13,7 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from page.browser import Answer, HeldBackError
+from page.browser import Answer, Browser, HeldBackError
+from page.looking import Live, address, project
+from server.process import ServerProcess
 
 HEADERS = {
     "Cache-Control": "private, max-age=31536000, immutable",
@@ -78,6 +80,19 @@ def record(kind: str, name: str, media_type: str, **fields: Any) -> dict[str, An
 def text(value: Any) -> bytes:
     """A value as it is delivered."""
     return json.dumps(value).encode()
+
+
+def run_of(server: ServerProcess, name: str, records: list[Any]) -> Live:
+    """A project's only run."""
+    run = Live(server, project(server, name), name="a")
+    run.log(records)
+    return run
+
+
+def samples_of(server: ServerProcess, browser: Browser, path: str, query: str = "") -> None:
+    """Go to the samples of a run or of a project."""
+    browser.open(address(server, f"{path}?tab=samples{query}"))
+    browser.wait("document.querySelector('.samples-head h2')")
 
 
 class Kept:

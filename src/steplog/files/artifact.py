@@ -186,8 +186,14 @@ class Artifact:
             words = "is on its way to its server; wait() for it"
             raise RunFileNotFoundError(f"the artifact {self.name} {words}")
         folder.mkdir(parents=True, exist_ok=True)
-        for file in files:
-            file.put(folder, replace=True, arrived=arrived)
+        try:
+            for file in files:
+                file.put(folder, replace=True, arrived=arrived)
+        except RunFileNotFoundError:
+            if whole or self.wait(0.0) is None:
+                raise
+            for file in self.files:  # it was sent to its server meanwhile
+                file.put(folder, replace=True)
         return folder
 
 
