@@ -36,6 +36,7 @@ GROUPS = (
     "stock",
     "size",
     "media",
+    "file_uploads",
     "blobs",
     "memory",
     "startup",
