@@ -92,6 +92,13 @@ def test_a_tensor_of_sound_may_have_its_channels_first(shape):
         assert file.readframes(800) == expected.tobytes()
 
 
+@pytest.mark.parametrize("dtype", ["torch.int16", "<dtype: 'int16'>", "torch.bfloat16"])
+def test_types_of_samples_are_known_by_what_libraries_call_them(dtype):
+    assert Keeping().log(steplog.Audio(OnDevice(numpy.zeros(8, numpy.int16), dtype), 8000))["channels"] == 1
+    with pytest.raises(TypeError, match="uint16"):
+        steplog.Audio(OnDevice(numpy.zeros(8), dtype.replace("int16", "uint16").replace("bfloat16", "uint16")), 8000)
+
+
 def test_tensors_of_torch_are_taken():
     torch = pytest.importorskip("torch", reason="torch is not installed here")
     pixels = torch.rand(3, 20, 30, requires_grad=True)

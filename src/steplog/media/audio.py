@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import re
 from typing import Any
 
 from steplog.media.arrays import array_of, bytes_of, is_array, is_tensor, shape_of
@@ -77,7 +78,7 @@ def _checked_rate(sample_rate: Any) -> int:
 
 
 def _check_type(name: str) -> None:
-    if "float" not in name and name.rpartition(".")[2] not in ("int16", "int32"):
+    if "float" not in name and not re.search(r"\bint(16|32)\b", name):
         raise TypeError(f"samples are floats from -1 to 1, int16 or int32, not {name}")
 
 
