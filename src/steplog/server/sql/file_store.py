@@ -78,6 +78,8 @@ class SqlFiles(FileCatalogue):
 
     def collect_contents(self, remove: Callable[[str], None], now: datetime | None = None) -> bool:
         moment = _seconds(now)
+        if not self._files_in.read(contents.is_due, moment):
+            return False
         released = self._files_in.write(contents.release_unnamed, moment).result()
         self._collected += released or 0
         began = time.monotonic()
