@@ -338,6 +338,8 @@ ARROWS = {
         "config",
         "reading",
         "reading.arrow_table",
+        "media",
+        "media_value",
         "integrations",
     },
     "cli": {"<public>", "naming", "printable", "report", "address", "private_files", "default_paths", "settings"},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import secrets
 import time
@@ -12,8 +11,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from steplog.errors import ArtifactNotFoundError, RunFinishedError, RunNotFoundError, ServerUnavailableError
-from steplog.lifecycle import messages
 from steplog.lifecycle.disabled import DisabledRun
+from steplog.lifecycle.messages import say_once
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,10 +30,8 @@ __all__ = ["RunFiles"]
 
 _METADATA_BYTES_MAX = 64 * 1024
 _DESCRIPTION_CHARACTERS_MAX = 65_536
-_ALIASES_MAX = 64
+_ALIASES_MAX = 16
 _LISTED_MAX = 3
-_SAID_MAX = 100
-_said: set[str] = set()
 
 
 class RunFiles:
@@ -71,7 +68,7 @@ class RunFiles:
         chosen = chosen_to_save(path, base_path)
         opened, waiting = self._waiting()
         for text in chosen.unmatched:
-            _say_once(opened, f"save({text!r}): there is no such file; nothing is kept")
+            say_once(opened.settings.quiet, f"save({text!r}): there is no such file; nothing is kept")
         _say_left_out(opened, chosen)
         if waiting is None:
             return list(chosen.files)
@@ -151,17 +148,15 @@ class RunFiles:
             return Artifact(entry, AwaitedArtifact(opened, entry.id, entry.name))
         there = project_of(opened, wanted.namespace, wanted.project)
         if there is None:
-            words = "this run has no server to ask (offline, or none is configured)"
-            raise ServerUnavailableError(
-                f"the artifact {name!r} is not on this machine, and {words}; open an online run"
-            )
+            where = "is not on this machine, and this run has no server to ask (offline, or none is configured)"
+            raise ServerUnavailableError(f"the artifact {name!r} {where}; open an online run")
         found = there.artifact(wanted.name, wanted.version or LATEST)
         uuid, is_here = opened.manifest.run, not wanted.project
         if uuid and is_here:
             try:
                 there.note_use(uuid, wanted.name, found.facts.version)
             except (ServerUnavailableError, RunNotFoundError) as error:
-                _say_once(opened, f"that this run uses {wanted.name} is not noted: {error}")
+                say_once(opened.settings.quiet, f"that this run uses {wanted.name} is not noted: {error}")
         return Artifact(found=found)
 
     def files(self, prefix: str = "", *, logged: bool = False) -> list[RunFile]:
@@ -197,7 +192,7 @@ class RunFiles:
 
         manifest = opened.manifest
         server = project_of(opened) if manifest.run else None
-        tell = partial(_say_once, opened)
+        tell = partial(say_once, opened.settings.quiet)
         return FilesOfRun([taken_in(opened)], server, manifest.run, opened.name(), tell)
 
     def _waiting(self) -> tuple[OpenRun | DisabledRun, WaitingFiles | None]:
@@ -237,7 +232,7 @@ def _entry(
     return ArtifactEntry(
         id=secrets.token_hex(16),
         name=called,
-        type=artifact.checked_name(kind),
+        type=artifact.checked_type(kind),
         count=len(chosen.files),
         size=sum(_size(file) for file in chosen.files.values()),
         aliases=tuple(alias for alias in map(artifact.checked_alias, wanted) if alias != artifact.LATEST),
@@ -274,7 +269,7 @@ def _has_room(opened: OpenRun | DisabledRun, keep: Callable[[], object]) -> bool
         keep()
     except NoRoomError as error:
         words = str(error) or "there is no room for more files of runs (blob_bytes_max)"
-        _say_once(opened, f"files are not kept, and counted as dropped: {words}; the training goes on", logging.WARNING)
+        say_once(opened.settings.quiet, f"files are not kept, and counted as dropped: {words}; the training goes on")
         return False
     return True
 
@@ -283,10 +278,4 @@ def _say_left_out(opened: OpenRun | DisabledRun, chosen: Chosen) -> None:
     if chosen.left_out:
         some = "; ".join(f"{path}: {why}" for path, why in list(chosen.left_out.items())[:_LISTED_MAX])
         more = len(chosen.left_out) - _LISTED_MAX
-        _say_once(opened, f"files are left out: {some}{f'; and {more:,} more' if more > 0 else ''}", logging.WARNING)
-
-
-def _say_once(opened: OpenRun | DisabledRun, words: str, level: int = logging.WARNING) -> None:
-    if words not in _said and len(_said) < _SAID_MAX:
-        _said.add(words)
-        messages.say(opened.settings.quiet, level, words)
+        say_once(opened.settings.quiet, f"files are left out: {some}{f'; and {more:,} more' if more > 0 else ''}")

@@ -102,6 +102,27 @@ def test_an_artifact_has_its_digest_once_its_files_are_hashed(host, tmp_path):
     assert (writing.files.left(), host.names()) == (0, [])
 
 
+def test_an_artifact_that_is_forgotten_stays_until_its_files_are(host, tmp_path):
+    """Once, it went with those of its files that had not been sent."""
+    for name in ("a", "b"):
+        (tmp_path / name).write_text(name)
+    writing = Writing(host)
+    writing.files.save_artifact(ARTIFACT, [(name, tmp_path / name) for name in ("a", "b")])
+    take_all(writing.files)
+    ((_, (first, second)),) = writing.files.artifacts()
+    writing.files.delivered(first.sha256)
+
+    writing.files.forget([ARTIFACT.id, first.id])
+
+    ((_, files),) = writing.files.artifacts()
+    assert second in files
+    assert second.id in writing.files.ids()
+    assert writing.files.has(second.sha256)
+    writing.files.delivered(second.sha256)
+    writing.files.forget([second.id])
+    assert (writing.files.left(), host.names()) == (0, [])
+
+
 def test_the_holder_of_the_run_takes_in_what_dead_writers_left(host, tmp_path):
     (tmp_path / "file").write_bytes(b"saved")
     dead, living = Writing(host), Writing(host)
@@ -225,7 +246,20 @@ def test_an_entry_that_cannot_be_read_is_kept_aside_and_said_once(host, caplog):
     for _ in range(3):
         assert holder.entries() == []
         host.clock.now += 1.0
-    assert caplog.text.count("cannot be read") == 1
+    assert caplog.text.count("cannot read what it knows") == 1
+    assert f"{id_}.json.damaged" in host.names()
+
+
+@pytest.mark.parametrize("name", ["sha256", "id"])
+def test_an_entry_that_names_a_file_elsewhere_is_kept_aside(host, name):
+    writing = Writing(host)
+    id_ = writing.files.keep(a_content())
+    take_all(writing.files)
+    path = host.paths.spool / "files" / f"{id_}.json"
+    known = json.loads(path.read_bytes())
+    known["files"][0][name] = "../../elsewhere"
+    path.write_text(json.dumps(known))
+    assert host.holder().entries() == []
     assert f"{id_}.json.damaged" in host.names()
 
 
@@ -250,6 +284,39 @@ def test_another_process_sees_within_a_second_what_was_added(host):
     take_all(writing.files)
     host.clock.now += 1.0
     assert contents_of(holder) == [b"a", b"b"]
+
+
+def test_a_value_that_becomes_a_file_meanwhile_counts_once(host, monkeypatch):
+    writing = Writing(host)
+    writing.files.keep(a_content(b"a"))
+    look = writing.files._place.look
+
+    def meanwhile(**given: bool) -> None:
+        monkeypatch.undo()
+        take_all(writing.files)
+        look(**given)
+
+    monkeypatch.setattr(writing.files._place, "look", meanwhile)
+    assert writing.files.left() == 1
+
+
+def test_a_copy_that_becomes_a_file_meanwhile_counts_once(memory, disk, tmp_path):
+    (tmp_path / "file").write_bytes(b"a")
+    files, counts = FailingFiles(), set[int]()
+    writing = Writing(Host(memory, disk, files))
+    writing.files.save(tmp_path / "file", "file")
+    files.stall = lambda name: None if name == "names" else counts.add(looked())
+
+    def looked() -> int:
+        files.stall, stall = lambda name: None, files.stall
+        try:
+            return writing.files.left()
+        finally:
+            files.stall = stall
+
+    take_all(writing.files)
+    files.close_all()
+    assert counts == {1}
 
 
 def test_a_unit_is_json_that_later_versions_may_add_to(host):

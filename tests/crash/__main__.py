@@ -1,6 +1,7 @@
 """``python -m tests.crash``: the long forms of the crash tests. Ends with 1 when anything is amiss.
 
 --kills N        SIGKILL at random points and at random instructions of each phase, N that count
+--files N        SIGKILL at random points of programs that log and save files, and of their server, N that count
 --system-calls   SIGKILL at each system call of a small run (needs strace)
 --power-cuts N   an ext4 image, cut off N times while a run spools to it (needs root and loop devices)
 --seed N         draws the moments from N; without it, from the clock
@@ -25,6 +26,7 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "src")]
 
 from crash import power_cuts, system_calls  # noqa: E402 - where to find it is known only now
 from crash.figures import figures  # noqa: E402
+from crash.file_kills import FileKills  # noqa: E402
 from crash.series import Series, write_down  # noqa: E402
 from server.process import ServerProcess  # noqa: E402
 
@@ -36,6 +38,12 @@ def kills(chosen: argparse.Namespace, directory: Path) -> Outcome:
     series.run(directory, say=True)
     print(series.table())
     return series.summary(), series.wrong + [f"too few kills: {cell}" for cell in series.thin()]
+
+
+def files(chosen: argparse.Namespace, directory: Path) -> Outcome:
+    series = FileKills(chosen.files, chosen.seed, life_s=chosen.life)
+    series.run(directory, say=True)
+    return series.summary(), series.amiss
 
 
 def at_system_calls(chosen: argparse.Namespace, directory: Path) -> Outcome:
@@ -66,6 +74,7 @@ def measured(chosen: argparse.Namespace, directory: Path) -> Outcome:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.crash", description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=0)
+    parser.add_argument("--files", type=int, default=0)
     parser.add_argument("--system-calls", action="store_true")
     parser.add_argument("--power-cuts", type=int, default=0)
     parser.add_argument("--figures", action="store_true")
@@ -77,6 +86,7 @@ def main() -> int:
     chosen = parser.parse_args()
     wanted = {
         "kills": chosen.kills and kills,
+        "files": chosen.files and files,
         "system calls": chosen.system_calls and at_system_calls,
         "power cuts": chosen.power_cuts and power,
         "figures": chosen.figures and measured,

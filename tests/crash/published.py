@@ -16,7 +16,12 @@ __all__ = ["published"]
 Run = dict[str, Any]
 _MEMORY = re.compile(r", \d+ GiB$")  # of older series
 
-KILLED_AT = {"kills": "random moments", "system calls": "system calls", "figures": "a spooled backlog"}
+KILLED_AT = {
+    "kills": "random moments",
+    "system calls": "system calls",
+    "files": "files",
+    "figures": "a spooled backlog",
+}
 CUTS = "power cuts"
 AMISS = ("lost", "twice", "wrong", "out_of_order", "missing", "other", "amiss")
 KILL_COLUMNS = ("kills", "calls", "excluded", "lost", "twice", "wrong", "out_of_order", "other")

@@ -173,3 +173,18 @@ def test_who_waits_is_let_go_once_records_are_there_and_files_are_refused():
     lane.run.outbox.wait(waiter)
     lane.deliver(limit_s=5)
     assert told == [True]
+
+
+def test_who_waits_for_a_status_waits_until_the_server_knows_that_no_file_is_left():
+    """A process that ended before would leave that to the next one, and the page would tell of files to come."""
+    lane = with_files(b"a")
+    waiter = lane.wait(lane.run, status=True)
+    lane.run.outbox.end_with("COMPLETED")
+    run_until(lane, 1000.5)
+    while lane.uploads.left:
+        lane.turn()
+    assert not lane.run.outbox.settled(waiter)
+    while lane.told.pending != 0:
+        lane.turn()
+        assert lane.now < 1010.0
+    assert lane.run.outbox.settled(waiter)

@@ -283,11 +283,11 @@ def test_a_program_whose_disk_is_full_keeps_media_in_memory_and_says_it_once(hos
             wait_until(lambda: open_run().files.trouble)
             print(open_run().files.left())
             files.create = create
-            wait_until(lambda: open_run().files.entries())
-            print(open_run().files.trouble)
+            wait_until(lambda: open_run().files.entries() and open_run().files.trouble is None)
+            print("written")
             """,
         )
     )
-    assert (done.code, done.out) == (0, "1\nNone\n"), done.errors
-    assert done.errors.count("cannot write files to disk") == 1
+    assert (done.code, done.out) == (0, "1\nwritten\n"), done.errors
+    assert done.errors.count("cannot write the files of run") == 1
     wait_until(lambda: contents(waiting(host)) == [b"waits"])

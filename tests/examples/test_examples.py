@@ -133,3 +133,14 @@ def both(here: Place, project: str, arguments: list[str]) -> list[Kept]:
     ours, theirs = here.runs(project)
     assert {key: value for key, value in theirs.config.items() if key[0] != "_"} == ours.config
     return [ours, theirs]
+
+
+def test_the_example_of_files_keeps_them_and_goes_on_with_its_model(here):
+    text = here.run(str(EXAMPLES / "files.py"), "--steps", "20")
+    ((loss,),) = printed(text, "first: loss #, model curve:v0")
+    ((again,),) = printed(text, "second: begins with curve:v0, loss #")
+    printed(text, "kept with the first: # checkpoints, from ckpt/0.json")
+    first, second = here.runs("curves")
+    assert first.series("loss")[-1][1] == pytest.approx(loss, abs=1e-5)
+    assert second.series("loss")[-1][1] == pytest.approx(again, abs=1e-5)
+    assert [value["_type"] for _, value in first.series("curve")] == ["image"] * 10

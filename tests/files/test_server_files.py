@@ -19,6 +19,7 @@ from steplog.errors import (
     ServerUnavailableError,
     SteplogError,
 )
+from steplog.files import server_files
 from steplog.files.artifact import Artifact
 from steplog.files.content import WrongContentError
 from steplog.files.of_run import FilesOfRun
@@ -52,21 +53,23 @@ def test_files_of_values_are_listed_where_that_is_asked_for(project):
     assert files_of(project, logged=True) == [f"{7:032x}.png"]
 
 
-def test_many_files_come_in_pages_each_once(project):
-    for number in range(1, 2502):
+def test_many_files_come_in_pages_each_once(project, monkeypatch):
+    monkeypatch.setattr(server_files, "_PAGE", 10)
+    for number in range(1, 26):
         project.has_file(file_json(f"{number}.pt", b"", number), b"")
 
-    assert len(files_of(project)) == 2501
-    assert [query.get("after") for _, _, query, _ in project.asked] == [None, f"{1000:032x}", f"{2000:032x}"]
+    assert len(files_of(project)) == 25
+    assert [query.get("after") for _, _, query, _ in project.asked] == [None, f"{10:032x}", f"{20:032x}"]
 
 
-def test_a_page_that_repeats_itself_ends_the_list(project):
+def test_a_page_that_repeats_itself_ends_the_list(project, monkeypatch):
     """A server that knows no ``after`` would be asked for ever."""
+    monkeypatch.setattr(server_files, "_PAGE", 10)
     project.answers[f"runs/{RUN}/files/"] = {}
-    page = [file_json(f"{number}.pt", b"", number) for number in range(1, 1001)]
+    page = [file_json(f"{number}.pt", b"", number) for number in range(1, 11)]
     project.exchange = _always(project, page)  # type: ignore[method-assign]
 
-    assert len(files_of(project)) == 1000
+    assert len(files_of(project)) == 10
 
 
 def _always(project: Project, page: object):

@@ -10,13 +10,28 @@ from typing import Any
 import msgspec
 
 from fuzz.mutation import NUMBERS
+from steplog.blobs.entries import ArtifactEntry, FileEntry
+from steplog.blobs.file_place import Unit
+from steplog.blobs.raw_media import RawMedia, head_of
 from steplog.journal import cursor, frame, losses, segment, slot
 from steplog.journal import range as ranges
 from steplog.journal.manifest import Manifest, Plan
 from steplog.journal.segment import HEADER_BYTES, PAYLOAD, Header
 from strategies import Logged, range_of, slot_of
 
-__all__ = ["WRITER", "a_cursor", "a_file", "a_ledger", "a_manifest", "a_range", "a_segment", "a_text", "an_answer"]
+__all__ = [
+    "WRITER",
+    "a_cursor",
+    "a_file",
+    "a_ledger",
+    "a_manifest",
+    "a_medium",
+    "a_range",
+    "a_segment",
+    "a_text",
+    "a_unit",
+    "an_answer",
+]
 
 WRITER = "w"
 _NAMES = ["loss", "accuracy", "steplog/config", "é" * 100, "x", "steplog/run", "steplog/config/removed"]
@@ -135,3 +150,37 @@ def an_answer(random: Random) -> bytes:
     run = {"uuid": "r", "status": "RUNNING", "batch": 1, "features": ["report"]}
     acknowledgement = {"writer": WRITER, "first": 0, "end": 9, "accepted": 9, "duplicates": 0}
     return json.dumps(random.choice([run, [run, run], acknowledgement, {"username": "me"}])).encode()
+
+
+def a_medium(random: Random) -> bytes:
+    """A value in memory that is to be a file."""
+    encodings: list[dict[str, Any]] = [
+        {},
+        {"format": "png", "width": 2, "height": 3, "channels": 1, "depth": 8},
+        {"format": "apng", "width": 1, "height": 1, "channels": 3, "depth": 8, "frames": 2, "delay": [1, 4]},
+        {"format": "wav", "sample_rate": 8000, "channels": 1},
+    ]
+    content = random.randbytes(6)
+    raw = RawMedia(
+        id=random.randbytes(16).hex(),
+        type="image/png",
+        suffix=".png",
+        size=len(content),
+        time=random.randrange(2**62),
+        encoding=random.choice(encodings),
+    )
+    return head_of(raw) + content
+
+
+def a_unit(random: Random) -> bytes:
+    """What is known of files that were taken together."""
+    artifact = ArtifactEntry(id="a" * 32, name="m", type="model", aliases=("best",), metadata={"x": [1, None]})
+    files = [
+        FileEntry(
+            id=f"{n:032x}", sha256=f"{n:064x}", size=n, path=f"a/{n}", suffix=".bin", time=random.randrange(2**62)
+        )
+        for n in range(random.randrange(4))
+    ]
+    return msgspec.json.encode(
+        Unit(id="a" * 32, files=tuple(files), artifact=random.choice((None, artifact)), boot="b", synced=True)
+    )

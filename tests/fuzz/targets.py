@@ -14,12 +14,14 @@ import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 
 import msgspec
 
+from fuzz.files import check_medium, check_unit, mistaken_medium
 from fuzz.foreign import a_wandb_log, an_event_file, check_event_file, check_wandb_log, mistaken_records
 from fuzz.mutation import changed, changed_value
 from fuzz.samples import (
@@ -28,9 +30,11 @@ from fuzz.samples import (
     a_file,
     a_ledger,
     a_manifest,
+    a_medium,
     a_range,
     a_segment,
     a_text,
+    a_unit,
     an_answer,
 )
 from steplog.delivery import wire
@@ -412,5 +416,7 @@ TARGETS = {
     "answer": Target(an_answer, _mistaken_json, check_answer),
     "journal": Target(_a_journal, _mistaken_journal, check_journal),
     "events": Target(an_event_file, mistaken_records, check_event_file),
+    "media": Target(a_medium, mistaken_medium, check_medium),
+    "unit": Target(a_unit, _mistaken_json, partial(check_unit, fresh=_directory.fresh)),
     "wandb": Target(a_wandb_log, mistaken_records, check_wandb_log),
 }

@@ -13,11 +13,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from fuzz import fuzzing
 from fuzz.fuzzing import check, found_inputs, fuzz
 from fuzz.targets import TARGETS
+from steplog.blobs import raw_media
+from steplog.blobs.file_place import FilePlace
 from steplog.delivery import wire
 from steplog.formats.tfevents import reader as tf_reader
 from steplog.formats.wandb import runs as wandb_offline
@@ -35,6 +38,8 @@ INPUTS = {
     "answer": 2000,
     "journal": 40,
     "events": 60,
+    "media": 1500,
+    "unit": 300,
 }
 INPUTS_MAX = 10_000  # to find a planted bug; each takes a fraction of it
 Patch = pytest.MonkeyPatch
@@ -98,6 +103,15 @@ def records_not_expected_to_be_damaged(patch: Patch) -> None:
     patch.setattr(wandb_offline, "FormatError", KeyError)
 
 
+def sizes_not_checked(patch: Patch) -> None:
+    patch.setattr(raw_media, "FormatError", KeyError)
+
+
+def a_unit_without_its_artifact(patch: Patch) -> None:
+    store = FilePlace.store
+    patch.setattr(FilePlace, "store", lambda place, unit: store(place, msgspec.structs.replace(unit, artifact=None)))
+
+
 PLANTED: dict[str, Callable[[Patch], None]] = {
     "batch": without_a_check,
     "json": null_taken_for_nan,
@@ -109,6 +123,8 @@ PLANTED: dict[str, Callable[[Patch], None]] = {
     "answer": any_answer_an_acknowledgement,
     "journal": damage_not_expected,
     "events": lengths_not_checked,
+    "media": sizes_not_checked,
+    "unit": a_unit_without_its_artifact,
     "wandb": records_not_expected_to_be_damaged,
 }
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import http.server
 import re
+import threading
 from collections.abc import Iterator
 
 import pytest
 
 from page.browser import CHROMIUM, Browser
+from page.canary import Canary
+from page.media_files import Kept
 from server.process import ServerProcess
 
 
@@ -41,4 +45,32 @@ def browser(chromium: Browser) -> Iterator[Browser]:
     chromium.open("about:blank")
     assert chromium.dialogs == []
     assert chromium.complaints == []
-    assert {re.sub(r":\d+/.*", "", url) for url in chromium.requests} <= {"http://127.0.0.1", "about:blank"}
+    assert {re.sub(r":\d+/.*", "", url) for url in chromium.requests if not url.startswith("data:")} <= {
+        "http://127.0.0.1",
+        "about:blank",
+    }
+
+
+@pytest.fixture
+def kept() -> Kept:
+    return Kept()
+
+
+@pytest.fixture
+def pictures(browser: Browser, kept: Kept) -> Iterator[Browser]:
+    """A browser that gets the contents of files from ``kept``."""
+    with browser.answering(kept.respond, "*/runs/*/files/*"):
+        yield browser
+        browser.open("about:blank")
+
+
+@pytest.fixture(scope="module")
+def canary() -> Iterator[str]:
+    """The host and port of a server that nothing may reach; ``Canary.visited`` are the paths that were asked for."""
+    listening = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Canary)
+    thread = threading.Thread(target=listening.serve_forever)
+    thread.start()
+    yield f"127.0.0.1:{listening.server_address[1]}"
+    listening.shutdown()
+    thread.join()
+    listening.server_close()

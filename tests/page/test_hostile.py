@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import http.server
 import json
 import re
-import threading
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -13,6 +11,7 @@ from urllib.parse import quote, urlencode
 import pytest
 
 from page.browser import Browser
+from page.canary import Canary
 from page.looking import Live, address, hostile, new_run, project
 from polling import wait_until
 
@@ -27,33 +26,6 @@ PROVENANCE = ("host", "user", "pid", "python", "command", "job")
 def visible(text: str) -> str:
     """As ``visible`` of data/values.js."""
     return (UNSEEN if text.strip() else ANY).sub(lambda found: f"\\u{ord(found[0]):04x}", text)
-
-
-class Canary(http.server.BaseHTTPRequestHandler):
-    """The server that hostile names point to."""
-
-    visited: list[str] = []  # noqa: RUF012 - the class's own
-
-    def do_GET(self) -> None:
-        self.visited.append(self.path)
-        self.send_response(200)
-        self.send_header("Content-Type", "text/html")
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-
-@pytest.fixture(scope="module")
-def canary() -> Iterator[str]:
-    listening = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Canary)
-    thread = threading.Thread(target=listening.serve_forever)
-    thread.start()
-    yield f"127.0.0.1:{listening.server_address[1]}"
-    listening.shutdown()
-    thread.join()
-    listening.server_close()
 
 
 @pytest.fixture(scope="module")

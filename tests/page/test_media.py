@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,34 +10,14 @@ import pytest
 
 from page import axe
 from page.browser import Browser
-from page.looking import Live, address, project
-from page.media_files import Kept, apng, file_id, flat, png, text
-from server.process import ServerProcess
+from page.looking import Live, project
+from page.media_files import Kept, apng, file_id, flat, png, run_of, samples_of, text
 
 IMAGES = "[...document.querySelectorAll('.sample .media img')]"
 FILES = f"{IMAGES}.map((each) => /files\\/(\\w+)/.exec(each.src)[1])"
 CAPTIONS = "[...document.querySelectorAll('.sample figcaption')].map((each) => each.textContent)"
 NOT_THERE = "Failed to load resource"
 STEPS = range(0, 200, 10)
-
-
-@pytest.fixture
-def kept() -> Kept:
-    return Kept()
-
-
-@pytest.fixture
-def pictures(browser: Browser, kept: Kept) -> Iterator[Browser]:
-    """A browser that gets the contents of files."""
-    with browser.answering(kept.respond, "*/runs/*/files/*"):
-        yield browser
-        browser.open("about:blank")
-
-
-def run_of(server: ServerProcess, name: str, records: list[Any]) -> Live:
-    run = Live(server, project(server, name), name="a")
-    run.log(records)
-    return run
 
 
 def stepped(kept: Kept, prefix: str = "", steps: range = STEPS) -> list[Any]:
@@ -53,11 +32,6 @@ def shown(browser: Browser, *names: str) -> None:
     """Wait until these are what is shown, drawn."""
     wanted = ",".join(map(file_id, names))
     browser.wait(f"{FILES}.join() === '{wanted}' && {IMAGES}.every((each) => each.complete && each.naturalWidth)")
-
-
-def samples_of(server: ServerProcess, browser: Browser, path: str, query: str = "") -> None:
-    browser.open(address(server, f"{path}?tab=samples{query}"))
-    browser.wait("document.querySelector('.samples-head h2')")
 
 
 def test_images_are_gone_through_by_a_slider_and_the_list_goes_along(server, pictures, kept):

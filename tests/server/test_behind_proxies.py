@@ -30,7 +30,7 @@ http {{
   access_log off;
   client_body_temp_path {at}/body; proxy_temp_path {at}/proxy; fastcgi_temp_path {at}/f; uwsgi_temp_path {at}/u;
   scgi_temp_path {at}/s;
-  client_max_body_size 3m;
+  client_max_body_size 9m;
   upstream steplog {{ server {upstream}; keepalive 8; }}
   server {{
     listen 127.0.0.1:{port} ssl;

@@ -7,7 +7,11 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any, cast
 
+import pytest
+
 from polling import wait_until
+from steplog.server import reaping as reaping_module
+from steplog.server.blobs.content_store import ContentStore
 from steplog.server.reaping import reaping
 from steplog.server.store import Store
 from steplog.server.store_types import StoreFullError
@@ -101,3 +105,66 @@ def test_runs_are_expired_until_none_is_left_and_again_later_whatever_happens(mo
     with reaping(cast(Store, cast(Any, store))):
         wait_until(lambda: len(expired) > 5)
     assert [each for each in expired[:5] if isinstance(each, int)] == [2, 1, 0, 0]
+
+
+class ScriptedContents:
+    """Answers as it is told to when it is swept."""
+
+    def __init__(self, answer: int | Exception) -> None:
+        self._answer = answer
+
+    def remove(self, sha256: str) -> None: ...
+
+    def sweep(self, older_s: float) -> int:
+        if isinstance(self._answer, Exception):
+            raise self._answer
+        return self._answer
+
+    def free_bytes(self) -> int | None:
+        return 7
+
+
+class CollectedStore:
+    """Has so many slices of contents to collect."""
+
+    def __init__(self, slices: int) -> None:
+        self.slices = slices
+
+    def collect_contents(self, remove: Callable[[str], None]) -> bool:
+        self.slices -= 1
+        return self.slices > 0
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("_COLLECTION_FIRST_S", "_COLLECTION_INTERVAL_S", "_COLLECTION_PAUSE_S"):
+        monkeypatch.setattr(reaping_module, name, 0.0)
+
+
+def collecting(store: Any, contents: Any) -> Any:
+    return reaping_module.collecting(cast(Store, store), cast(ContentStore, contents))
+
+
+@pytest.mark.usefixtures("at_once")
+def test_contents_are_collected_and_uploads_swept_again_and_again():
+    store = CollectedStore(3)
+    with collecting(store, ScriptedContents(2)) as figures:
+        wait_until(lambda: store.slices < -3)
+        assert figures() == {"uploads_swept_total": 2, "content_free_bytes": 7}  # an hour has not passed
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_content_that_cannot_be_removed_is_said_once_and_tried_again(caplog):
+    store = CollectedStore(3)
+    with collecting(store, ScriptedContents(PermissionError(13, "Permission denied"))):
+        wait_until(lambda: store.slices < -3)
+    assert [record.getMessage() for record in caplog.records] == [
+        "files that nothing names cannot be removed now: [Errno 13] Permission denied"
+    ]
+
+
+def test_without_contents_nothing_is_collected():
+    store = CollectedStore(3)
+    with collecting(store, None) as figures:
+        assert figures() == {}
+    assert store.slices == 3

@@ -21,6 +21,7 @@ from steplog.server.blobs.folder import FolderContents
 from steplog.server.byte_ranges import PART_BYTES_MAX
 
 CONTENT = random.Random(1).randbytes(3_000_000)
+NO_RUN = "00000000-0000-4000-8000-000000000000"
 SHA, SIZE = sha256_of(CONTENT), len(CONTENT)
 
 
@@ -244,7 +245,7 @@ def test_a_wrong_announcement_stores_nothing(files, run):
     for wrong in (entry(b"b", path="../x"), entry(b"b") | {"sha256": "x"}, entry(b"b", type="a")):
         assert list(files.ask("POST", f"{run}files/", json={"files": [good, wrong]}).json()) == ["files"]
     assert files.ask("GET", f"{run}files/").json() == []
-    assert files.ask("POST", f"{run[:-2]}0/files/", json={}).status_code == 404
+    assert files.ask("POST", f"{run.partition('runs/')[0]}runs/{NO_RUN}/files/", json={}).status_code == 404
 
 
 def test_another_project_has_neither_the_content_nor_the_upload(files, run):
@@ -263,6 +264,26 @@ def test_a_path_of_a_content_without_a_slash_is_not_led_elsewhere(files, run):
     assert (
         files.ask("PUT", files.blob(run, "x"), data=b"a", headers={"Content-Range": "bytes 0-0/1"}).status_code == 404
     )
+
+
+@pytest.mark.parametrize("key", ["", "Authorization: Api-Key wrong\r\n"])
+def test_without_a_key_the_answer_is_there_before_a_part(files, run, key):
+    host, port = files.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=5) as connection:
+        head = f"PUT /api/v0{files.blob(run, SHA)} HTTP/1.1\r\nHost: {host}:{port}\r\n{key}"
+        head += (
+            f"Content-Range: bytes 0-{PART_BYTES_MAX - 1}/{PART_BYTES_MAX}\r\nContent-Length: {PART_BYTES_MAX}\r\n\r\n"
+        )
+        connection.sendall(head.encode())
+        assert connection.recv(100).startswith(b"HTTP/1.1 401 ")
+
+
+def test_who_sends_a_whole_part_that_is_not_wanted_hears_why(files, run):
+    content = bytes(PART_BYTES_MAX)
+    for key, status in (("wrong", 401), (KEY, 400)):
+        client = FileServer(files.url, key)
+        said = {"Content-Range": f"bytes 1-{PART_BYTES_MAX}/{PART_BYTES_MAX}"}
+        assert client.ask("PUT", files.blob(run, SHA), data=content, headers=said).status_code == status
 
 
 def test_what_a_project_may_have_is_answered_with_what_it_has(tmp_path):
@@ -294,7 +315,7 @@ def test_without_room_or_a_disk_that_works_it_says_when_to_come_again(tmp_path, 
             assert "Input/output" not in answer.text
         contents.before = lambda _: None
         assert files.ask("GET", f"{run}files/{file}").content == b"kept"
-    assert {record.getMessage() for record in caplog.records} == {
+    assert {record.getMessage() for record in caplog.records if record.name == "steplog.server"} == {
         "files cannot be written now: [Errno 5] Input/output error",
         "files cannot be read now: [Errno 5] Input/output error",
     }

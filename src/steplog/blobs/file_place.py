@@ -37,11 +37,12 @@ from steplog.journal.spool import DAMAGED_SUFFIX
 __all__ = ["FilePlace", "Unit"]
 
 _ID = "[0-9a-f]{32}"
+_IS_ID = re.compile(_ID)
 _UNIT = re.compile(rf"({_ID})\.json")
 _CONTENT = re.compile(r"[0-9a-f]{64}")
 _OF_WRITER = re.compile(rf"({_ID})\.({_ID})\.(saved|copy|part)")
 _LOST = re.compile(rf"{_ID}\.lost")
-_LOOK_INTERVAL_S = 0.5
+_LOOK_SHARE = 20  # looks take a 20th of the time at most
 _log = logging.getLogger("steplog")
 
 
@@ -56,6 +57,12 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     artifact: ArtifactEntry | None = None
     boot: str = ""
     synced: bool = False
+
+    def is_well_named(self) -> bool:
+        """Whether its ids and hashes are such: they name files."""
+        ids = [self.id, *(file.id for file in self.files)]
+        hashes = (file.sha256 for file in self.files if file.sha256)
+        return all(map(_IS_ID.fullmatch, ids)) and all(map(_CONTENT.fullmatch, hashes))
 
     def is_hashed(self) -> bool:
         """Whether the contents are known."""
@@ -98,12 +105,14 @@ class FilePlace:
         self.files.sync_directory(self.path("unit").parent)
 
     def look(self, *, now: bool = True) -> None:
-        """See what other processes have changed; without ``now`` only if that was not just done. Raises nothing."""
+        """See what others have changed; without ``now`` not too often where that takes long. Raises nothing."""
         with self._lock:
-            if now or self._clock() >= self._look_at:
+            began = self._clock()
+            if now or began >= self._look_at:
                 with suppress(OSError, ConfigurationError):
                     self._look()
-                self._look_at = self._clock() + _LOOK_INTERVAL_S
+                ended = self._clock()
+                self._look_at = ended + _LOOK_SHARE * (ended - began)
 
     def _look(self) -> None:
         names: set[str] = set()
@@ -144,17 +153,18 @@ class FilePlace:
         """Raises OSError; a damaged one is set aside, and said."""
         try:
             unit = msgspec.json.decode(self.files.read(self.path(name)), type=Unit)
-            if unit.id == unit_id:
+            if unit.id == unit_id and unit.is_well_named():
                 return unit
-            why = "it names another"
+            why = "its names are none of steplog's"
         except FileNotFoundError:
             return None
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             why = str(error)
         if not name.endswith(".json"):  # cut short by a power cut, before it was durable
             return None
-        _log.error("steplog: what is known of a file cannot be read, and is kept as %s: %s", self.path(name), why)
-        self.files.rename(self.path(name), self.path(f"{name}{DAMAGED_SUFFIX}"))
+        aside = self.path(f"{name}{DAMAGED_SUFFIX}")
+        _log.error("steplog cannot read what it knows of a file (%s); that is kept as %s.", why, aside)
+        self.files.rename(self.path(name), aside)
         return None
 
     def _add(self, unit: Unit) -> None:
@@ -232,8 +242,10 @@ class FilePlace:
             done = []
             for unit_id in touched:
                 unit = self._units[unit_id]
-                ids_left = {unit.artifact.id} if unit.artifact is not None else {file.id for file in unit.files}
-                if ids_left <= self._forgotten:
+                of_unit = {file.id for file in unit.files}
+                if unit.artifact is not None:
+                    of_unit.add(unit.artifact.id)
+                if of_unit <= self._forgotten:
                     done.append(unit_id)
         for unit_id in done:
             self.files.unlink(self.path(f"{unit_id}.json"))
@@ -294,7 +306,8 @@ class FilePlace:
     def _left(self) -> int:
         with self._lock:
             known = sum(max(1, self._here(unit)) for unit in self._units.values())
-            return known + sum(map(len, self._saved.values()))
+            # A unit is there before its .saved is removed.
+            return known + sum(len(ids) for name, ids in self._saved.items() if name[:32] not in self._units)
 
     def _here(self, unit: Unit) -> int:
         unit = self._without_forgotten(unit)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from steplog.blobs.entries import FileEntry
+from steplog.blobs.entries import FileEntry, known_suffix
 from steplog.blobs.file_place import FilePlace, Unit
 from steplog.blobs.media_memory import MediaMemory, media_in
 from steplog.blobs.raw_media import RawMedia, parsed
@@ -162,7 +162,7 @@ class Intake:
             )
         try:
             if data is None:
-                raise FormatError("was removed from memory before it was on disk")
+                raise FormatError("removed from memory before it was on disk")
             files[id_] = self._write(*parsed(data))
         except FormatError as error:
             remove(id_)
@@ -192,24 +192,28 @@ class Intake:
             raise
         except Exception as error:
             files.unlink(path)
-            raise FormatError(f"cannot be made of what was logged: {type(error).__name__}: {error!s:.200}") from error
+            raise FormatError(
+                f"it cannot be made of what was logged: {type(error).__name__}: {error!s:.200}"
+            ) from error
         finally:
             files.close(descriptor)
         sha256 = digest.hexdigest()
         self._place.put(name, sha256)
         self._room.change_disk(size)
-        return FileEntry(id=raw.id, sha256=sha256, size=size, type=raw.type, suffix=raw.suffix, time=raw.time)
+        return FileEntry(
+            id=raw.id, sha256=sha256, size=size, type=raw.type, suffix=known_suffix(raw.suffix), time=raw.time
+        )
 
     def _take_saved(self, name: str, writer: str) -> None:
         """Take in copies that are one unit. Raises OSError."""
         unit, place = self._place.load(name), self._place
         if unit is None:
-            self._lose(1, "was not on disk yet when the machine stopped")
+            self._lose(1, "not on disk yet when the machine stopped")
             place.remove(name)  # its copies are swept
             return
         if not unit.is_hashed():
             if not unit.synced and unit.boot != self._boot():
-                self._lose(len(unit.files), "was not on disk yet when the machine stopped")
+                self._lose(len(unit.files), "not on disk yet when the machine stopped")
                 for file in unit.files:
                     place.remove(f"{file.id}.{writer}.copy")
                 place.remove(name)
@@ -284,7 +288,7 @@ class Intake:
 
     def _lose(self, count: int, why: str) -> None:
         self._place.add_lost(self._writer, count)
-        _log.error("steplog: %s of run %s %s.", _files(count), self._paths.local_id[:8], why)
+        _log.error("steplog lost %s of run %s: %s. That is counted.", _files(count), self._paths.local_id[:8], why)
 
 
 def _digested(unit: Unit) -> Unit:

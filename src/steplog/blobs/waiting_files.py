@@ -205,11 +205,14 @@ class WaitingFiles:
 
     def ids(self) -> set[str]:
         """The ids of the files and artifacts that are here, and not forgotten; what is to be taken in included."""
-        return self._place.ids().union(self._media.waiting(), *self._media_of_others())
+        media = self._ids_in_memory()  # first: what is not there any more is a file
+        return self._place.ids() | media
 
     def left(self) -> int:
         """How many files are not delivered; what is yet to be taken in included."""
-        return self._place.left() + len(self._media.waiting()) + sum(map(len, self._media_of_others()))
+        media = self._ids_in_memory()
+        left = self._place.left()
+        return left + len(media - self._place.ids() if media else media)
 
     def bytes_left(self) -> int:
         """Bytes of contents that are not delivered; without media in memory."""
@@ -219,10 +222,11 @@ class WaitingFiles:
         """How many files were lost after they had been taken."""
         return self._place.lost()
 
-    def _media_of_others(self) -> list[list[str]]:
-        memory, found = self.paths.memory, []
+    def _ids_in_memory(self) -> set[str]:
+        """Media of all writers."""
+        memory, found = self.paths.memory, set(self._media.waiting())
         for writer in () if memory is None else self.paths.writers():
             with suppress(OSError, ConfigurationError):
                 if memory is not None and writer != self.writer:
-                    found.append(media_in(memory / writer))
+                    found.update(media_in(memory / writer))
         return found

@@ -17,6 +17,7 @@ from steplog.cli.api import Api, RemoteRun
 
 __all__ = [
     "complete_artifact",
+    "complete_file",
     "complete_journal",
     "complete_metric",
     "complete_project",
@@ -73,6 +74,12 @@ def complete_artifact(context: click.Context, _parameter: click.Parameter, incom
     """Artifacts of the project that is typed before."""
     project, artifacts = context.params.get("project"), steplog.artifacts  # imported before the clock runs
     return offered(incomplete, lambda: [each.name for each in artifacts(project)])
+
+
+def complete_file(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Paths of the files of the run that is typed before."""
+    run, opened = context.params.get("run"), steplog.open  # imported before the clock runs
+    return offered(incomplete, lambda: (file.path for file in (opened(run).files(incomplete) if run else ())))
 
 
 def complete_trashed(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:

@@ -14,10 +14,10 @@ from steplog.cli import printing
 
 __all__ = ["download", "file_json", "state_of"]
 
-Put = Callable[[steplog.RunFile, Callable[[int], None]], Path]
+_Put = Callable[[steplog.RunFile, Callable[[int], None]], Path]
 
 
-def download(files: Sequence[steplog.RunFile], put: Put, where: str) -> bool:
+def download(files: Sequence[steplog.RunFile], put: _Put, where: str) -> bool:
     """Download each; whether all came. What did not is said on standard error, and the others come all the same."""
     console = Console(stderr=True)
     columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn()

@@ -10,7 +10,7 @@ import steplog
 from steplog import SteplogError
 from steplog.cli import printing
 from steplog.cli.api import as_text, check_run
-from steplog.cli.completion import complete_readable
+from steplog.cli.completion import complete_file, complete_readable
 from steplog.cli.downloads import download, file_json, state_of
 
 __all__ = ["command"]
@@ -18,7 +18,7 @@ __all__ = ["command"]
 
 @click.command("files")
 @click.argument("run", callback=check_run, shell_complete=complete_readable)
-@click.argument("prefix", default="")
+@click.argument("prefix", default="", shell_complete=complete_file)
 @click.option("--logged", is_flag=True, help="The files of logged values, too.")
 @click.option("--download", "folder", metavar="DIR", help="Write them below this directory.")
 @click.option("--replace", is_flag=True, help="With --download: replace other files of the same names.")

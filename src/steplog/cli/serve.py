@@ -55,6 +55,19 @@ def _networks_option(name: str, words: str) -> Callable[[_Command], _Command]:
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", default=8787, show_default=True, type=click.IntRange(0, 65535), help="The port; 0: a free one.")
 @store_options("The database; created if missing.  [default: yours]")
+@click.option(
+    "--blobs",
+    metavar="PLACE",
+    help="Where files are kept: a folder, or a URL that fsspec takes, such as s3://BUCKET/FOLDER."
+    "  [default: FILE.blobs beside the database; with PostgreSQL they are not]",
+)
+@click.option(
+    "--project-bytes-max",
+    metavar="N",
+    default=0,
+    type=click.IntRange(0),
+    help="How many bytes the files of each project may take.  [default: any number]",
+)
 @click.option("--api-key", help="The key that clients need. Visible in the process list; prefer the next option.")
 @click.option("--api-key-file", type=click.Path(path_type=Path), help="A file with the key; or STEPLOG_SERVE_API_KEY.")
 @click.option("--user", "username", metavar="NAME", help="The user whose key it is.  [default: you]")
@@ -156,6 +169,8 @@ def _mode(octal: str) -> int:
 def _started(address: RunningServer) -> None:
     click.echo(f"steplog serve: {address.base_url}")
     click.echo(f"  database  {shown_place(address.database)}")
+    if address.contents is not None:
+        click.echo(f"  files     {address.contents}")
     if address.key_source is not None:
         click.echo(f"  key       in {address.key_source}")
     else:

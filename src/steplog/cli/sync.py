@@ -103,7 +103,8 @@ def _line(synced: steplog.Synced) -> str:
     kept = f", {left} kept here: {printing.printable(synced.why)}" if left else ""
     gone = "1 value that the server had confirmed is" if synced.gone == 1 else ""
     gone = gone or f"{synced.gone:,} values that the server had confirmed are"
-    files = f" and {_files(synced.files_delivered)}" if synced.files_delivered else ""
+    arrived = f"{synced.delivered:,}" if synced.delivered or not synced.files_delivered else ""
+    arrived = " and ".join(filter(None, (arrived, _files(synced.files_delivered) if synced.files_delivered else "")))
     moved = f"its server keeps no files: they are in {printing.printable(synced.files_kept, None)}"
     parts = (
         f"{gone} not here any more" if synced.gone else "",
@@ -111,7 +112,7 @@ def _line(synced: steplog.Synced) -> str:
         printing.losses(synced, synced.logged),
         f"{_files(synced.files_lost)} lost" if synced.files_lost else "",
     )
-    return "; ".join((f"{_name(synced)}: {synced.delivered:,}{files} delivered{kept}", *filter(None, parts)))
+    return "; ".join((f"{_name(synced)}: {arrived} delivered{kept}", *filter(None, parts)))
 
 
 def _files(number: int) -> str:

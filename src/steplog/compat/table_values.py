@@ -1,56 +1,56 @@
-"""A table as a JSON value: ``{"_type": "table", "columns": […], "data": [[…], …]}``.
+"""A table of another logger as a value of steplog's: ``{"_type": "table", "columns": […], "data": [[…], …]}``.
 
-It is as large as a value may be (``value_bytes_max``); of a longer one the first rows are kept, the rest is counted.
+It is logged as ``steplog.Table`` is: in the record, or a larger one as a file. Of one that is larger than a file of a
+value may be (``LOGGED_BYTES_MAX``) the first rows are kept, the rest is counted.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
 from steplog.compat.unsupported import unsupported
 from steplog.journal.values import Values
-from steplog.settings import resolve
+from steplog.media_value import LOGGED_BYTES_MAX, Content, MediaValue, TooLargeToLogError
 
-__all__ = ["table_value"]
+__all__ = ["KeptTable"]
 
 _FRAME_BYTES = 64  # of the object around columns and rows
+_FILE_BYTES = 256  # of a cell that names its file
 
 
-def table_value(
-    columns: list[Any], rows: list[list[Any]], call: str, kind: str = "table", cell: Callable[[Any], Any] | None = None
-) -> dict[str, Any]:
-    """``call`` is what is counted, as ``a wandb.Table``; ``kind`` the value of ``_type``; ``cell`` makes a cell."""
-    bytes_max = resolve().value_bytes_max
-    first = rows[: bytes_max // (2 * len(columns) + 2)]  # a cell takes two bytes, itself and a comma
-    if cell is not None:
-        first = [[cell(value) for value in row] for row in first]
-    whole = {"_type": kind, "columns": columns, "data": first}
-    fits = _rows_that_fit(whole, bytes_max)
-    if fits < len(rows):
+class KeptTable(MediaValue):
+    """Columns and rows, whose cells may be media; ``call`` is what is counted, as ``a wandb.Table``."""
+
+    def __init__(self, columns: list[Any], rows: list[list[Any]], call: str) -> None:
+        self.columns, self.rows = columns, rows
+        self._call = call
+
+    def logged(self, keep: Callable[[Content], str], convert: Callable[[object, int], Any]) -> Any:
+        """See ``MediaValue``; what is too large raises nothing."""
+        from steplog import Table  # late: it is imported where a table is logged
+
+        try:
+            return Table(self.columns, self.rows).logged(keep, convert)
+        except TooLargeToLogError:
+            fits = self._rows_that_fit(LOGGED_BYTES_MAX - LOGGED_BYTES_MAX // 16)
         unsupported.note(
-            f"rows of {call} of more than {bytes_max:,} bytes",
-            f"the first {fits:,} of {len(rows):,} are kept; raise STEPLOG_VALUE_BYTES_MAX, or log several tables",
+            f"rows of {self._call} of more than {LOGGED_BYTES_MAX >> 20} MiB",
+            f"the first {fits:,} of {len(self.rows):,} are kept; log several tables, or save a file of it",
         )
-    return {**whole, "data": first[:fits]}
+        return Table(self.columns, self.rows[:fits]).logged(keep, convert)
 
-
-def _rows_that_fit(table: dict[str, Any], bytes_max: int) -> int:
-    """How many of the first rows may be in one value."""
-    rows: list[list[Any]] = table["data"]
-    try:
-        if len(json.dumps(table)) <= bytes_max:  # texts take no more bytes as UTF-8
-            return len(rows)
-    except (TypeError, ValueError, RecursionError):  # cells that JSON does not have
-        pass
-    values = Values(bytes_max)
-    left = bytes_max - _FRAME_BYTES - _size(values, table["columns"])
-    for count, row in enumerate(rows):
-        left -= _size(values, row) + 1
-        if left < 0:
-            return count
-    return len(rows)
+    def _rows_that_fit(self, bytes_max: int) -> int:
+        """How many of the first rows take no more bytes as JSON."""
+        values = Values(bytes_max)
+        values.keep = lambda content: ""
+        left = bytes_max - _FRAME_BYTES - _size(values, self.columns)
+        for count, row in enumerate(self.rows):
+            left -= _size(values, [None if isinstance(cell, MediaValue) else cell for cell in row]) + 1
+            left -= _FILE_BYTES * sum(isinstance(cell, MediaValue) for cell in row)
+            if left < 0:
+                return count
+        return len(self.rows)
 
 
 def _size(values: Values, row: list[Any]) -> int:

@@ -229,6 +229,9 @@ class Agent:
         """Remove a run, within ``timeout_s``, if nothing is left and nobody can add to it; whether it is removed."""
         with self.lock:
             keeps_files = lease.outbox in self.leases and lease.keeps_files()
+            has_files = lease.outbox in self.leases and not lease.outbox.uploads.is_empty()
+        if has_files and not keeps_files:
+            self.maintenance.do(partial(self.uploads.tidy, lease), timeout_s)
         if keeps_files:
             self.maintenance.do(partial(lease.keep_files, self.lock), timeout_s)
         with self.lock:

@@ -104,5 +104,8 @@ class FileIntake:
             self._said.discard(key)
         elif key not in self._said:
             self._said.add(key)
-            say = "steplog cannot write files to disk: %s. Those of run %s stay in memory, and it tries again."
-            deferred_log.warning(say, files.trouble, files.paths.local_id[:8])
+            deferred_log.warning(
+                "steplog cannot write the files of run %s to disk: %s. They stay where they are, and it tries again.",
+                files.paths.local_id[:8],
+                files.trouble,
+            )

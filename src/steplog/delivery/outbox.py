@@ -169,7 +169,7 @@ class Outbox:
         return sum(left_of(journal) for journal in self.journals.values())
 
     def idle(self) -> bool:
-        """Whether neither a record, a file nor a status is left."""
+        """Whether nothing is left, be it a record, a file or a status."""
         return self.uploads.is_empty() and self.has_sent_records()
 
     def has_sent_records(self) -> bool:
@@ -178,7 +178,7 @@ class Outbox:
 
     def settled(self, waiter: Waiter) -> bool:
         """Whether everything that was waited for is there."""
-        return self._has_records(waiter) and waiter.files.isdisjoint(self.uploads.left)
+        return self._has_records(waiter) and self.uploads.have_arrived(waiter.files, told=waiter.status)
 
     def _has_records(self, waiter: Waiter) -> bool:
         return self._settled(waiter.ends) and (not waiter.status or self.status_sent)

@@ -109,7 +109,8 @@ class UploadLane:
     def wake(self) -> None:
         """Look now. Safe in a signal handler."""
         self._woken = True
-        self._loop.wake()
+        if self._loop.started:
+            self._loop.wake()
 
     def try_again(self, lease: Lease) -> None:
         """Somebody asks afresh: take back what was decided on when to try again. Under the lock."""
@@ -137,6 +138,24 @@ class UploadLane:
             held_up = bool(lease.outbox.uploads.left) and self._runs.transport(lease) is not sent.transport
         if held_up:
             sent.transport.abort(request)
+
+    def tidy(self, lease: Lease) -> None:
+        """Remove here what the server has, where nothing else is left of a run."""
+        while True:
+            with self._runs.lock:
+                uploads = lease.outbox.uploads
+                work = None if uploads.left else self._local(lease, idle=True)
+            if not isinstance(work, (Drop, Forget)):
+                return
+            self._do(_Here(lease, work))
+
+    def _is_disk_down(self, lease: Lease) -> bool:
+        return self._disk_at.get(lease.outbox, 0.0) > self._clock()
+
+    def _local(self, lease: Lease, *, idle: bool) -> Drop | Forget | Rehash | SetAside | None:
+        uploads, outbox = lease.outbox.uploads, lease.outbox
+        uploads.decided, uploads.status_sent = outbox.status is not None, outbox.status_sent
+        return None if self._is_disk_down(lease) else uploads.local(idle=idle)
 
     # The thread.
 
@@ -198,9 +217,7 @@ class UploadLane:
 
     def _of_run(self, now: float, lease: Lease) -> _Here | _Sent | float | None:
         uploads, outbox = lease.outbox.uploads, lease.outbox
-        uploads.decided, uploads.status_sent = outbox.status is not None, outbox.status_sent
-        disk_at = self._disk_at.get(outbox, 0.0)
-        if disk_at <= now and (work := uploads.local(idle=False)) is not None:
+        if (work := self._local(lease, idle=False)) is not None:
             return _Here(lease, work)
         transport = self._runs.transport(lease)
         due: float | None = None
@@ -211,9 +228,8 @@ class UploadLane:
             if isinstance(found, (Announce, Ask, Put)):
                 return _Sent(lease, transport, server, found, now)
             due = found
-        if disk_at <= now and (work := uploads.local(idle=True)) is not None:
-            return _Here(lease, work)
-        return due
+        work = self._local(lease, idle=True)
+        return due if work is None else _Here(lease, work)
 
     def _do(self, here: _Here) -> None:
         files, uploads, work = here.lease.files, here.lease.outbox.uploads, here.work

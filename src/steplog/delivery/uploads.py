@@ -143,9 +143,17 @@ class Uploads:
         """Whether nothing is here."""
         return not self._ids
 
+    def have_arrived(self, ids: frozenset[str], *, told: bool) -> bool:
+        """Whether these have arrived, and with ``told`` the server knows that no file is left."""
+        return ids.isdisjoint(self.left) and (not told or self.is_empty() or self.told == 0)
+
     def files_left(self) -> int:
         """How many files have not arrived."""
         return len(self.left) - len(self._artifacts & self.left)
+
+    def count_left(self, ids: Iterable[str]) -> int:
+        """How many files of these have not arrived. Safe in any thread."""
+        return sum(each not in self._confirmed and each not in self._artifacts for each in ids)
 
     def bytes_left(self) -> int:
         """Bytes that are known to be missing at the server."""

@@ -17,12 +17,23 @@ from steplog.files.server_files import ArtifactFacts, FoundArtifact
 from steplog.naming import close, did_you_mean
 from steplog.printable import printable
 
-__all__ = ["LATEST", "Artifact", "ArtifactName", "Awaited", "checked_alias", "checked_name", "name_for", "parsed"]
+__all__ = [
+    "LATEST",
+    "Artifact",
+    "ArtifactName",
+    "Awaited",
+    "checked_alias",
+    "checked_name",
+    "checked_type",
+    "name_for",
+    "parsed",
+]
 
 LATEST = "latest"
-_NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_NAME = re.compile(r"(?!\.+\Z)[A-Za-z0-9._-]{1,128}")
+_TYPE = re.compile(r"[^\x00-\x1f\x7f]{1,64}")
 _BAD = re.compile(r"[^A-Za-z0-9._-]+")
-_VERSION = re.compile(r"v(0|[1-9][0-9]{0,8})")
+_VERSION = re.compile(r"v[0-9]+")
 _RULE = "1 to 128 letters, digits, '.', '_' and '-'"
 
 
@@ -186,8 +197,14 @@ class Artifact:
             words = "is on its way to its server; wait() for it"
             raise RunFileNotFoundError(f"the artifact {self.name} {words}")
         folder.mkdir(parents=True, exist_ok=True)
-        for file in files:
-            file.put(folder, replace=True, arrived=arrived)
+        try:
+            for file in files:
+                file.put(folder, replace=True, arrived=arrived)
+        except RunFileNotFoundError:
+            if whole or self.wait(0.0) is None:
+                raise
+            for file in self.files:  # it was sent to its server meanwhile
+                file.put(folder, replace=True)
         return folder
 
 
@@ -217,6 +234,15 @@ def checked_name(name: str) -> str:
     return name
 
 
+def checked_type(kind: str) -> str:
+    """The type of an artifact. Raises TypeError, ValueError."""
+    if not isinstance(kind, str):
+        raise TypeError(f"the type of an artifact is a str, not {type(kind).__name__}")
+    if not _TYPE.fullmatch(kind):
+        raise ValueError(f"the type of an artifact is 1 to 64 characters on one line, not {printable(kind, 200)!r}")
+    return kind
+
+
 def checked_alias(alias: str) -> str:
     """An alias. Raises TypeError, ValueError."""
     if not isinstance(alias, str):
@@ -229,6 +255,6 @@ def checked_alias(alias: str) -> str:
 def name_for(path: str) -> str:
     """The name of an artifact made of this path, to which none was given. Raises ValueError."""
     name = _BAD.sub("-", os.path.basename(os.path.abspath(path))).strip("-")[:128]
-    if not name:
+    if not _NAME.fullmatch(name):
         raise ValueError("the artifact needs a name: name=…")
     return name

@@ -64,13 +64,14 @@ def checked(content: Content, words: str) -> Iterator[bytes]:
 
 
 class WaitingContent:
-    """A content that waits on this machine."""
+    """A content that waits on this machine; ``sent`` is where it is once it was sent, if that is known."""
 
-    def __init__(self, waiting: WaitingFiles, sha256: str, size: int) -> None:
+    def __init__(self, waiting: WaitingFiles, sha256: str, size: int, sent: Content | None = None) -> None:
         self.sha256 = sha256
         self.size: int | None = size
         self._waiting = waiting
         self._end = size
+        self._sent = sent
 
     def pieces(self, first: int = 0) -> Iterator[bytes]:
         """See ``Content``."""
@@ -79,6 +80,9 @@ class WaitingContent:
             try:
                 piece = self._waiting.read(self.sha256, at, _PIECE_BYTES)
             except FileNotFoundError:
+                if self._sent is not None:
+                    yield from self._sent.pieces(at)
+                    return
                 words = "the file was sent to its server meanwhile, and is not on this machine any more; ask again"
                 raise RunFileNotFoundError(words) from None
             if not piece:

@@ -11,7 +11,7 @@ from typing import Any
 from steplog.blobs.entries import FileEntry
 from steplog.blobs.waiting_files import WaitingFiles
 from steplog.errors import RunFileNotFoundError
-from steplog.files.content import WaitingContent
+from steplog.files.content import Content, WaitingContent
 from steplog.files.run_file import FileFacts, RunFile
 from steplog.files.server_files import ServerFiles
 from steplog.naming import close, did_you_mean
@@ -58,9 +58,7 @@ class FilesOfRun:
         if self._server is not None and self._uuid:
             there = self._server.of_run(self._uuid, self._folder, prefix, logged=logged)
             if there is None:
-                self._tell(
-                    f"{self._server.base_url} keeps no files: those of this run stay on the machine that logs it"
-                )
+                self._tell(f"{self._server.base_url} keeps no files; those of this run stay where they are logged")
             found = {file.path: file for file in there or ()}
         for file in self._waiting_files():
             if file.path.startswith(prefix) and (logged or file.is_saved):
@@ -90,13 +88,19 @@ class FilesOfRun:
         for waiting in self._waiting:
             for entry in waiting.entries():
                 if not entry.artifact and waiting.has(entry.sha256):
-                    yield waiting_file(waiting, entry, self._folder)
+                    yield waiting_file(waiting, entry, self._folder, self._sent(entry))
+
+    def _sent(self, entry: FileEntry) -> Content | None:
+        """Its content on the server, once it is there."""
+        if self._server is None or not self._uuid:
+            return None
+        return self._server.content(self._uuid, entry.id, entry.path or entry.id, entry.sha256, entry.size)
 
 
-def waiting_file(waiting: WaitingFiles, entry: FileEntry, folder: Path) -> RunFile:
-    """A file that waits on this machine."""
+def waiting_file(waiting: WaitingFiles, entry: FileEntry, folder: Path, sent: Content | None = None) -> RunFile:
+    """A file that waits on this machine; ``sent`` is its content once it was sent."""
     facts = FileFacts(entry.path, entry.id, entry.type, entry.suffix, entry.time, waits=True)
-    return RunFile(facts, WaitingContent(waiting, entry.sha256, entry.size), folder)
+    return RunFile(facts, WaitingContent(waiting, entry.sha256, entry.size, sent), folder)
 
 
 def _facts_of(which: object) -> FileFacts | None:

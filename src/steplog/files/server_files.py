@@ -32,6 +32,7 @@ from steplog.reading.retrying import no_answer
 __all__ = ["ArtifactFacts", "FoundArtifact", "ServerFiles"]
 
 _PAGE = 1000
+_FILES_MAX = 1_000_000
 _VERSIONS_LISTED_MAX = 5
 _HASH, _ID = re.compile("[0-9a-f]{64}"), re.compile("[0-9a-f]{32}")
 _SIZE_MAX = 2**63 - 1
@@ -112,18 +113,25 @@ class ServerFiles:
                     found[file.path] = file
             if not new or len(page) < _PAGE:
                 return list(found.values())
+            if len(seen) > _FILES_MAX:
+                raise ServerUnavailableError(
+                    f"{response.url}: more than {_FILES_MAX:,} files; ask for some by their path"
+                )
             after = page[-1].id
 
     def file(self, uuid: str, told: _File, folder: Path) -> RunFile:
         """A file that the server has listed."""
-        path = self._requests.content_path("runs", uuid, "files", told.id)
-        content = ServerContent(self._requests, path, f"the file {told.path or told.id}", told.sha256, told.size)
+        content = self.content(uuid, told.id, told.path or told.id, told.sha256, told.size)
         return RunFile(_facts(told), content, folder)
 
     def file_of_id(self, uuid: str, file_id: str, facts: FileFacts, folder: Path) -> RunFile:
         """The file of a value that names it, which is not asked for yet."""
+        return RunFile(facts, self.content(uuid, file_id, file_id), folder)
+
+    def content(self, uuid: str, file_id: str, name: str, sha256: str = "", size: int | None = None) -> ServerContent:
+        """The content of a file of a run, which is not asked for yet."""
         path = self._requests.content_path("runs", uuid, "files", file_id)
-        return RunFile(facts, ServerContent(self._requests, path, f"the file {file_id}"), folder)
+        return ServerContent(self._requests, path, f"the file {name}", sha256, size)
 
     def artifacts(self, **query: str) -> list[ArtifactFacts]:
         """The versions of artifacts, the newest first; ``name``, ``type``, ``run`` (a uuid) and ``id`` narrow them.

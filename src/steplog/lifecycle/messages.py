@@ -26,7 +26,7 @@ from steplog.journal.manifest import Manifest
 from steplog.printable import printable
 from steplog.report import Report, Stats, losses_in_words
 
-__all__ = ["Left", "began", "ended", "kept", "left", "say", "since"]
+__all__ = ["Left", "began", "ended", "kept", "left", "say", "say_once", "since"]
 
 _log = logging.getLogger("steplog")
 _SENT_BY = {  # by the run's mode
@@ -34,6 +34,8 @@ _SENT_BY = {  # by the run's mode
     "offline": "to send it, type: steplog sync",
     "unconfigured": "to send it, type: steplog serve; or: steplog login, and then: steplog sync",
 }
+_ONCE_MAX = 100
+_once: set[str] = set()
 _OTHERS = "another process of the run sends it"
 _GONE = "it is not on the server any more; to make it there again, type: steplog sync --recreate"
 
@@ -66,6 +68,13 @@ def say(quiet: bool, level: int, text: str, shown: str = "") -> None:
     with contextlib.suppress(Exception):  # closed, full, None, or reentered from a signal
         sys.stderr.write(f"steplog: {shown if shown and sys.stderr.isatty() else text}\n")
         sys.stderr.flush()
+
+
+def say_once(quiet: bool, text: str) -> None:
+    """Print a warning, once a process."""
+    if text not in _once and len(_once) < _ONCE_MAX:
+        _once.add(text)
+        say(quiet, logging.WARNING, text)
 
 
 def ended(quiet: bool, name: str, stats: Stats, left: Left | None) -> None:

@@ -331,7 +331,7 @@ def _not_adopted(paths: RunPaths, found: NotAdopted, local: LocalServers) -> Syn
 
 
 def _synced(process: Process, lease: Lease, before: int = 0, files_before: int = 0) -> Synced:
-    files, lost = lease.files.left(), lease.files.lost()
+    files, lost = min(lease.files.left(), lease.outbox.uploads.count_left(lease.files.ids())), lease.files.lost()
     with process.agent.lock:
         pending, losses = lease.outbox.pending(), lease.outbox.losses()
         records = sum(journal.cursor.records for journal in lease.outbox.journals.values())

@@ -86,7 +86,8 @@ class AwaitedArtifact:
                 self._opened.flush(max(0.0, deadline - self._clock()))
             found = self._asked()
             left_s = deadline - self._clock()
-            if found is not None or left_s <= 0:
+            is_kept = self._opened.lease is not None and self._opened.transport is None  # nobody sends it now
+            if found is not None or left_s <= 0 or is_kept:
                 return found
             self._sleep(min(interval_s, left_s))
             interval_s = min(2 * interval_s, _ASK_INTERVAL_MAX_S)
@@ -97,6 +98,6 @@ class AwaitedArtifact:
             return None
         with contextlib.suppress(ServerUnavailableError):
             for version in there.artifacts(id=self._id):
-                if version.name == self._name:
+                if version.name == self._name and version.present >= version.count:
                     return there.artifact(version.name, f"v{version.version}")
         return None

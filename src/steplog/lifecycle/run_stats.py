@@ -27,7 +27,10 @@ def files_of(files: WaitingFiles, lease: Lease | None, own: OpenWriter) -> FileC
     journals = [own.journal] if lease is None else list(lease.outbox.journals.values())
     known = [(journal.ledger.losses, journal.alive) for journal in journals]
     lost = files.lost() + sum(losses.at_risk for losses, alive in known if not alive)
-    return FileCounts(sum(losses.files for losses, _ in known), files.left(), lost)
+    pending = files.left()
+    if lease is not None:  # what has arrived may be here for a while
+        pending = min(pending, lease.outbox.uploads.count_left(files.ids()))
+    return FileCounts(sum(losses.files for losses, _ in known), pending, lost)
 
 
 def of_run(lease: Lease, own: OpenWriter, error: str | None, faults: int, files: FileCounts) -> Stats:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from steplog.blobs.waiting_files import WaitingFiles
@@ -13,7 +13,7 @@ from steplog.files.of_run import FilesOfRun
 from steplog.files.requests import ProjectRequests
 from steplog.files.server_files import ServerFiles
 from steplog.journal import manifest as manifests
-from steplog.lifecycle import messages
+from steplog.lifecycle.messages import say_once
 from steplog.lifecycle.process import current
 from steplog.naming import Named
 
@@ -32,7 +32,9 @@ def files_of(names: Named, client: TellurioClient | None) -> FilesOfRun:
     """Of the run of these names; ``client`` of its server, None: it is on none."""
     server = None if client is None else server_files(client, names.namespace, names.project)
     uuid = "" if client is None else names.uuid
-    return FilesOfRun(list(_waiting(names.uuid)), server, uuid, names.name or names.uuid, _say)
+    return FilesOfRun(
+        list(_waiting(names.uuid)), server, uuid, names.name or names.uuid, partial(say_once, current().settings.quiet)
+    )
 
 
 def _waiting(uuid: str) -> Iterator[WaitingFiles]:
@@ -44,7 +46,3 @@ def _waiting(uuid: str) -> Iterator[WaitingFiles]:
             manifest = manifests.load(paths.manifest())
             if manifest is not None and uuid in (manifest.run, manifest.local_id):
                 yield WaitingFiles(paths)
-
-
-def _say(words: str) -> None:
-    messages.say(current().settings.quiet, logging.WARNING, words)

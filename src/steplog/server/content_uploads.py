@@ -33,7 +33,7 @@ __all__ = ["ContentUploads", "Received"]
 
 _WRITERS = 8
 _GATHERED_BYTES_MAX = 64 * 1024 * 1024
-_WAIT_S = 10.0
+_WAIT_S = 5.0  # with the time for a part, less than a connection waits for its body
 _CHECK_S = 20.0
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _log = logging.getLogger("steplog.server")

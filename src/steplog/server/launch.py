@@ -28,6 +28,8 @@ from steplog.private_files import is_private_file, make_private, write_private
 from steplog.server.access import AllowedHosts
 from steplog.server.announcement import Announcement
 from steplog.server.app import create_app
+from steplog.server.blobs.content_store import ContentStore
+from steplog.server.blobs.open_contents import contents_place, open_contents, shown_contents
 from steplog.server.draining import Draining
 from steplog.server.keys import (
     PAGE_TOKEN_AGE_AT_START_MAX,
@@ -44,7 +46,7 @@ from steplog.server.open_store import open_store
 from steplog.server.packer import packer_process, packing_backlog
 from steplog.server.proxies import LOOPBACK, Networks, Proxies, contains
 from steplog.server.quotas import Quotas
-from steplog.server.reaping import reaping
+from steplog.server.reaping import collecting, reaping
 from steplog.server.repeating import repeating
 from steplog.server.request_log import AccessLog
 from steplog.server.service import Service
@@ -65,6 +67,8 @@ class ServerOptions(NamedTuple):
     host: str = "127.0.0.1"
     port: int = 0  # 0: any free one
     database: Place | None = None  # None: server.db beside the state file
+    blobs: str | None = None  # where files are kept: see ``open_contents``
+    project_bytes_max: int = 0  # that the files of a project may take; 0: any number
     api_key: str | None = None
     api_key_file: Path | None = None
     username: str | None = None  # None: the login name
@@ -100,6 +104,7 @@ class RunningServer(NamedTuple):
     found_first: str | None  # the address of another server here that clients find before this one
     connections: int  # at most so many at a time
     has_users: bool  # or nobody can do anything yet
+    contents: str | None  # where files are kept
 
 
 def run_server(options: ServerOptions, started: Callable[[RunningServer], None]) -> None:
@@ -116,6 +121,7 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
     with ExitStack() as stack:
         listener = stack.enter_context(_listener(options, state.parent))
         store = stack.enter_context(closing(open_store(database)))
+        contents, kept_in = _contents(options, database)
         own = _own_key(options, database)
         username = options.username or _login_name()
         _put_user(store, options, username, own)
@@ -123,10 +129,9 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
         keyring = stack.enter_context(closing(Keyring(store)))
         address, port, *_ = ("", _SCHEME_PORT) if options.uds else listener.getsockname()
         base_url = _base_url(options, port)
-        secret = secrets.token_hex(32)
-        connections = connections_max()
-        announcement = Announcement(None if options.stock or own is None else state.parent, store.instance)
-        stack.callback(announcement.close)
+        secret, connections = secrets.token_hex(32), connections_max()
+        where = None if options.stock or own is None else state.parent
+        announcement = stack.enter_context(closing(Announcement(where, store.instance)))
         service = _service(options, stack)
         app = create_app(
             store,
@@ -136,13 +141,14 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
             open_namespaces=not options.namespaces,
             stock=options.stock,
             service=service,
+            contents=contents,
+            project_bytes_max=options.project_bytes_max,
         )
 
         def present() -> instance.Instance:
             key = "" if own is None else own.present(keyring)
             told = store.instance, base_url, secret, key, username, keyring.page_token
-            path = database.absolute() if isinstance(database, Path) else database
-            return instance.Instance(*told, database=shown_place(path))
+            return instance.Instance(*told, database=shown_place(_absolute(database)))
 
         def write_state() -> Path | None:
             return announcement.publish(present())
@@ -152,13 +158,14 @@ def run_server(options: ServerOptions, started: Callable[[RunningServer], None])
             page_url = None if options.stock else instance.page_url(present(), "/")
             elsewhere = address_elsewhere(options, address, base_url)
             first = None if written is None else _found_first(state.parent, store.instance)
-            places = written, page_url, store.instance, elsewhere, first, connections, bool(store.users())
+            places = written, page_url, store.instance, elsewhere, first, connections, bool(store.users()), kept_in
             source = None if own is None else own.source
             started(RunningServer(base_url, database, source, *places))
 
         packer = packer_process(database, log_format=options.log_format)
-        with _refreshed(keyring, write_state), reaping(store) as reaped, packing_backlog(store), packer as packed:
-            service.figures.extend((reaped, packed))
+        working = reaping(store), collecting(store, contents), packer
+        with _refreshed(keyring, write_state), packing_backlog(store), ExitStack() as threads:
+            service.figures.extend(map(threads.enter_context, working))
             serve(app, listener, announcement.socket, announce, store, tls, connections, service)
 
 
@@ -168,6 +175,16 @@ def _database(options: ServerOptions) -> Place:
         return options.database
     make_private(own.parent)
     return own
+
+
+def _absolute(place: Place) -> Place:
+    return place.absolute() if isinstance(place, Path) else place
+
+
+def _contents(options: ServerOptions, database: Place) -> tuple[ContentStore | None, str | None]:
+    """Where files are kept, and how that place is shown; None: they are not."""
+    place = None if options.stock else contents_place(options.blobs, database)
+    return (None, None) if place is None else (open_contents(place), shown_contents(place))
 
 
 def _allowed_hosts(options: ServerOptions, port: int, store: Store) -> AllowedHosts:

@@ -45,6 +45,11 @@ FIGURES = {  # each without ``steplog_``; a name that ends in ``_total`` is a co
     "packer_up": "1 while the packer runs",
     "packer_starts_total": "Starts of the packer",
     "reaped_slices_total": "Transactions that have removed something of what is deleted",
+    "contents": "Contents of files, in each project that has them",
+    "content_bytes": "Their bytes",
+    "content_free_bytes": "Room for more of them",
+    "contents_collected_total": "Contents that a project has given up, since nothing named them",
+    "uploads_swept_total": "Uploads given up, since nobody went on with them",
 }
 
 

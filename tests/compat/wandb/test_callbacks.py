@@ -115,6 +115,7 @@ def test_xgboosts_callback_logs_a_row_an_iteration(monkeypatch):
         save_config=lambda: '{"learner": {"objective": "reg"}}',
         get_score=lambda importance_type: {"f0": 2.0},
         attr={"best_score": "0.5", "best_iteration": "1"}.get,
+        save_model=lambda path: Path(path).write_text("{}"),
     )
     run = wandb.init()
     callback = wandb.xgboost.WandbCallback(log_model=True)
@@ -129,7 +130,9 @@ def test_xgboosts_callback_logs_a_row_an_iteration(monkeypatch):
     }
     assert found[4] == {"best_score": 0.5, "best_iteration": 1}
     assert (run.summary["valid-rmse"]["min"], run.config["learner"]["objective"]) == (1.0, "reg")
-    assert unsupported.counts() == {"wandb.log_artifact()": 1}
+    assert unsupported.counts() == {}
+    used = run.use_artifact(f"{run.id}_model.json:latest")
+    assert used.contents(used.get_entry("model.json")) == b"{}"
 
 
 @apart

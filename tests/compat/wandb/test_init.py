@@ -240,9 +240,8 @@ def test_an_id_that_a_server_does_not_take_still_resumes():
 
 @apart
 def test_what_is_not_kept_is_counted():
-    wandb.init(save_code=True, fork_from="abc?_step=3", resume_from="abc?_step=3")
+    wandb.init(fork_from="abc?_step=3", resume_from="abc?_step=3")
     assert list(unsupported.counts()) == [
-        "wandb.init(save_code=True)",
         "wandb.init(resume_from=…)",
         "wandb.init(fork_from=…)",
     ]

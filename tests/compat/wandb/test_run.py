@@ -108,11 +108,11 @@ def test_an_exception_in_a_block_is_how_its_run_ends(error, status):
 
 @apart
 def test_what_is_not_kept_is_a_metric_of_the_run_that_lacks_it():
-    run = wandb.init(save_code=True, monitor_gym=True)
+    run = wandb.init(fork_from="a", monitor_gym=True)
     run.finish()
     assert steplog.open(run.steplog_run).summary["compat/unsupported"] == {
-        "wandb.init(save_code=True)": 1,
         "wandb.init(monitor_gym=True)": 1,
+        "wandb.init(fork_from=…)": 1,
     }
     assert unsupported.counts() == {}
 

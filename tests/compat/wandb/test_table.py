@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import sys
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import steplog
 import steplog.compat.wandb as wandb
 from apart import apart
+from compat.files_kept import logged
 from compat.wandb.logged import rows
 from steplog.compat.unsupported import unsupported
 
@@ -26,28 +28,38 @@ def test_a_table_is_kept_as_json():
     assert unsupported.counts() == {}
 
 
-@apart
-def test_cells_are_converted_as_log_does_and_media_are_null_and_counted():
+def test_cells_are_converted_as_log_does_and_media_have_files_of_their_own():
     import numpy
 
-    run = wandb.init()
     day = datetime.date(2030, 1, 2)
-    wandb.log({"t": wandb.Table(["a", "b", "c"], [[numpy.float32(0.5), day, wandb.Image("missing.png")]])})
-    assert rows(run)[0]["t"]["data"] == [[0.5, "2030-01-02", None]]
-    assert unsupported.counts() == {"wandb.log() of wandb.Image": 1}
+    image = wandb.Image(numpy.zeros((2, 2)), caption="c")
+    kept = logged(wandb.Table(["a", "b", "c", "d"], [[numpy.float32(0.5), day, image, [image]]]).kept())
+    number, text, cell, cells = kept.record["data"][0]
+    assert (number, text) == (0.5, "2030-01-02")
+    assert (cell["_type"], cell["caption"], cells[0]["_type"]) == ("image", "c", "image")
+    assert len(kept.contents) == 2
 
 
-@apart
-@pytest.mark.parametrize("cell", ["x" * 100, datetime.timedelta(seconds=1)], ids=["json", "converted"])
-def test_of_a_table_over_the_size_of_a_value_the_first_rows_are_kept(monkeypatch, cell):
-    monkeypatch.setenv("STEPLOG_VALUE_BYTES_MAX", "4096")
-    run = wandb.init()
-    wandb.log({"t": wandb.Table(["number", "text"], [[number, cell] for number in range(1000)])})
-    kept = rows(run)[0]["t"]["data"]
-    assert 20 < len(kept) < 1000
-    assert [row[0] for row in kept] == list(range(len(kept)))
-    assert run.steplog_run.stats().coerced == 0
-    assert list(unsupported.counts()) == ["rows of a wandb.Table of more than 4,096 bytes"]
+def test_a_cell_of_which_nothing_is_kept_is_null_and_counted():
+    unsupported.forget()
+    assert logged(wandb.Table(["a"], [[wandb.Graph()]]).kept()).record["data"] == [[None]]
+    assert unsupported.counts() == {"wandb.log() of wandb.Graph": 1}
+
+
+def test_a_large_table_is_a_file():
+    kept = logged(wandb.Table(["number", "text"], [[number, "x" * 100] for number in range(1000)]).kept())
+    assert (kept.record["_type"], kept.record["columns"], kept.record["rows"]) == ("table", ["number", "text"], 1000)
+    assert json.loads(kept.file())["data"][999] == [999, "x" * 100]
+
+
+@pytest.mark.parametrize("cell", ["x" * 2**20, ["y" * 2**20]], ids=["text", "list"])
+def test_of_a_table_larger_than_a_file_of_a_value_the_first_rows_are_kept(cell):
+    unsupported.forget()
+    kept = logged(wandb.Table(["number", "text"], [[number, cell] for number in range(20)]).kept())
+    rows_kept = json.loads(kept.file())["data"]
+    assert 10 < len(rows_kept) < 20
+    assert [row[0] for row in rows_kept] == list(range(len(rows_kept)))
+    assert list(unsupported.counts()) == ["rows of a wandb.Table of more than 16 MiB"]
 
 
 @apart

@@ -119,7 +119,7 @@ from wandb.sdk.lib.runid import generate_id
 from wandb.apis.public import Run, Runs
 from wandb.plot import line_series
 import wandb.sdk.wandb_run, wandb.data_types
-assert isinstance(wandb.Image(0), WBValue)
+assert isinstance(wandb.Html(''), WBValue)
 assert wandb.sdk.wandb_run.Run is wandb.Run
 assert wandb.data_types.Table is wandb.Table
 assert (wandb.login(), importlib.metadata.version("wandb")[:4]) == (True, "0.31")

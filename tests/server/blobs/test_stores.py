@@ -9,10 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from steplog.server.blobs.content_store import ContentStore, WrongContentError
-from steplog.server.blobs.folder import FolderContents
+pytest.importorskip("fsspec", reason="needs fsspec: pip install 'steplog[objects]'")
 
-STORES: dict[str, Callable[[Path], ContentStore]] = {"folder": lambda path: FolderContents(path / "blobs")}
+from steplog.server.blobs.content_store import ContentStore, WrongContentError
+from steplog.server.blobs.open_contents import open_contents
+
+STORES: dict[str, Callable[[Path], ContentStore]] = {
+    "folder": lambda path: open_contents(path / "blobs"),
+    "file": lambda path: open_contents(f"file://{path}/objects/blobs"),
+    "memory": lambda path: open_contents(f"memory://{path.name}/blobs"),
+}
 KEY = "0f-1"
 
 

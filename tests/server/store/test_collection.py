@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from datetime import datetime, timedelta, timezone
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,7 +14,7 @@ from server.store.test_artifacts import log, project_of
 from server.store.test_files import announce, bring, entry, sha_of
 from server.stores import new_project, new_run
 from steplog.blobs.entries import FileEntry
-from steplog.server.sql import contents
+from steplog.server.sql import contents, file_store
 from steplog.server.store import Store
 from steplog.server.store_types import MissingError, RunRow, StoreBusyError
 
@@ -171,12 +173,13 @@ def test_what_was_condemned_too_long_ago_is_left_to_others(store, monkeypatch):
     for content in "ab":
         bring(store, run, content)
     collected(store, 24.1)
-    monkeypatch.setattr(contents, "REMOVAL_S", 0.01)
+    clock = [0.0]
+    monkeypatch.setattr(file_store, "time", SimpleNamespace(monotonic=lambda: clock[0], time=time.time))
     removed: list[str] = []
 
     def slow(sha256: str) -> None:
         removed.append(sha256)
-        threading.Event().wait(0.02)
+        clock[0] += contents.REMOVAL_S + 1
 
     store.collect_contents(slow, at(26))
     assert len(removed) == 1

@@ -7,7 +7,7 @@
     tracked_run         the runs of this process by MLflow's id; what becomes of metrics, params and tags
     experiments         which project a run goes to
     search              what get_run and search_runs read
-    artifacts           log_text, log_dict and log_table are values
+    files, artifacts    log_artifact, log_figure, log_image, …; what is read of them
     flavors, models     autolog, log_model, register_model: counted
 
 Nothing is sent to an MLflow server, and no folder ``mlruns`` is written. Names are imported at first use.
@@ -32,8 +32,9 @@ _MODULES = {
     "tracking.fluent": """
         ActiveRun active_run create_experiment delete_experiment delete_experiment_tag delete_run delete_tag end_run
         flush_artifact_async_logging flush_async_logging flush_trace_async_logging get_artifact_uri get_experiment
-        get_experiment_by_name get_parent_run get_run get_tracking_uri is_tracking_uri_set last_active_run log_dict
-        log_metric log_metrics log_param log_params log_table log_text restore_experiment restore_run
+        get_experiment_by_name get_parent_run get_run get_tracking_uri is_tracking_uri_set last_active_run
+        log_artifact log_artifacts log_dict log_figure log_image log_metric log_metrics log_param log_params
+        log_stream log_table log_text restore_experiment restore_run
         search_experiments search_runs set_experiment set_experiment_tag set_experiment_tags set_tag set_tags
         set_tracking_uri start_run""",
     "tracking.client": "MlflowClient",
@@ -62,7 +63,7 @@ _SUBMODULES = (
     "utils",
     "version",
 )
-_FILES = ("log_artifact", "log_artifacts", "log_figure", "log_image", "log_outputs", "log_stream")
+_FILES = ("log_outputs",)
 _TRACES = (
     "add_trace",
     "delete_assessment",

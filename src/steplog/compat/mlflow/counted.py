@@ -9,7 +9,7 @@ from steplog.compat.unsupported import unsupported
 
 __all__ = ["FILES", "counted", "note"]
 
-FILES = 'files are not kept; copy them to a place of their own, and log where: mlflow.log_param("model", path)'
+FILES = "it is not kept; save it to a file, and keep that: mlflow.log_artifact(path)"
 
 
 def note(call: str, advice: str) -> None:

@@ -32,7 +32,7 @@ class Dataset:
 
 
 class Image:
-    """An image for ``log_image``, which counts it."""
+    """An image for ``log_image`` and ``log_table``: an array, Pillow's, nested lists or a path."""
 
     def __init__(self, image: Any) -> None:
         self.image = image

@@ -39,6 +39,7 @@ from steplog.compat.mlflow.entities import (
     RunTag,
 )
 from steplog.compat.mlflow.exceptions import MlflowException, missing
+from steplog.compat.named_files import NamedFiles
 from steplog.compat.readable_name import readable_name
 from steplog.compat.unsupported import unsupported
 from steplog.formats.mlflow.found_run import STATUSES, config_value, tag_texts
@@ -74,6 +75,7 @@ class TrackedRun:
         self._params: dict[str, str] = {}
         self._tags: dict[str, str] = {}
         self._latest: dict[str, Metric] = {}
+        self.tables: dict[str, tuple[list[str], list[list[Any]]]] = {}  # what log_table has logged, by name
         self._steps: dict[str, int] = {}  # the next of each metric that is logged without one
 
     @property
@@ -113,6 +115,14 @@ class TrackedRun:
         except steplog.RunFinishedError:
             self._join_again()
             self.run.log(values, step=step)
+
+    def save(self, files: NamedFiles) -> None:
+        """Keep files with the run. Raises OSError, ValueError."""
+        try:
+            files.keep(self.run)
+        except steplog.RunFinishedError:
+            self._join_again()
+            files.keep(self.run)
 
     def set_params(self, params: Mapping[str, Any]) -> None:
         """Entries of the config."""
@@ -293,7 +303,7 @@ def status_of(status: str) -> str:
 
 
 def artifact_uri(run_id: str, path: str | None = None) -> str:
-    """An address that nothing can be read from."""
+    """The address of a run's files, which ``download_artifacts`` takes."""
     return f"steplog:/{run_id}/artifacts{f'/{path}' if path else ''}"
 
 

@@ -3,7 +3,7 @@
 1. A value is logged under its tag, of its step. Without ``global_step`` it is the next one of its tag.
 2. Its time is the moment of the call: ``walltime`` is counted as not recorded.
 3. Numbers keep 64 bits. Texts, tensors, histograms and precision-recall curves are JSON values, hyperparameters are the
-   run's config. Images, figures, videos, sounds, graphs, embeddings, meshes and layouts are counted.
+   run's config. Images, figures, videos and sounds are files; graphs, embeddings, meshes and layouts are counted.
 4. The log directory is made, since programs put their checkpoints there; no event file is.
 """
 
@@ -19,6 +19,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any
 
+from steplog.compat.tensorboard import media
 from steplog.compat.tensorboard.events import SUMMARY, EventReader, step_of
 from steplog.compat.tensorboard.log_dirs import Names, default_log_dir
 from steplog.compat.tensorboard.values import (
@@ -35,7 +36,7 @@ from steplog.formats.protobuf import bytes_field
 
 __all__ = ["FileWriter", "SummaryWriter"]
 
-_FILES = "files are not kept; save what you need of it yourself"
+_FILES = "steplog has no such value; save what you need of it as a file: steplog.get_active_run().save(path)"
 _LAYOUT = "the page shows each metric by itself"
 
 
@@ -301,17 +302,38 @@ class SummaryWriter:
         if self._run is not None:
             unsupported.note(f"SummaryWriter.{method}()", advice)
 
+    def _log_media(self, tag: str, value: Any, global_step: Any, walltime: float | None) -> None:
+        """Log what is kept of a file; None: it was counted."""
+        if value is not None:
+            self._log(tag, value, global_step, walltime)
+
     def add_image(
-        self, tag: str, img_tensor: Any, global_step: Any = None, walltime: float | None = None, dataformats: str = ""
+        self,
+        tag: str,
+        img_tensor: Any,
+        global_step: Any = None,
+        walltime: float | None = None,
+        dataformats: str = "CHW",
     ) -> None:
-        """Counted."""
-        self._file("add_image")
+        """Log an image; ``dataformats`` names the axes of its array or tensor."""
+        if self._run is not None and _has_numpy("add_image"):
+            value = media.image(img_tensor, dataformats, "SummaryWriter.add_image()")
+            self._log_media(tag, value, global_step, walltime)
 
     def add_images(
-        self, tag: str, img_tensor: Any, global_step: Any = None, walltime: float | None = None, dataformats: str = ""
+        self,
+        tag: str,
+        img_tensor: Any,
+        global_step: Any = None,
+        walltime: float | None = None,
+        dataformats: str = "NCHW",
     ) -> None:
-        """Counted."""
-        self._file("add_images")
+        """Log a batch of images as one, tiled; a list of images as such a batch."""
+        if self._run is not None and _has_numpy("add_images"):
+            if isinstance(img_tensor, list):  # tensorboardX's
+                dataformats = dataformats if len(dataformats) == 4 else f"N{dataformats}"
+            value = media.image(img_tensor, dataformats, "SummaryWriter.add_images()")
+            self._log_media(tag, value, global_step, walltime)
 
     def add_image_with_boxes(
         self,
@@ -320,17 +342,24 @@ class SummaryWriter:
         box_tensor: Any,
         global_step: Any = None,
         walltime: float | None = None,
-        *others: Any,
-        **named: Any,
+        rescale: float = 1,
+        dataformats: str = "CHW",
+        labels: Any = None,
+        **others: Any,
     ) -> None:
-        """Counted."""
-        self._file("add_image_with_boxes")
+        """Log an image with boxes, which are beside it, not drawn into it."""
+        if self._run is not None and _has_numpy("add_image_with_boxes"):
+            call = "SummaryWriter.add_image_with_boxes()"
+            value = media.boxed_image(img_tensor, box_tensor, dataformats, labels, call)
+            self._log_media(tag, value, global_step, walltime)
 
     def add_figure(
         self, tag: str, figure: Any, global_step: Any = None, close: bool = True, walltime: float | None = None
     ) -> None:
-        """Counted; the figure is closed, as without that figures fill the memory."""
-        self._file("add_figure")
+        """Log a figure of Matplotlib's as an image, several as a list; they are closed, as the original does."""
+        if self._run is not None:
+            value = media.figure(figure, "SummaryWriter.add_figure()")
+            self._log_media(tag, value, global_step, walltime)
         pyplot = sys.modules.get("matplotlib.pyplot")
         if close and pyplot is not None:
             for each in figure if isinstance(figure, list) else [figure]:
@@ -343,10 +372,12 @@ class SummaryWriter:
         global_step: Any = None,
         fps: float = 4,
         walltime: float | None = None,
-        dataformats: str = "",
+        dataformats: str = "NTCHW",
     ) -> None:
-        """Counted."""
-        self._file("add_video")
+        """Log a batch of videos as one, tiled."""
+        if self._run is not None and _has_numpy("add_video"):
+            value = media.video(vid_tensor, fps, dataformats.upper(), "SummaryWriter.add_video()")
+            self._log_media(tag, value, global_step, walltime)
 
     def add_audio(
         self,
@@ -356,8 +387,10 @@ class SummaryWriter:
         sample_rate: int = 44100,
         walltime: float | None = None,
     ) -> None:
-        """Counted."""
-        self._file("add_audio")
+        """Log a sound, of numbers from -1 to 1."""
+        if self._run is not None and _has_numpy("add_audio"):
+            value = media.audio(snd_tensor, sample_rate, "SummaryWriter.add_audio()")
+            self._log_media(tag, value, global_step, walltime)
 
     def add_graph(
         self, model: Any, input_to_model: Any = None, verbose: bool = False, use_strict_trace: bool = True

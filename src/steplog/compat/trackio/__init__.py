@@ -6,6 +6,7 @@ what shows is imported at first use.
 
 from __future__ import annotations
 
+import glob
 import importlib
 import logging
 import os
@@ -17,8 +18,8 @@ import steplog
 from steplog.compat.field_limits import fitting_text
 from steplog.compat.readable_name import readable_name
 from steplog.compat.trackio import context_vars
+from steplog.compat.trackio.artifact import Artifact
 from steplog.compat.trackio.media import (
-    Artifact,
     Audio,
     Histogram,
     Html,
@@ -182,12 +183,12 @@ def log_artifact(
     aliases: list[str] | None = None,
     overwrite: bool = False,
 ) -> Artifact:
-    """Counted."""
+    """Keep an artifact, or a file or folder as one. Raises ValueError, RuntimeError, OSError."""
     return _needed("log_artifact").log_artifact(artifact_or_path, name, type, aliases, overwrite)
 
 
 def use_artifact(artifact_or_name: Any, type: str | None = None) -> Artifact:  # noqa: A002
-    """Raises ValueError: there is none to use."""
+    """An artifact of the project by its name. Raises ValueError where there is none."""
     return _needed("use_artifact").use_artifact(artifact_or_name, type)
 
 
@@ -211,16 +212,23 @@ def alert(
 
 
 def save(glob_str: str | Path, project: str | None = None) -> str:
-    """Counted. Raises ValueError where no file is meant, RuntimeError without a project."""
+    """Keep files with the current run, by their path from here on.
+
+    Raises ValueError where no file is meant, RuntimeError without a project.
+    """
     if project is None and context_vars.current_project.get() is None:
         words = "No project specified. Either call trackio.init() first or provide a project parameter"
         raise RuntimeError(f"{words} to trackio.save().")
-    pattern = Path(glob_str)
-    base = Path(pattern.anchor) if pattern.is_absolute() else Path()
-    relative = str(pattern.relative_to(base)) if pattern.is_absolute() else str(pattern)
-    if not pattern.is_file() and not any(found.is_file() for found in base.glob(relative)):
+    pattern = str(glob_str)
+    found = [pattern] if os.path.isfile(pattern) else sorted(glob.glob(pattern, recursive=True))
+    files = [path for path in found if os.path.isfile(path)]
+    if not files:
         raise ValueError(f"No files found matching pattern: {glob_str}")
-    unsupported.note("trackio.save()", "files are not kept; copy them to a place of their own")
+    run = _current()
+    if run is None:
+        unsupported.note("trackio.save() without a run", "files are kept with a run; call trackio.init() first")
+    else:
+        run.save(files)
     return str(glob_str)
 
 

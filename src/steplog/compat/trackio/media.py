@@ -1,22 +1,32 @@
-"""trackio's kinds of values: tables, histograms, Markdown and traces are JSON values, files are counted.
+"""trackio's kinds of values.
 
 ::
 
-    Table, Histogram, Markdown, Trace      the JSON that trackio keeps of them
-    Image, Video, Audio, Html, Object3D    counted where they are logged; making one neither reads nor encodes it
+    Image, Video, Audio, Html, Object3D    a file, which the value names
+    Table, Histogram                       as steplog's own, so that the page shows them
+    Markdown, Trace                        the JSON that trackio keeps of them
+    a figure of Matplotlib or Plotly       an image; a page
 
-A medium in a table or a trace is null there, and counted.
+A file is read, and a figure drawn, when it is logged. What cannot be kept then is counted.
 """
 
 from __future__ import annotations
 
+import io
+import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NoReturn
+from pathlib import Path
+from types import ModuleType
+from typing import Any
 
+import steplog
+from steplog.compat.kept_media import KeptMedia, content_of_file, content_of_text, kept_or_counted
+from steplog.compat.pixels import video_of
+from steplog.compat.table_values import KeptTable
 from steplog.compat.unsupported import unsupported
+from steplog.media_value import MediaValue
 
 __all__ = [
-    "Artifact",
     "Audio",
     "Histogram",
     "Html",
@@ -28,101 +38,181 @@ __all__ = [
     "TrackioMedia",
     "Video",
     "as_json",
-    "is_kept",
+    "needs_copy",
 ]
 
-_FILES = "files are not kept; save it yourself, and log where it is: trackio.log({name: path})"
 _BINS_MAX = 512
+_FPS = 24
+_SHAPES = ("glb", "gltf", "obj", "stl", "ply", "splat")
+_FULL = 32767.0
+_LIBRARIES = ("matplotlib", "plotly")
 
 
 class TrackioMedia:
-    """A file of a run: it is not kept."""
+    """A file of a run. Raises ValueError where there is none."""
 
     TYPE = "trackio.media"
 
-    def __init__(self, value: Any = None, caption: str | None = None, *_: Any, **__: Any) -> None:
+    def __init__(self, value: Any = None, caption: str | None = None) -> None:
         self.caption = caption
         self._value = value
+        if isinstance(value, (str, os.PathLike)) and not os.path.isfile(value):
+            raise ValueError(f"File not found: {value}")
+
+    def _made(self) -> MediaValue:
+        """The value of steplog's. Raises TypeError, ValueError, OSError, TooLargeToLogError."""
+        raise NotImplementedError
+
+    def as_media(self) -> MediaValue | None:
+        """What is logged; None: it was counted."""
+        call = f"trackio.log() of trackio.{type(self).__name__}"
+        try:
+            found = kept_or_counted(self._made, call)
+        except (TypeError, ValueError) as error:
+            unsupported.note(f"{call}, not readable", f"it is not kept: {error!s:.200}")
+            return None
+        return found.with_fields({"caption": self.caption}) if found is not None else None
+
+
+def _is_array(value: Any) -> bool:
+    return hasattr(value, "dtype") and hasattr(value, "shape")
+
+
+def _check_bytes(value: Any) -> None:
+    if _is_array(value) and str(value.dtype) != "uint8":
+        raise ValueError(f"Invalid value dtype, expected np.uint8, got {value.dtype}")
+    if not _is_array(value) and not isinstance(value, (str, os.PathLike)):
+        raise ValueError(f"Invalid value type, expected a path or an array, got {type(value)}")
 
 
 class Image(TrackioMedia):
-    """An image."""
+    """An image, of a file, of Pillow, or of an array of uint8. Raises ValueError for anything else."""
 
     TYPE = "trackio.image"
 
+    def __init__(self, value: Any, caption: str | None = None) -> None:
+        super().__init__(value, caption)
+        if type(value).__module__.partition(".")[0] != "PIL":
+            _check_bytes(value)
+
+    def _made(self) -> MediaValue:
+        return steplog.Image(self._value)
+
 
 class Video(TrackioMedia):
-    """A video."""
+    """A video, of a file or of frames (frames, channels, height, width) of uint8; a batch of them is tiled."""
 
     TYPE = "trackio.video"
 
+    def __init__(
+        self,
+        value: Any,
+        caption: str | None = None,
+        fps: int | None = None,
+        format: str | None = None,  # noqa: A002 - trackio's word
+    ) -> None:
+        super().__init__(value, caption)
+        _check_bytes(value)
+        self._fps = fps or _FPS
+
+    def _made(self) -> MediaValue:
+        if not _is_array(self._value):
+            return KeptMedia(content_of_file(self._value, "video"))
+        if self._value.ndim not in (4, 5):
+            raise ValueError(f"a video has 4 dimensions, a batch of them 5, not {self._value.ndim}")
+        videos = (self._value if self._value.ndim == 5 else self._value[None]).transpose(0, 1, 3, 4, 2)
+        return video_of(videos, self._fps)
+
 
 class Audio(TrackioMedia):
-    """A sound."""
+    """A sound, of a file or of samples: floats are scaled to their peak. Raises ValueError without a sample rate."""
 
     TYPE = "trackio.audio"
 
+    def __init__(
+        self,
+        value: Any,
+        caption: str | None = None,
+        sample_rate: int | None = None,
+        format: str | None = None,  # noqa: A002 - trackio's word
+    ) -> None:
+        super().__init__(value, caption)
+        if _is_array(value) and sample_rate is None:
+            raise ValueError("Sample rate is required when value is an ndarray")
+        self._sample_rate = sample_rate
+
+    def _made(self) -> MediaValue:
+        if not _is_array(self._value):
+            return steplog.Audio(self._value)
+        import numpy
+
+        samples = numpy.nan_to_num(self._value)
+        if samples.dtype.kind == "f":
+            peak = float(numpy.abs(samples).max()) if samples.size else 0.0
+            samples = (samples / (peak or 1.0) * _FULL).clip(-_FULL - 1, _FULL).astype(numpy.int16)
+        elif samples.dtype.kind in "iu" and samples.dtype.itemsize == 1:
+            wide = samples.astype(numpy.int32)
+            samples = (wide * 257 - 32768 if samples.dtype.kind == "u" else wide * 256).astype(numpy.int16)
+        elif samples.dtype == numpy.uint16:
+            samples = (samples.astype(numpy.int32) - 32768).astype(numpy.int16)
+        return steplog.Audio(samples, self._sample_rate)
+
 
 class Object3D(TrackioMedia):
-    """Points or a mesh."""
+    """A file of a shape. Raises ValueError for another one."""
 
     TYPE = "trackio.object3d"
 
+    def __init__(self, value: Any, caption: str | None = None, *_: Any, **__: Any) -> None:
+        super().__init__(value, caption)
+        if not _is_array(value) and Path(str(value)).suffix[1:].lower() not in _SHAPES:
+            raise ValueError(f"Object3D takes an array of points, or a file of the type {', '.join(_SHAPES)}")
+
+    def _made(self) -> MediaValue:
+        from steplog.compat.kept_media import content_of_json
+
+        if _is_array(self._value):
+            content = content_of_json(self._value, ".pts.json")
+        else:
+            content = content_of_file(self._value, "file")
+        return KeptMedia(content).with_fields({"format": "object3D"})
+
 
 class Html(TrackioMedia):
-    """A page."""
+    """A page: its text, a file, or a figure of Plotly's or Matplotlib's. Raises ValueError for anything else."""
 
     TYPE = "trackio.html"
 
     def __init__(
         self, data: Any = None, inject: bool = True, data_is_not_path: bool = False, caption: str | None = None
     ) -> None:
-        super().__init__(data, caption)
+        super().__init__(None, caption)
+        self._html = _html(data)
+
+    def _made(self) -> MediaValue:
+        return KeptMedia(content_of_text(self._html, "html", ".html"))
 
 
-class Artifact:
-    """A named set of files: they are not kept."""
-
-    def __init__(
-        self,
-        name: str,
-        type: str = "unspecified",  # noqa: A002 - trackio's word
-        description: str | None = None,
-        metadata: dict[str, Any] | None = None,
-    ) -> None:
-        self.name = name
-        self.type = type
-        self.description = description
-        self.metadata = dict(metadata or {})
-        self.version: int | None = None
-        self.aliases: tuple[str, ...] = ()
-        self.size: int | None = None
-        self.manifest: list[dict[str, Any]] = []
-        self.project: str | None = None
-        self.digest: str | None = None
-        self.manifest_digest: str | None = None
-
-    @property
-    def qualified_name(self) -> str:
-        """The name: there are no versions."""
-        return self.name
-
-    def add_file(self, local_path: Any, name: str | None = None) -> None:
-        """Nothing is read."""
-
-    def add_dir(self, local_dir: Any, name: str | None = None) -> None:
-        """Nothing is read."""
-
-    def add_reference(self, uri: str, name: str | None = None, *_: Any, **__: Any) -> None:
-        """Nothing is read."""
-
-    def wait(self, timeout: int | None = None) -> Artifact:
-        """There is nothing to wait for."""
-        return self
-
-    def download(self, *_: Any, **__: Any) -> NoReturn:
-        """Raises ValueError: there is nothing to download."""
-        raise ValueError(f"the artifact {self.name!r} is not kept by steplog; read the file where it is")
+def _html(data: Any) -> str:
+    if hasattr(data, "to_html"):
+        return str(data.to_html(full_html=True, include_plotlyjs="cdn"))
+    if hasattr(data, "to_jshtml"):
+        return str(data.to_jshtml())
+    figure = data.gcf() if isinstance(data, ModuleType) and hasattr(data, "gcf") else data
+    if hasattr(figure, "savefig"):
+        written = io.StringIO()
+        figure.savefig(written, format="svg", bbox_inches="tight")
+        return written.getvalue()[written.getvalue().index("<svg") :]
+    if hasattr(data, "read"):
+        if hasattr(data, "seek"):
+            data.seek(0)
+        found = data.read()
+        return found.decode("utf-8", "replace") if isinstance(found, bytes) else str(found)
+    if isinstance(data, (str, os.PathLike)):
+        path = Path(data)
+        is_file = path.suffix.lower() in (".html", ".htm") and path.is_file()
+        return path.read_text("utf-8") if is_file else str(data)
+    raise ValueError(f"Invalid data type for Html: {type(data)}; it takes a text, a path, a file or a figure")
 
 
 class Table:
@@ -147,8 +237,10 @@ class Table:
         else:
             self.data = [_row(row, columns) for row in data or ()]
 
-    def _as_json(self) -> dict[str, Any]:
-        return {"_type": self.TYPE, "_value": [as_json(row) for row in self.data]}
+    def _as_json(self) -> Any:
+        columns = list(dict.fromkeys(name for row in self.data for name in row))
+        rows = [[as_json(row.get(name)) for name in columns] for row in self.data]
+        return KeptTable(columns, rows, "a trackio.Table")
 
 
 def _row(row: Any, columns: Sequence[str] | None) -> dict[Any, Any]:
@@ -179,7 +271,8 @@ class Histogram:
             self.histogram, self.bins = numpy.histogram(values, bins=min(num_bins, _BINS_MAX))
 
     def _as_json(self) -> dict[str, Any]:
-        return {"_type": self.TYPE, "bins": self.bins.tolist(), "values": self.histogram.tolist()}
+        edges = self.bins.tolist() or [0.0]
+        return {"_type": "histogram", "bins": edges, "values": self.histogram.tolist()}
 
 
 class Markdown:
@@ -220,20 +313,35 @@ class Trace:
         return {"_type": self.TYPE, **{name: as_json(part) for name, part in parts.items()}}
 
 
-def is_kept(value: Any) -> bool:
-    """Whether a value that is logged is one for steplog; what is not is counted."""
-    if not isinstance(value, TrackioMedia):
-        return True
-    unsupported.note(f"trackio.log() of trackio.{type(value).__name__}", _FILES)
-    return False
+def needs_copy(value: Any) -> bool:
+    """Whether ``as_json`` may make another value of it."""
+    return isinstance(value, (*_KINDS, Mapping, list, tuple, set)) or _library(value) in _LIBRARIES
 
 
 def as_json(value: Any) -> Any:
-    """A value with what trackio makes of its own kinds of values in it; a medium is null."""
+    """A value with what is kept of trackio's own kinds of values in it; null is a medium that is not kept."""
     if isinstance(value, (Table, Histogram, Markdown, Trace)):
         return value._as_json()
     if isinstance(value, TrackioMedia):
-        return value if is_kept(value) else None
+        return value.as_media()
     if isinstance(value, Mapping):
         return {str(key): as_json(each) for key, each in value.items()}
-    return [as_json(each) for each in value] if isinstance(value, (list, tuple, set)) else value
+    if isinstance(value, (list, tuple, set)):
+        return [as_json(each) for each in value]
+    return _figure(value) if _library(value) in _LIBRARIES else value
+
+
+def _library(value: Any) -> str:
+    name = value.__name__ if isinstance(value, ModuleType) else type(value).__module__
+    return str(name).partition(".")[0]
+
+
+def _figure(value: Any) -> Any:
+    """A figure that was logged as it is; anything else of its library is that."""
+    figure = value.gcf() if isinstance(value, ModuleType) and hasattr(value, "gcf") else value
+    if _library(value) == "matplotlib" and hasattr(figure, "savefig"):
+        return kept_or_counted(lambda: steplog.Image(figure), "trackio.log() of a figure of matplotlib")
+    return Html(value).as_media() if hasattr(value, "to_html") or hasattr(value, "to_jshtml") else value
+
+
+_KINDS = (Table, Histogram, Markdown, Trace, TrackioMedia)

@@ -24,7 +24,8 @@ from typing import Any
 
 import steplog
 from steplog.compat.field_limits import fitting_name
-from steplog.compat.trackio.media import Artifact, Histogram, Markdown, Table, Trace, TrackioMedia, as_json, is_kept
+from steplog.compat.trackio.artifact import Artifact
+from steplog.compat.trackio.media import as_json, needs_copy
 from steplog.compat.unsupported import unsupported
 from steplog.journal.jsonable import DEPTH_MAX, short_repr
 from steplog.journal.slot import STEP_MAX
@@ -32,9 +33,8 @@ from steplog.journal.slot import STEP_MAX
 __all__ = ["AlertLevel", "Run", "RunConfig", "checked_config"]
 
 _RESERVED = frozenset(("project", "run", "timestamp", "step", "time", "metrics"))  # trackio's own columns
-_FILES = "files are not kept; copy them to a place of their own, and log where: trackio.config.update(model=path)"
+_NO_REGISTRY = "there is no registry; use the artifact by its name: trackio.use_artifact('name:v3')"
 _REFUSED = (TypeError, ValueError, AttributeError, RuntimeError)  # RunFinishedError is a RuntimeError
-_KINDS = (Table, Histogram, Markdown, Trace, TrackioMedia)
 _PLAIN_CHARACTERS_MAX = 64  # of a name that is short enough, whatever its characters
 _OBJECTS_MAX = 10_000  # in a value of a config
 
@@ -187,20 +187,48 @@ class Run:
         aliases: list[str] | None = None,
         overwrite: bool = False,
     ) -> Artifact:
-        """Counted."""
-        unsupported.note("trackio.log_artifact()", _FILES)
+        """Keep an artifact, or a file or folder as one; a server numbers its version.
+
+        Raises ValueError, RuntimeError as trackio does, OSError for a file that cannot be read.
+        """
         if isinstance(artifact_or_path, Artifact):
-            return artifact_or_path
-        return Artifact(name or Path(str(artifact_or_path)).name, type or "unspecified")
+            if name is not None or type is not None:
+                raise ValueError("name/type can only be passed when logging a path; set them on the Artifact instead.")
+            artifact = artifact_or_path
+        else:
+            path = Path(artifact_or_path)
+            artifact = Artifact(name or path.name, type or "unspecified")
+            (artifact.add_dir if path.is_dir() else artifact.add_file)(path)
+        artifact.log_to(self._run, self.project, list(aliases or ()))
+        return artifact
 
     def link_artifact(self, artifact: Any, *_: Any, **__: Any) -> Any:
-        """Counted."""
-        unsupported.note("trackio.Run.link_artifact()", _FILES)
+        """Log it, if it was not; that it is linked is counted."""
+        if artifact.project is None:
+            artifact.log_to(self._run, self.project, [])
+        unsupported.note("trackio.Run.link_artifact()", _NO_REGISTRY)
         return artifact
 
     def use_artifact(self, artifact_or_name: Any, type: str | None = None) -> Artifact:  # noqa: A002
-        """Raises ValueError: there is none to use."""
-        raise ValueError(f"there is no artifact {artifact_or_name!r}: steplog keeps none; read the file where it is")
+        """An artifact of the project by its name. Raises ValueError where there is none, or of another type."""
+        if isinstance(artifact_or_name, Artifact):
+            if artifact_or_name.version is None:
+                raise ValueError("use_artifact() with an Artifact needs one that was logged, and has a version: wait()")
+            artifact_or_name = f"{artifact_or_name.name}:{artifact_or_name.version}"
+        try:
+            kept = self._run.use_artifact(artifact_or_name)
+        except steplog.SteplogError as error:
+            raise ValueError(f"Artifact {artifact_or_name!r} not found in project {self.project!r}: {error}") from error
+        if type is not None and kept.type != type:
+            raise ValueError(f"Artifact {artifact_or_name!r} has type {kept.type!r}, not {type!r}.")
+        return Artifact.of(kept, self.project)
+
+    def save(self, paths: list[str]) -> None:
+        """Keep files with the run; see ``trackio.save``."""
+        try:
+            self._run.save(paths)
+        except (ValueError, OSError, RuntimeError) as error:
+            _warn(f"trackio.save() failed: {error!s:.300}")
 
     def finish(self) -> None:
         """Wait until it is delivered; a second call does nothing."""
@@ -271,8 +299,11 @@ def _row(metrics: Mapping[str, Any]) -> dict[str, Any]:
             _warn(f"Reserved keys renamed: [{name!r}] → '__{{key}}'")
             name = f"__{name}"
         name = fitting_name(name, "trackio.log()")
-        if name and is_kept(value):
-            row[name] = as_json(value) if isinstance(value, (*_KINDS, Mapping, list, tuple, set)) else value
+        if not name:
+            continue
+        kept = as_json(value) if needs_copy(value) else value
+        if kept is not None or value is None:
+            row[name] = kept
     return row
 
 

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         UnsupportedError,
         UsageError,
     )
+    from steplog.compat.wandb.image import Image
     from steplog.compat.wandb.integration import catboost as catboost
     from steplog.compat.wandb.integration import gym as gym
     from steplog.compat.wandb.integration import keras as keras
@@ -55,18 +56,8 @@ if TYPE_CHECKING:
     from steplog.compat.wandb.integration import tensorflow as tensorflow
     from steplog.compat.wandb.integration import xgboost as xgboost
     from steplog.compat.wandb.logged_run import Run
-    from steplog.compat.wandb.media import (
-        Audio,
-        Classes,
-        Graph,
-        Html,
-        Image,
-        Molecule,
-        Object3D,
-        Plotly,
-        Video,
-        box3d,
-    )
+    from steplog.compat.wandb.media import Classes
+    from steplog.compat.wandb.media_files import Audio, Graph, Html, Molecule, Object3D, Plotly, Video, box3d
     from steplog.compat.wandb.metric_definitions import Metric
     from steplog.compat.wandb.plot import plot_table, visualize
     from steplog.compat.wandb.public_api import Api
@@ -188,18 +179,9 @@ _MODULES = {
     "beginning": ("attach", "ensure_configured", "finish", "init", "require", "setup", "teardown"),
     "errors": ("AuthenticationError", "CommError", "ConfigError", "Error", "UnsupportedError", "UsageError"),
     "logged_run": ("Run",),
-    "media": (
-        "Audio",
-        "Classes",
-        "Graph",
-        "Html",
-        "Image",
-        "Molecule",
-        "Object3D",
-        "Plotly",
-        "Video",
-        "box3d",
-    ),
+    "image": ("Image",),
+    "media": ("Classes",),
+    "media_files": ("Audio", "Graph", "Html", "Molecule", "Object3D", "Plotly", "Video", "box3d"),
     "metric_definitions": ("Metric",),
     "plot": ("plot_table", "visualize"),
     "public_api": ("Api",),

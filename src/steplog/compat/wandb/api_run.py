@@ -19,9 +19,8 @@ from datetime import datetime
 from typing import Any, NoReturn
 
 import steplog
-from steplog.compat.unsupported import unsupported
+from steplog.compat.wandb.api_files import File
 from steplog.compat.wandb.api_filters import state_of
-from steplog.compat.wandb.artifact import not_here
 from steplog.compat.wandb.errors import CommError
 from steplog.identity import slug_of
 from steplog.naming import Named
@@ -351,35 +350,61 @@ class Run:
         """A state is the program's own."""
         return False
 
-    def files(self, names: Any = None, pattern: str | None = None, per_page: int = 50) -> list[Any]:
-        """There are none."""
-        return []
+    def files(self, names: Any = None, pattern: str | None = None, per_page: int = 50) -> list[File]:
+        """The files that were saved with it: all, those of these names, or those that ``pattern`` (SQL's) means."""
+        wanted = [names] if isinstance(names, str) else names
+        like = None if pattern is None else re.compile(re.escape(pattern).replace("%", ".*").replace("_", "."))
+        with normalized():
+            found = self._reader().files()
+        return [
+            File(each)
+            for each in found
+            if (wanted is None or each.path in wanted) and (like is None or like.fullmatch(each.path))
+        ]
 
-    def file(self, name: str) -> NoReturn:
-        """Raises CommError."""
-        raise not_here(f"the file {name!r} of the run {self.name}")
+    def file(self, name: str) -> File:
+        """A file by its name. Raises CommError where there is none."""
+        for each in self.files([name]):
+            return each
+        raise CommError(f"the run {self.name} has no file {name!r}")
 
     def console_logs(self, *, per_page: int = 1000, last: int | None = None) -> list[Any]:
         """There are none."""
         return []
 
-    def upload_file(self, path: str, root: str = ".") -> None:
-        """Nothing is kept."""
-        unsupported.note("wandb.Api() run.upload_file()", "files are not kept; they stay where they are")
+    def upload_file(self, path: str, root: str = ".") -> File:
+        """Keep a file with it, by its path below ``root``; waits until the server has it. Raises CommError."""
+        with normalized():
+            run = steplog.attach(self._address())
+            (name,) = run.save(path, base_path=root) or [""]
+            if not name or not run.flush(_FLUSH_S):
+                raise CommError(f"the file {path!r} is not with the run {self.name} yet")
+        return self.file(name)
 
     def logged_artifacts(self, per_page: int = 100) -> list[Any]:
-        """There are none."""
+        """The versions of artifacts that it has logged."""
+        from steplog.compat.wandb.api_artifacts import logged_by
+
+        with normalized():
+            return logged_by(self.entity, self.project, self.storage_id)
+
+    def used_artifacts(self, per_page: int = 100) -> list[Any]:
+        """No list is kept of them here."""
         return []
 
-    used_artifacts = logged_artifacts
-
     def use_artifact(self, artifact: Any, use_as: str | None = None) -> Any:
-        """The artifact."""
+        """The artifact, which the server then knows it to use."""
+        with normalized():
+            steplog.attach(self._address()).use_artifact(artifact.name)
         return artifact
 
     def log_artifact(self, artifact: Any, aliases: Any = None, tags: Any = None) -> Any:
-        """The artifact, of which nothing is kept."""
-        unsupported.note("wandb.Api() run.log_artifact()", "files are not kept; they stay where they are")
+        """Keep an artifact as one of it; waits until the server has it. Raises CommError."""
+        with normalized():
+            run = steplog.attach(self._address())
+            artifact.entity, artifact.project = self.entity, self.project
+            artifact.hand_over(run, [aliases] if isinstance(aliases, str) else list(aliases or ()), list(tags or ()))
+            artifact.wait(_FLUSH_S)
         return artifact
 
     def display(self, height: int = 420, hidden: bool = False) -> bool:

@@ -122,6 +122,8 @@ def _opened(
         _sync_tensorboard(run)
     open_runs.open_runs.append(run)
     run.config.update(values, allow_val_change=True)
+    if chosen.save_code:
+        run.save_code_of(sys.argv[0])
     if chosen.reinit != "create_new":
         open_runs.bind(run)
     before_end(_conclude)
@@ -169,14 +171,10 @@ def _previous(chosen: Settings) -> Run | None:
 
 
 def _note_unsupported(chosen: Settings, monitor_gym: bool | None) -> None:
-    if chosen.save_code:
-        unsupported.note(
-            "wandb.init(save_code=True)", "the code is not stored; the git commit is, and whether files differ from it"
-        )
     if monitor_gym:
         unsupported.note(
             "wandb.init(monitor_gym=True)",
-            "videos are not kept; gymnasium.wrappers.RecordVideo writes them to a folder",
+            "nothing is recorded; gymnasium.wrappers.RecordVideo writes videos, which wandb.Video(path) takes",
         )
     for name in ("resume_from", "fork_from"):
         if chosen.given().get(name):

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from steplog.compat.wandb.media import (
+from steplog.compat.wandb.image import BoundingBoxes2D, Image, ImageMask
+from steplog.compat.wandb.media import BatchableMedia, Classes, Media, WBValue
+from steplog.compat.wandb.media_files import (
     Audio,
-    BatchableMedia,
     Bokeh,
-    BoundingBoxes2D,
-    Classes,
     Graph,
     Html,
-    Image,
-    ImageMask,
-    Media,
     Molecule,
     Object3D,
     Plotly,
     Video,
-    WBValue,
     box3d,
 )
 from steplog.compat.wandb.table import EvalTable, Histogram, JoinedTable, PartitionedTable, Table

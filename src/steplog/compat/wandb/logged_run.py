@@ -23,6 +23,7 @@ from steplog.compat.wandb.rows import Rows
 from steplog.compat.wandb.run_config import Config
 from steplog.compat.wandb.run_files import RunFiles
 from steplog.compat.wandb.run_summary import PREFIX, Summary
+from steplog.compat.wandb.saved_files import SavedFiles
 from steplog.compat.wandb.settings import Settings
 from steplog.compat.wandb.step_counter import StepCounter
 from steplog.errors import SteplogError
@@ -63,6 +64,7 @@ class Run(RunFiles):
         self._is_seeded = False
         self._at_end: list[Callable[[bool], None]] = []
         self._made_in = os.getpid()
+        self._saved = SavedFiles(run, self._make_dir)
         self.resumed = resumed
         self.starting_step = start
         self.start_time = time.time()
@@ -280,7 +282,10 @@ class Run(RunFiles):
 
     @property
     def dir(self) -> str:
-        """A folder for files of the run, which stay on this machine; made at the first look."""
+        """A folder whose files are kept with the run when it ends; made at the first look."""
+        return str(self._saved.folder())
+
+    def _make_dir(self) -> str:
         folder = Path(self.sync_dir, "files")
         folder.mkdir(exist_ok=True)
         return str(folder)
@@ -355,11 +360,12 @@ class Run(RunFiles):
         self._at_end.append(call)
 
     def conclude(self) -> None:
-        """Internal: log what is only known at the end. Never raises, nor waits."""
+        """Internal: log what is only known at the end, and keep the files of ``dir``. Never raises."""
         if os.getpid() != self._made_in or self._is_concluded:
             return
         self._is_concluded = True
         try:
+            self._saved.keep_rest()
             self.config.persist()
             if found := self._definitions.summaries():
                 self._rows.log_aside({PREFIX + name: value for name, value in found.items()})

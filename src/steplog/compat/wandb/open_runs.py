@@ -14,7 +14,17 @@ from typing import Any, NoReturn
 
 from steplog.compat.wandb.errors import Error
 
-__all__ = ["FUNCTIONS", "Uninitialized", "before_init", "bind", "current", "forget", "names_without_run", "open_runs"]
+__all__ = [
+    "FUNCTIONS",
+    "Uninitialized",
+    "before_init",
+    "bind",
+    "current",
+    "forget",
+    "names_without_run",
+    "open_runs",
+    "public",
+]
 
 FUNCTIONS = (
     "alert",
@@ -93,6 +103,11 @@ def forget(run: Any) -> None:
 
 def _names() -> dict[str, Any]:
     return vars(sys.modules[__package__])
+
+
+def public(name: str) -> Any:
+    """One of the module's names, for what these names are made of."""
+    return getattr(sys.modules[__package__], name)
 
 
 def current() -> Any:

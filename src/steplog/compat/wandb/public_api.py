@@ -19,9 +19,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn
 
 import steplog
+from steplog.compat.wandb import api_artifacts
+from steplog.compat.wandb.api_artifacts import ArtifactCollection, ArtifactType
 from steplog.compat.wandb.api_filters import Filter, Order, filter_of, order_of
 from steplog.compat.wandb.api_run import Run, frame, normalized
-from steplog.compat.wandb.artifact import not_here
+from steplog.compat.wandb.artifact import Artifact
 from steplog.compat.wandb.errors import CommError
 from steplog.reading.arrow_table import ArrowTable
 from steplog.reading.rows import table_of
@@ -180,9 +182,9 @@ class Project:
         """There are none."""
         return []
 
-    def artifacts_types(self, per_page: int = 50) -> list[Any]:
-        """There are none."""
-        return []
+    def artifacts_types(self, per_page: int = 50) -> list[ArtifactType]:
+        """The types of its artifacts. Raises CommError."""
+        return self._api.artifact_types(f"{self.entity}/{self.name}" if self.entity else self.name)
 
 
 class Projects:
@@ -290,39 +292,64 @@ class Api:
         found = self.user(username_or_email)
         return [] if found is None else [found]
 
-    def artifact(self, name: str, type: str | None = None) -> NoReturn:  # noqa: A002 - wandb's name
-        """Raises CommError."""
-        raise not_here(f"the artifact {name!r}")
+    def artifact(self, name: str, type: str | None = None) -> Artifact:  # noqa: A002 - wandb's name
+        """A version of an artifact: "entity/project/name:alias". Raises CommError, ValueError."""
+        entity, project, called = self._artifact_parts(name)
+        return api_artifacts.one(entity, project, called, type)
 
     def artifact_exists(self, name: str, type: str | None = None) -> bool:  # noqa: A002 - wandb's name
-        """There are none."""
-        return False
+        """Whether there is such a version."""
+        try:
+            self.artifact(name, type)
+        except (CommError, ValueError):
+            return False
+        return True
 
     def artifact_collection_exists(self, name: str, type: str) -> bool:  # noqa: A002 - wandb's name
-        """There are none."""
-        return False
+        """Whether there is an artifact of this name and type."""
+        entity, project, called = self._artifact_parts(name)
+        try:
+            return any(each.type == type for each in api_artifacts.versions(entity, project, called))
+        except CommError:
+            return False
 
-    def artifacts(self, type_name: str, name: str, **_: Any) -> list[Any]:
-        """There are none."""
-        return []
+    def artifacts(self, type_name: str, name: str, **_: Any) -> list[Artifact]:
+        """The versions of an artifact, the newest first. Raises CommError."""
+        entity, project, called = self._artifact_parts(name)
+        return [each for each in api_artifacts.versions(entity, project, called) if each.type == type_name]
 
     artifact_versions = artifacts
 
-    def artifact_collections(self, project_name: str, type_name: str, **_: Any) -> list[Any]:
-        """There are none."""
-        return []
+    def artifact_collections(self, project_name: str, type_name: str, **_: Any) -> list[ArtifactCollection]:
+        """The artifacts of a type in a project. Raises CommError."""
+        return self.artifact_type(type_name, project_name).collections()
 
-    def artifact_collection(self, type_name: str, name: str) -> NoReturn:
-        """Raises CommError."""
-        raise not_here(f"the artifact collection {name!r}")
+    def artifact_collection(self, type_name: str, name: str) -> ArtifactCollection:
+        """An artifact, with all its versions. Raises CommError."""
+        entity, project, called = self._artifact_parts(name)
+        return ArtifactType(entity, project, type_name).collection(called)
 
-    def artifact_type(self, type_name: str, project: str | None = None) -> NoReturn:
-        """Raises CommError."""
-        raise not_here(f"the artifact type {type_name!r}")
+    def artifact_type(self, type_name: str, project: str | None = None) -> ArtifactType:
+        """All artifacts of a type."""
+        entity, _, called = (project or "").rpartition("/")
+        return ArtifactType(entity or None, called or self._default_project(), type_name)
 
-    def artifact_types(self, project: str | None = None, start: str | None = None) -> list[Any]:
-        """There are none."""
-        return []
+    def artifact_types(self, project: str | None = None, start: str | None = None) -> list[ArtifactType]:
+        """The types of a project's artifacts. Raises CommError."""
+        entity, _, called = (project or "").rpartition("/")
+        return list(api_artifacts.parted(entity or None, called or self._default_project()).values())
+
+    def _default_project(self) -> str:
+        found = self.settings["project"] or resolve().project or os.environ.get("WANDB_PROJECT") or "uncategorized"
+        return str(found)
+
+    def _artifact_parts(self, name: str) -> tuple[str | None, str, str]:
+        """Entity, project and name; those of the settings where it has none. Raises ValueError."""
+        parts = name.split("/")
+        if not 1 <= len(parts) <= 3 or not all(parts):
+            raise ValueError(f"Invalid artifact path: {name!r}; it is 'entity/project/name:alias', or its end")
+        project = parts[-2] if len(parts) > 1 else self._default_project()
+        return parts[0] if len(parts) > 2 else self.settings["entity"], project, parts[-1]
 
     def sweep(self, path: str = "") -> NoReturn:
         """Raises CommError."""

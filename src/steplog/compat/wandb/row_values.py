@@ -5,7 +5,7 @@
     {"a": {"b": 1}}                                a.b
     an array or tensor of one element              the element
     one of more than 32                            a histogram of 32 bins, as wandb has it
-    wandb's own values, figures                    ``media.logged``
+    wandb's own values, figures                    ``logged_values.logged``
     a name of over 256 bytes, or of none           cut, left out; counted
 
 Remembered for the summary are plain values, lists of them, and wandb's own: a tensor would keep its graph alive.
@@ -19,7 +19,8 @@ from contextlib import suppress
 from typing import Any
 
 from steplog.compat.field_limits import NAME_BYTES_MAX, fitting_name
-from steplog.compat.wandb.media import NOT_KEPT, logged
+from steplog.compat.wandb.logged_values import logged
+from steplog.compat.wandb.media import NOT_KEPT
 from steplog.compat.wandb.table import Histogram
 from steplog.journal.jsonable import element
 

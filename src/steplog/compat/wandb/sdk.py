@@ -16,15 +16,14 @@ from steplog.compat.wandb.no_ops import RunDisabled, SummaryDisabled
 __all__: list[str] = []
 __path__: list[str] = []  # a package, so that what is in it can be imported
 
-_MEDIA = dict.fromkeys(
-    ("audio", "bokeh", "graph", "html", "image", "molecule", "object_3d", "plotly", "video"), "media"
-)
+_MEDIA = dict.fromkeys(("audio", "bokeh", "graph", "html", "molecule", "object_3d", "plotly", "video"), "media_files")
 _MODULES: dict[str, Any] = {
     "artifacts": dict.fromkeys(("artifact", "artifact_manifest_entry", "artifact_ttl"), "artifact"),
     "data_types": {
         **_MEDIA,
+        "image": "image",
         "base_types": dict.fromkeys(("media", "wb_value"), "media"),
-        "helper_types": dict.fromkeys(("bounding_boxes_2d", "classes", "image_mask"), "media"),
+        "helper_types": {"bounding_boxes_2d": "image", "image_mask": "image", "classes": "media"},
         "histogram": "table",
         "table": "table",
     },

@@ -1,6 +1,7 @@
-"""``wandb.Table``, kept as JSON: ``{"_type": "table", "columns": […], "data": [[…], …]}`` (``compat.table_values``).
+"""``wandb.Table``, kept as one of steplog's: ``{"_type": "table", "columns": […], "data": [[…], …]}``.
 
-1. Of a cell that holds media nothing is kept, and null is there; what JSON does not have is converted as ``log`` does.
+1. A cell that holds media is what that is logged as, with a file of its own; what JSON does not have is converted as
+   ``log`` does. A large table is a file (``compat.table_values``).
 2. Of a table with ``log_mode="INCREMENTAL"`` each value has the rows that were added since the last one. Others are
    kept as they are each time they are logged, also where wandb keeps only the first.
 3. A column may hold values of several types, where wandb raises a TypeError.
@@ -11,9 +12,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from steplog.compat.table_values import table_value
+from steplog.compat.table_values import KeptTable
 from steplog.compat.wandb.binning import binned
-from steplog.compat.wandb.media import NOT_KEPT, Media, WBValue, logged
+from steplog.compat.wandb.logged_values import logged
+from steplog.compat.wandb.media import NOT_KEPT, Media, WBValue
 
 __all__ = ["EvalTable", "Histogram", "JoinedTable", "PartitionedTable", "Table"]
 
@@ -143,14 +145,14 @@ class Table(Media):
         return self.data
 
     def to_json(self, run_or_artifact: object = None) -> Any:
-        """As it is kept."""
-        return self.kept()
+        """Its columns and rows."""
+        return {"_type": self._log_type, "columns": self.columns, "data": self.data}
 
     def kept(self) -> Any:
         """As the module says."""
         start = self._logged_rows if self.log_mode == "INCREMENTAL" else 0
         rows, self._logged_rows = self.data[start:], len(self.data)
-        return table_value(self.columns, rows, "a wandb.Table", self._log_type, _cell)
+        return KeptTable(self.columns, [[_cell(value) for value in row] for row in rows], "a wandb.Table")
 
 
 class EvalTable(Table):
@@ -182,6 +184,19 @@ class JoinedTable(Media):
             raise ValueError("JoinedTable join_key should be a string or a list of two strings")
         self._table1, self._table2, self._join_key = table1, table2, join_key
 
+    def tables(self) -> list[tuple[str, Any]]:
+        """Both, with a name for each."""
+        return [("table1", self._table1), ("table2", self._table2)]
+
+    def kept(self) -> Any:
+        """Both tables side by side, a JSON value."""
+        tables = {name: logged(table) for name, table in self.tables()}
+        return {**self.to_json(), **{name: None if each is NOT_KEPT else each for name, each in tables.items()}}
+
+    def to_json(self, run_or_artifact: object = None) -> Any:
+        """What joins them."""
+        return {"_type": self._log_type, "join_key": self._join_key}
+
 
 class PartitionedTable(Media):
     """A table in several files of an artifact."""
@@ -190,6 +205,14 @@ class PartitionedTable(Media):
 
     def __init__(self, parts_path: str) -> None:
         self.parts_path = parts_path
+
+    def kept(self) -> Any:
+        """Where its parts are, a JSON value."""
+        return self.to_json()
+
+    def to_json(self, run_or_artifact: object = None) -> Any:
+        """The same."""
+        return {"_type": self._log_type, "parts_path": self.parts_path}
 
 
 class Histogram(WBValue):

@@ -38,6 +38,8 @@ __all__ = [
     "NAME_BYTES_MAX",
     "Event",
     "EventParser",
+    "tensor_numbers",
+    "tensor_strings",
     "time_of",
 ]
 
@@ -116,7 +118,7 @@ class EventParser:
             first = self._metadata[tag] = _metadata(parts[9]) if 9 in parts else _NO_METADATA
         metadata = _metadata(parts[9]) if 9 in parts else first
         if metadata.plugin == INFO_PLUGIN:
-            texts = _strings(parts.get(8, b""))
+            texts = tensor_strings(parts.get(8, b""))
             return event._replace(info=texts[0] if texts else None)
         if metadata.plugin == HPARAMS:
             event.config.update(_hyperparameters(metadata.content))
@@ -155,12 +157,12 @@ def _values(parts: dict[int, bytes], metadata: _Metadata) -> list[Any] | str:
         return [_text(parts[8], metadata)]
     if metadata.plugin not in ("", "scalars"):
         return kind
-    numbers = _numbers(parts[8])
+    numbers = tensor_numbers(parts[8])
     return list(numbers) if len(numbers) == 1 else "tensors"
 
 
 def _text(tensor: bytes, metadata: _Metadata) -> Any:
-    texts = [text_of(text) for text in _strings(tensor)]
+    texts = [text_of(text) for text in tensor_strings(tensor)]
     if len(texts) != 1:
         return texts
     if metadata.description == JSON_TEXT:
@@ -172,12 +174,13 @@ def _text(tensor: bytes, metadata: _Metadata) -> Any:
     return texts[0]
 
 
-def _strings(tensor: bytes) -> list[bytes]:
+def tensor_strings(tensor: bytes) -> list[bytes]:
+    """The elements of a ``TensorProto`` of strings."""
     return [content for number, _, content in fields(tensor) if number == 8]
 
 
-def _numbers(tensor: bytes) -> Sequence[float] | Sequence[int]:
-    """The elements; none of a tensor whose type is no number."""
+def tensor_numbers(tensor: bytes) -> Sequence[float] | Sequence[int]:
+    """The elements of a ``TensorProto``; none of one whose type is no number."""
     parts = list(fields(tensor))
     dtype = next((value for number, value, _ in parts if number == 1), 0)
     if dtype not in _FIXED:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any
 
-from steplog.compat.mlflow import artifacts, experiments, search
+from steplog.compat.mlflow import experiments, files, search
 from steplog.compat.mlflow.counted import FILES, note
-from steplog.compat.mlflow.entities import Experiment, Metric, Param, Run, RunTag
+from steplog.compat.mlflow.entities import Experiment, FileInfo, Metric, Param, Run, RunTag
 from steplog.compat.mlflow.exceptions import NOT_IMPLEMENTED, MlflowException
 from steplog.compat.mlflow.tracked_run import begin, tracked
 from steplog.compat.mlflow.tracking import fluent
@@ -206,24 +206,35 @@ class MlflowClient:
         fluent.log_table(data, artifact_file, run_id)
 
     def log_artifact(self, run_id: str, local_path: Any, artifact_path: str | None = None) -> None:
-        """Counted."""
-        note("log_artifact", FILES)
+        """Keep a file or a folder with the run. Raises OSError."""
+        files.keep_artifact(tracked(run_id), local_path, artifact_path)
 
-    def log_artifacts(self, run_id: str, local_dir: str, artifact_path: str | None = None) -> None:
-        """Counted."""
-        note("log_artifacts", FILES)
+    def log_artifacts(self, run_id: str, local_dir: Any, artifact_path: str | None = None) -> None:
+        """Keep what is in a folder with the run. Raises MlflowException."""
+        files.keep_artifacts(tracked(run_id), local_dir, artifact_path)
 
     def log_stream(self, run_id: str, stream: Any, artifact_file: str) -> None:
-        """Counted."""
-        note("log_stream", FILES)
+        """Keep what an open file has as a file of the run."""
+        files.keep_stream(tracked(run_id), stream, artifact_file)
 
-    def log_figure(self, run_id: str, figure: Any, artifact_file: str, **_: Any) -> None:
-        """Counted."""
-        note("log_figure", FILES)
+    def log_figure(
+        self, run_id: str, figure: Any, artifact_file: str, *, save_kwargs: dict[str, Any] | None = None
+    ) -> None:
+        """Keep a figure as a file and an image. Raises TypeError for what is none."""
+        files.keep_figure(tracked(run_id), figure, artifact_file, save_kwargs)
 
-    def log_image(self, run_id: str, image: Any, artifact_file: str | None = None, *_: Any, **__: Any) -> None:
-        """Counted."""
-        note("log_image", FILES)
+    def log_image(
+        self,
+        run_id: str,
+        image: Any,
+        artifact_file: str | None = None,
+        key: str | None = None,
+        step: int | None = None,
+        timestamp: int | None = None,
+        synchronous: bool | None = None,
+    ) -> None:
+        """Keep an image. Raises TypeError, ValueError as MLflow does."""
+        files.keep_image(tracked(run_id), image, artifact_file, key, step)
 
     def log_inputs(self, run_id: str, datasets: Any = None, models: Any = None) -> None:
         """Counted."""
@@ -233,13 +244,13 @@ class MlflowClient:
         """Counted."""
         note("log_outputs", FILES)
 
-    def list_artifacts(self, run_id: str, path: str | None = None) -> list[Any]:
-        """There are none."""
-        return artifacts.list_artifacts(run_id, path)
+    def list_artifacts(self, run_id: str, path: str | None = None) -> list[FileInfo]:
+        """What is directly below a path. Raises MlflowException."""
+        return files.listed(run_id, path)
 
-    def download_artifacts(self, run_id: str, path: str, dst_path: str | None = None) -> NoReturn:
-        """Raises MlflowException."""
-        artifacts.nothing_to_read("download_artifacts()")
+    def download_artifacts(self, run_id: str, path: str, dst_path: Any = None) -> str:
+        """Write a file or a folder below ``dst_path``, and return where. Raises MlflowException."""
+        return files.download(run_id, path, dst_path)
 
     def __getattr__(self, name: str) -> Any:
         from steplog.compat.mlflow.models import refused

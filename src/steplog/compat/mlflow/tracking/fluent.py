@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
-from steplog.compat.mlflow import experiments
+from steplog.compat.mlflow import experiments, files
 from steplog.compat.mlflow.artifacts import keep_dict, keep_table, keep_text
 from steplog.compat.mlflow.entities import Experiment, Run, RunTag
 from steplog.compat.mlflow.exceptions import MlflowException
@@ -55,11 +55,16 @@ __all__ = [
     "get_tracking_uri",
     "is_tracking_uri_set",
     "last_active_run",
+    "log_artifact",
+    "log_artifacts",
     "log_dict",
+    "log_figure",
+    "log_image",
     "log_metric",
     "log_metrics",
     "log_param",
     "log_params",
+    "log_stream",
     "log_table",
     "log_text",
     "restore_experiment",
@@ -389,22 +394,54 @@ def delete_tag(key: str) -> None:
 
 
 def log_text(text: str, artifact_file: str, run_id: str | None = None) -> None:
-    """Keep a text as a value of the metric ``artifact_file``."""
+    """Keep a text as a file, and as a value of the metric ``artifact_file``."""
     keep_text(_of(run_id), text, artifact_file)
 
 
 def log_dict(dictionary: Any, artifact_file: str, run_id: str | None = None) -> None:
-    """Keep a dict or a list as a JSON value of the metric ``artifact_file``."""
+    """Keep a dict or a list as a file, and as a JSON value of the metric ``artifact_file``."""
     keep_dict(_of(run_id), dictionary, artifact_file)
 
 
 def log_table(data: Any, artifact_file: str, run_id: str | None = None) -> None:
-    """Keep the columns of a dict or a data frame as a JSON value of the metric ``artifact_file``."""
+    """Keep the columns of a dict or a data frame as a file, and as a value of the metric ``artifact_file``."""
     keep_table(_of(run_id), data, artifact_file)
 
 
+def log_artifact(local_path: Any, artifact_path: str | None = None, run_id: str | None = None) -> None:
+    """Keep a file or a folder with the run. Raises OSError."""
+    files.keep_artifact(_of(run_id), local_path, artifact_path)
+
+
+def log_artifacts(local_dir: Any, artifact_path: str | None = None, run_id: str | None = None) -> None:
+    """Keep what is in a folder with the run. Raises MlflowException."""
+    files.keep_artifacts(_of(run_id), local_dir, artifact_path)
+
+
+def log_stream(stream: Any, artifact_file: str, run_id: str | None = None) -> None:
+    """Keep what an open file has as a file of the run."""
+    files.keep_stream(_of(run_id), stream, artifact_file)
+
+
+def log_figure(figure: Any, artifact_file: str, *, save_kwargs: dict[str, Any] | None = None) -> None:
+    """Keep a figure of Matplotlib's or Plotly's as a file and an image. Raises TypeError for what is none."""
+    files.keep_figure(current(), figure, artifact_file, save_kwargs)
+
+
+def log_image(
+    image: Any,
+    artifact_file: str | None = None,
+    key: str | None = None,
+    step: int | None = None,
+    timestamp: int | None = None,
+    synchronous: bool | None = False,
+) -> None:
+    """Keep an image, at a step of ``key``, or as a file. Raises TypeError, ValueError as MLflow does."""
+    files.keep_image(current(), image, artifact_file, key, step)
+
+
 def get_artifact_uri(artifact_path: str | None = None) -> str:
-    """An address from which nothing can be read."""
+    """The address of the run's files, which ``mlflow.artifacts`` reads."""
     return artifact_uri(current().id, artifact_path)
 
 

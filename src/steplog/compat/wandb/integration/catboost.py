@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from steplog.compat.wandb import plot
-from steplog.compat.wandb.artifact import Artifact
-from steplog.compat.wandb.integration.running import running
+from steplog.compat.wandb.artifact_names import safe_name
+from steplog.compat.wandb.integration.running import log_model, running
 from steplog.compat.wandb.table import Table
 
 __all__ = ["WandbCallback", "log_summary"]
@@ -42,7 +42,7 @@ def log_summary(
     run.summary["best_iteration"] = model.get_best_iteration()
     run.summary["best_score"] = model.get_best_score()
     if save_model_checkpoint:
-        run.log_artifact(Artifact(f"model_{run.id}", "model"))
+        log_model(run, safe_name(f"model_{run.id}"), "model.cbm", model.save_model, ["best"])
     if log_feature_importance:
         frame = model.get_feature_importance(prettified=True)
         rows = [list(row) for row in zip(frame["Feature Id"], frame["Importances"], strict=True)]

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -12,12 +13,11 @@ from typing import Any
 import keras
 
 from steplog.compat.unsupported import unsupported
-from steplog.compat.wandb.integration.running import running
+from steplog.compat.wandb.artifact_names import safe_name
+from steplog.compat.wandb.integration.running import log_model, running
 from steplog.compat.wandb.table import Table
 
 __all__ = ["WandbCallback", "WandbEvalCallback", "WandbMetricsLogger", "WandbModelCheckpoint"]
-
-_LOST = "files are not kept: keras.callbacks.ModelCheckpoint writes them where you say"
 
 
 class WandbMetricsLogger(keras.callbacks.Callback):
@@ -52,12 +52,40 @@ class WandbMetricsLogger(keras.callbacks.Callback):
 
 
 class WandbModelCheckpoint(keras.callbacks.ModelCheckpoint):
-    """Keras's own, which writes its files where it is told."""
+    """Keras's own, each of whose files is a version of the artifact ``run_ID_model``."""
 
     def __init__(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(filepath, *args, **kwargs)
         running("WandbModelCheckpoint()")
-        unsupported.note("wandb.integration.keras.WandbModelCheckpoint()", "its files stay where they are written")
+        self._seen: tuple[str, int] | None = None
+        self._epoch = 0
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """By Keras."""
+        super().on_epoch_begin(epoch, logs)
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """By Keras."""
+        super().on_train_batch_end(batch, logs)
+        if self.save_freq != "epoch":
+            self._log({**(logs or {}), "batch": batch + 1}, f"epoch_{self._epoch}_batch_{batch}")
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """By Keras."""
+        super().on_epoch_end(epoch, logs)
+        if self.save_freq == "epoch":
+            self._log(logs or {}, f"epoch_{epoch}")
+
+    def _log(self, values: Mapping[str, Any], alias: str) -> None:
+        """Log the file, if it was written since the last time."""
+        with suppress(KeyError, OSError, ValueError):  # Keras says what is wrong with its name, or it was not written
+            path = str(self.filepath).format(**{**values, "epoch": self._epoch + 1})
+            seen = path, os.stat(path).st_mtime_ns
+            if seen != self._seen:
+                self._seen = seen
+                run = running("WandbModelCheckpoint()")
+                run.log_artifact(path, safe_name(f"run_{run.id}_model"), "model", aliases=[alias])
 
 
 class WandbEvalCallback(keras.callbacks.Callback):
@@ -112,7 +140,7 @@ class WandbEvalCallback(keras.callbacks.Callback):
 
 
 class WandbCallback(keras.callbacks.Callback):
-    """Log each epoch, and the best one in the summary; ``save_model``, predictions and weights are counted."""
+    """Log each epoch, and the best one in the summary, and as an artifact; predictions and weights are counted."""
 
     def __init__(
         self, monitor: str = "val_loss", verbose: int = 0, mode: str = "auto", save_model: bool = True, **options: Any
@@ -125,8 +153,7 @@ class WandbCallback(keras.callbacks.Callback):
         for name in ("predictions", "log_weights", "log_gradients", "log_evaluation"):
             if options.get(name):
                 unsupported.note(f"wandb.keras.WandbCallback({name}=…)", "log what you need of it: wandb.log({…})")
-        if save_model:
-            unsupported.note("wandb.keras.WandbCallback(save_model=True)", _LOST)
+        self._saves = save_model
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """By Keras."""
@@ -136,3 +163,5 @@ class WandbCallback(keras.callbacks.Callback):
         if value is not None and self._sign * float(value) < self._best:
             self._best = self._sign * float(value)
             run.summary.update({f"best_{self._monitor}": value, "best_epoch": epoch})
+            if self._saves:
+                log_model(run, safe_name(f"model-{run.name or run.id}"), "model-best.keras", self.model.save)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from steplog.compat.wandb import plot
-from steplog.compat.wandb.artifact import Artifact
+from steplog.compat.wandb.artifact_names import safe_name
 from steplog.compat.wandb.integration.best import define_best
-from steplog.compat.wandb.integration.running import running
+from steplog.compat.wandb.integration.running import log_model, running
 from steplog.compat.wandb.table import Table
 
 __all__ = ["log_summary", "wandb_callback"]
@@ -55,4 +55,5 @@ def log_summary(model: Any, feature_importance: bool = True, save_model_checkpoi
         table = Table(["Feature", "Importance"], [list(each) for each in counts])
         run.log({"Feature Importance": plot.bar(table, "Feature", "Importance")}, commit=False)
     if save_model_checkpoint:
-        run.log_artifact(Artifact(f"model_{run.id}", "model"))
+        name = f"model_{model.best_iteration}.txt"
+        log_model(run, safe_name(f"model_{run.id}"), name, model.save_model, ["best"])

@@ -8,9 +8,9 @@ from typing import Any
 from xgboost.callback import TrainingCallback
 
 from steplog.compat.wandb import plot
-from steplog.compat.wandb.artifact import Artifact
+from steplog.compat.wandb.artifact_names import safe_name
 from steplog.compat.wandb.integration.best import define_best
-from steplog.compat.wandb.integration.running import running
+from steplog.compat.wandb.integration.running import log_model, running
 from steplog.compat.wandb.table import Table
 
 __all__ = ["WandbCallback", "wandb_callback"]
@@ -53,7 +53,7 @@ class WandbCallback(TrainingCallback):
         """Log the best score, and what each feature counts for."""
         run = running("WandbCallback()")
         if self.log_model:
-            run.log_artifact(Artifact(f"{run.id}_model.json", "model"))
+            log_model(run, safe_name(f"{run.id}_model.json"), "model.json", model.save_model)
         if self.log_feature_importance:
             scores = model.get_score(importance_type=self.importance_type)
             table = Table(["Feature", "Importance"], [[name, score] for name, score in scores.items()])

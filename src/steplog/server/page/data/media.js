@@ -17,7 +17,10 @@ const UNITS = ["B", "KiB", "MiB", "GiB", "TiB"];
 const tables = new WeakMap(); // what `tableOf` has made
 
 /** Whether a value is in a file. */
-export const isFile = (value) => isObject(value) && KINDS.includes(value._type) && FILE.test(value.file);
+export function isFile(value) {
+  if (!isObject(value) || !KINDS.includes(value._type)) return false;
+  return typeof value.file === "string" && FILE.test(value.file);
+}
 
 /** Whether a value is a histogram: counts, and the edges between and around them. */
 export function isHistogram(value) {

@@ -104,6 +104,20 @@ export class Samples {
     return this.go((this.list.value.place.value ?? 0) + by);
   }
 
+  /** Show what there is at a step. */
+  show(step) {
+    batch(() => {
+      this.time.value = null;
+      this.view.nth.value = 0;
+      this.view.step.value = String(step);
+    });
+  }
+
+  /** The last samples of a run's metric, whole. */
+  latest(uuid, name, count) {
+    return this.#history(uuid, { name, last: count });
+  }
+
   /** The path of a file of a run. */
   address(uuid, id) {
     return api.file(this.here, uuid, id);

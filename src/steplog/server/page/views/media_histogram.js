@@ -1,13 +1,16 @@
 // A histogram: a bar a bin, with the bin under the pointer, or the one that keys go to, in words.
 
 import { number } from "../data/values.js";
-import { html, useMemo, useSignal } from "../ui.js";
+import { html, useContext, useMemo, useSignal } from "../ui.js";
+import { HeatMap } from "./media_heat.js";
+import { MediaPlace } from "./media_parts.js";
 
 const [WIDTH, HEIGHT] = [640, 160]; // of the drawing, which is scaled to the room there is
 const MOVES = { ArrowLeft: -1, ArrowRight: 1, PageUp: -10, PageDown: 10, Home: -Infinity, End: Infinity };
 
 export function Histogram({ value }) {
   const { values: counts, bins: edges } = value;
+  const place = useContext(MediaPlace);
   const at = useSignal(null);
   const shape = useMemo(() => barsOf(counts, edges), [counts, edges]);
   const last = counts.length - 1;
@@ -32,6 +35,7 @@ export function Histogram({ value }) {
       </svg>
       <div class="ends figures muted"><span>${number(edges[0])}</span><span>${number(edges.at(-1))}</span></div>
       <p class="figures" role="status">${told === null ? summary(counts) : bin(value, told)}</p>
+      ${place.latest && html`<${HeatMap} key=${place.name} place=${place} />`}
     </figure>
   `;
 }

@@ -8,7 +8,7 @@ import { Icon } from "./parts/icon.js";
 
 /**
  * Where a sample is from: `name`, of its metric; `address(id)`, the path of a file of its run; `move(by)`, to the sample
- * before or after it.
+ * before or after it, `show(step)`, to those of a step; `latest(count)`, the last ones. A file alone has the first two.
  */
 export const MediaPlace = createContext(null);
 

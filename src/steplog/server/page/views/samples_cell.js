@@ -36,7 +36,13 @@ export function SampleCell({ samples, view, run, name, step, alone, other }) {
   `;
   const compared = beside?.rows[placeIn(beside, nth, null) ?? -1]?.value ?? null;
   const place = useMemo(() => {
-    return { name, address: (id) => samples.address(run.uuid, id), move: (by) => samples.move(by) };
+    return {
+      name,
+      address: (id) => samples.address(run.uuid, id),
+      move: (by) => samples.move(by),
+      show: (step) => samples.show(step),
+      latest: (count) => samples.latest(run.uuid, name, count),
+    };
   }, [run.uuid, name]);
   return html`
     <article class="sample" aria-label="Sample of ${visible(run.name)}" aria-busy=${String(busy)}>
