@@ -7,6 +7,8 @@ import hashlib
 import json
 import os
 import shutil
+import signal
+import time
 
 import pytest
 
@@ -286,6 +288,37 @@ def test_another_process_sees_within_a_second_what_was_added(host):
     assert contents_of(holder) == [b"a", b"b"]
 
 
+def test_a_signal_handler_may_come_in_anywhere(memory, disk, tmp_path):
+    """It asks what is left, saves, and takes in, in the thread that does so already."""
+    (tmp_path / "file").write_bytes(b"from a handler")
+    files = FailingFiles()
+    writing = Writing(Host(memory, disk, files))
+    came: list[int] = []
+
+    def handler(*_: object) -> None:
+        came.append(len(files.operations))
+        writing.files.save(tmp_path / "file", f"{len(came)}")
+        writing.files.keep(a_content(b"kept %d" % len(came)))
+        writing.files.take_in()
+        writing.files.left(), writing.files.ids(), writing.files.entries(), writing.files.bytes_left()
+
+    before = signal.signal(signal.SIGALRM, handler)
+    try:
+        for delay in range(40):
+            signal.setitimer(signal.ITIMER_REAL, 0.0001 + 0.0001 * delay)
+            writing.files.keep(a_content(b"%d" % delay))
+            take_all(writing.files)
+            writing.files.left()
+            signal.setitimer(signal.ITIMER_REAL, 0)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+        files.close_all()
+    take_all(writing.files)
+    assert came
+    assert len(writing.files.entries()) == 40 + 2 * len(came)
+    assert writing.files.lost() == 0
+
+
 def test_a_value_that_becomes_a_file_meanwhile_counts_once(host, monkeypatch):
     writing = Writing(host)
     writing.files.keep(a_content(b"a"))
@@ -340,3 +373,9 @@ def test_many_files_of_an_artifact_are_one_entry(host):
     assert len(host.names()) == 1
     assert len(writing.files.artifacts()[0][1]) == count
     assert len(writing.files.ids()) == count + 1
+    begun = time.process_time()
+    for file in files:  # the last one removes it
+        writing.files.forget([file.id])
+    assert time.process_time() - begun < 2.0
+    writing.files.forget([ARTIFACT.id])
+    assert host.names() == []
