@@ -9,6 +9,8 @@ import os
 import shutil
 import signal
 import time
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -286,6 +288,75 @@ def test_another_process_sees_within_a_second_what_was_added(host):
     take_all(writing.files)
     host.clock.now += 1.0
     assert contents_of(holder) == [b"a", b"b"]
+
+
+def test_a_copy_that_cannot_be_read_does_not_hold_up_the_others(memory, disk, tmp_path):
+    files = FailingFiles()
+    host = Host(memory, disk, files)
+    writing = Writing(host)
+    for n in range(3):
+        (tmp_path / f"{n}").write_bytes(b"%d" % n)
+        writing.files.save(tmp_path / f"{n}", f"{n}")
+    broken = next(name for name, _, _, what in writing.files._place.of_writers() if what == "saved")
+    sync_file = files.sync_file
+
+    def fails(path: Path) -> None:
+        if path.name[:32] == broken[:32]:
+            raise OSError(errno.EIO, "broken")
+        sync_file(path)
+
+    files.sync_file = fails  # type: ignore[method-assign]
+    for _ in range(6):
+        take_all(writing.files)
+        host.clock.now += 60.0
+    assert (len(writing.files.entries()), writing.files.left(), writing.files.lost()) == (2, 3, 0)
+    files.sync_file = sync_file  # type: ignore[method-assign]
+    take_all(writing.files)
+    assert (len(writing.files.entries()), writing.files.trouble) == (3, None)
+    files.close_all()
+
+
+def test_a_disk_that_cannot_be_read_for_a_moment_loses_nothing(memory, disk, tmp_path):
+    files = FailingFiles()
+    host = Host(memory, disk, files)
+    writing = Writing(host)
+    (tmp_path / "file").write_bytes(b"saved")
+    writing.files.save(tmp_path / "file", "file")
+    for at in range(1, 12):
+        files.fail(at, errno.EIO)
+        take_all(writing.files)
+        files.heal()
+        host.clock.now += 60.0
+    take_all(writing.files)
+    assert contents_of(writing.files) == [b"saved"]
+    assert (writing.files.lost(), writing.files.left()) == (0, 1)
+    files.close_all()
+
+
+def test_a_copy_that_was_removed_is_counted_as_lost_and_the_rest_goes_on(host, tmp_path):
+    (tmp_path / "file").write_bytes(b"saved")
+    writing = Writing(host)
+    gone, here = (writing.files.save(tmp_path / "file", name) for name in ("gone", "here"))
+    (host.paths.spool / "files" / f"{gone.id}.{writing.id}.copy").unlink()
+    take_all(writing.files)
+    assert [entry.id for entry in writing.files.entries()] == [here.id]
+    assert (writing.files.lost(), writing.files.left()) == (1, 1)
+
+
+def test_another_host_takes_in_what_was_saved_and_sweeps_nothing(host, tmp_path):
+    (tmp_path / "file").write_bytes(b"saved")
+    writing = Writing(host)
+    writing.files.save(tmp_path / "file", "file")
+    (host.paths.spool / "files" / f"{'1' * 32}.{writing.id}.copy").write_bytes(b"half")
+    paths = replace(host.paths, memory=None, other_host="f" * 16)
+    other = WaitingFiles(paths, clock=host.clock)
+    other._intake._boot = lambda: "another"
+    other.hold()
+    take_all(other)
+    assert contents_of(other) == [b"saved"]
+    assert f"{'1' * 32}.{writing.id}.copy" in host.names()
+    take_all(writing.files)  # it finds that another has done so
+    assert (writing.files.lost(), other.lost(), other.left()) == (0, 0, 1)
 
 
 def test_a_signal_handler_may_come_in_anywhere(memory, disk, tmp_path):

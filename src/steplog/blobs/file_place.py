@@ -146,10 +146,8 @@ class FilePlace:
             return 0
 
     def load(self, name: str) -> Unit | None:
-        """A unit by the name of its file; None: there is none that can be read."""
-        with suppress(OSError, ConfigurationError):
-            return self._loaded(name, name[:32])
-        return None
+        """A unit by the name of its file; None: it is none. Raises OSError."""
+        return self._loaded(name, name[:32])
 
     def _loaded(self, name: str, unit_id: str) -> Unit | None:
         """Raises OSError; a damaged one is set aside, and said."""
