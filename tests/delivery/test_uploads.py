@@ -8,7 +8,7 @@ import os
 
 import pytest
 
-from delivery.waiting import FakeFiles, Lane, asked
+from delivery.waiting import FakeFiles, Lane, Timed, asked
 from steplog.delivery import wire
 from steplog.delivery.deferred_log import deferred_log
 from steplog.delivery.exchange import Request
@@ -223,7 +223,7 @@ def test_a_content_that_is_damaged_here_is_set_aside_and_said():
     lane.deliver()
     assert files.aside == [damaged.sha256]
     assert lane.contents.keys() == {good.sha256}
-    assert any("damaged, and set aside as" in str(said) for said in deferred_log.waiting)
+    assert any("a file is damaged, and kept as" in str(said) for said in deferred_log.waiting)
     assert not lane.uploads.left
 
 
@@ -423,3 +423,27 @@ def test_each_of_many_small_files_costs_one_request_besides_the_announcements():
     lane.run.look_at_files(None)
     requests = lane.deliver()
     assert requests == 3000 + 3
+
+
+def test_a_part_that_hangs_gives_way_to_a_run_of_another_server_that_is_waited_for():
+    files = [FakeFiles(), FakeFiles()]
+    for number, each in enumerate(files):
+        each.add(data(10, number))
+    lane = Lane(*files)
+    elsewhere = Timed(lane)
+    lane.transport = lambda lease: elsewhere if lease is lane.runs[1] else lane._transport  # type: ignore[method-assign]
+    tried: list[Request] = []
+
+    def script(request: Request) -> Fault | None:
+        if tried:
+            return None
+        tried.append(request)
+        lane.wait(lane.runs[1])
+        lane.lane.give_way(lane.runs[1], lane.now - 1.0)  # type: ignore[arg-type]
+        assert lane._transport.aborted == []
+        lane.lane.give_way(lane.runs[1], lane.now)  # type: ignore[arg-type]
+        return Fault(reason="aborted")
+
+    lane.server.script = script
+    lane.turn()
+    assert lane._transport.aborted == tried

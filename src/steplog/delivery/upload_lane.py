@@ -268,16 +268,15 @@ class UploadLane:
         with self._runs.lock:
             ids = uploads.files_of(work.sha256)
         try:
-            path = lease.files.set_aside(work.sha256)
-            words = f"is damaged, and set aside as {path}"
+            aside = lease.files.set_aside(work.sha256)
+            deferred_log.error("steplog: run %s: a file is damaged, and kept as %s; it is lost.", uploads.name(), aside)
         except FileNotFoundError:
             lease.files.forget(ids)
-            words = "is not on this machine any more"
+            deferred_log.error("steplog: run %s: a file is not on this machine any more; it is lost.", uploads.name())
         with self._runs.lock:
             uploads.did(work)
             uploads.forgot(ids)
             lease.outbox.release_waiters()
-        deferred_log.error("steplog: run %s: a file %s; the server has not got it.", uploads.name(), words)
 
     def _send(self, sent: _Sent) -> None:
         lease, work = sent.lease, sent.work

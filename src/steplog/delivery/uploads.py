@@ -445,5 +445,6 @@ class Uploads:
         self.trouble = words
         if kind not in self._said:
             self._said.add(kind)
-            text = "steplog: run %s: %s. Its files are kept here, and tried again; this is said once."
-            deferred_log.warning(text, self.name(), words)
+            deferred_log.warning(
+                "steplog: run %s: %s. Its files are kept here, and tried again; this is said once.", self.name(), words
+            )
