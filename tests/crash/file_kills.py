@@ -182,7 +182,8 @@ class _Episode:
         process.wait()
         returned, there = self._returned(), set()
         for run in self._runs():
-            there |= {row["sha256"] for row in self._files(run) if row["present"]}
+            rows = self._files(run) + self._files_of_artifacts(run)
+            there |= {row["sha256"] for row in rows if row["present"]}
         if set(returned) - there:
             self._series.counted += 1
         else:
@@ -237,6 +238,13 @@ class _Episode:
             if len(page) < 1000:
                 return found
 
+    def _files_of_artifacts(self, run: dict[str, Any]) -> list[dict[str, Any]]:
+        project = f"/team/projects/{self._project}/artifacts/"
+        found: list[dict[str, Any]] = []
+        for row in self._server.get(f"{project}?run={run['uuid']}").json():
+            found += self._server.get(f"{project}{row['name']}/v{row['version']}/").json()["files"]
+        return found
+
     def _compare(self) -> None:
         series, returned, begun = self._series, self._returned(), self._begun()
         series.calls += sum(returned.values())
@@ -244,7 +252,7 @@ class _Episode:
         rows: list[dict[str, Any]] = []
         counted = 0
         for run in self._runs():
-            rows += self._files(run)
+            rows += self._files(run) + self._files_of_artifacts(run)
             report = run.get("report") or {}
             counted += report.get("dropped", {}).get("files full", 0) + (report.get("files_lost") or 0)
             if run.get("files_pending"):

@@ -447,3 +447,18 @@ def test_a_part_that_hangs_gives_way_to_a_run_of_another_server_that_is_waited_f
     lane.server.script = script
     lane.turn()
     assert lane._transport.aborted == tried
+
+
+def test_an_artifact_is_not_forgotten_before_all_its_files_are_there():
+    """Its entry names them: they were gone with it, and so was the run's directory with their contents."""
+    files = FakeFiles()
+    files.add_artifact(weights=data(10), config=data(20))
+    lane = Lane(files)
+    lane.server.script = lambda request: Fault.refused() if len(request.body) == 20 else None
+    lane.deliver(limit_s=60)
+    assert len(files.of_artifacts) == 1
+    assert len(files.contents) == 1
+    assert not lane.run.outbox.idle()
+    lane.server.script = lambda request: None
+    lane.deliver()
+    assert (files.ids(), len(lane.contents)) == (set(), 2)

@@ -127,7 +127,8 @@ class UploadLane:
         server = None if transport is None else self._servers.get(transport)
         if transport is not None and lease.outbox.takes_files() is False:
             return f"{transport.base_url} keeps no files"
-        return lease.outbox.uploads.trouble or (None if server is None else server.trouble)
+        of_server = None if server is None else server.trouble
+        return lease.files.trouble or lease.outbox.uploads.trouble or of_server
 
     def give_way(self, lease: Lease, begun_by: float) -> None:
         """Abort what was sent before ``begun_by``, and keeps a run that somebody waits for from another server."""
