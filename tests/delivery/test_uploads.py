@@ -462,3 +462,51 @@ def test_an_artifact_is_not_forgotten_before_all_its_files_are_there():
     lane.server.script = lambda request: None
     lane.deliver()
     assert (files.ids(), len(lane.contents)) == (set(), 2)
+
+
+def test_one_content_that_fits_ends_the_wait_for_room():
+    """Else all others would wait an hour more, though the project was given room."""
+    files = FakeFiles()
+    first, *_ = [files.add(data(1000, number)) for number in range(3)]
+    lane = Lane(files)
+    lane.server.files.bytes_max = 10
+    lane.deliver(limit_s=60)
+    lane.server.files.bytes_max = None
+    lane.now += REFUSED_INTERVAL_S
+    lane.turn()
+    assert first.sha256 in lane.contents
+    assert lane.uploads.trouble is None
+    assert not lane.uploads.is_stuck()
+
+
+def test_large_files_are_not_kept_waiting_by_many_small_ones():
+    files = FakeFiles()
+    for number in range(50):
+        files.add(data(100, number))
+    large = files.add(data(4 * MIB, 100))
+    lane = Lane(files)
+    while large.sha256 not in lane.contents:
+        lane.turn()
+    assert 0 < len(lane.contents) < 20
+
+
+def test_a_smaller_part_is_tried_at_once_after_one_that_timed_out():
+    """It was taken for an outage, and sync gave up on a slow way."""
+    files = FakeFiles()
+    files.add(data(3 * MIB))
+    lane = Lane(files)
+
+    def script(request: Request) -> Fault | None:
+        if len(request.body) > MIB // 2:
+            lane.now += 30.0
+            return Fault(reason="no answer within 30 s")
+        return None
+
+    lane.server.script = script
+    while not any(len(request.body) > 0 and answer is None for request, answer in lane.server.requests):
+        lane.turn()
+    at = lane.now
+    assert lane.lane.trouble(lane.run) is None  # type: ignore[arg-type]
+    while len(lane.server.requests[-1][0].body) != MIB // 2:
+        lane.turn()
+    assert lane.now - at < 0.1

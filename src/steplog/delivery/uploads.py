@@ -300,10 +300,10 @@ class Uploads:
         outcome, judgement = judge_content(work, answer)
         if content is None:
             return judgement
-        if outcome is not Outcome.VERDICT:
-            self._heard()
         if outcome in (Outcome.STORED, Outcome.GO_ON):
             self._full_until = 0.0
+        if outcome is not Outcome.VERDICT:
+            self._heard()
         match outcome:
             case Outcome.STORED:
                 if isinstance(work, Put):
