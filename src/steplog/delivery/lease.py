@@ -343,7 +343,7 @@ class Lease:
         directory = kept_directory(self.paths.spool.parent, manifest.project, name, self.paths.local_id)
         try:
             count = keep_files(self.files, directory)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             with lock:
                 self.outbox.uploads.trouble = str(error)
             return
