@@ -36,6 +36,7 @@ GROUPS = (
     "stock",
     "size",
     "media",
+    "blobs",
     "memory",
     "startup",
     "growth",

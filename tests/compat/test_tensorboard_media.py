@@ -152,7 +152,7 @@ def doubles(shape: tuple[int, ...], *numbers: float) -> bytes:
 
 EVENTS: dict[str, tuple[Callable[[], bytes], Any]] = {
     "an image": (lambda: event(field(4, field(4, png()))), "image"),
-    "a sound": (lambda: event(field(6, field(5, wav()))), "audio"),
+    "a sound": (lambda: event(field(6, field(4, wav()))), "audio"),
     "an image of TensorFlow 2": (lambda: event(strings(b"5", b"4", png()), "images"), "image"),
     "images of TensorFlow 2": (lambda: event(strings(b"5", b"4", png(), png()), "images"), ["image", "image"]),
     "a sound of TensorFlow 2": (lambda: event(strings(wav(), b"label"), "audio"), "audio"),

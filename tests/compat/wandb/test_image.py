@@ -168,9 +168,12 @@ def test_boxes_that_are_none_raise_as_wandbs_do(boxes, words):
         wandb.Image(RAMP, boxes={"predictions": boxes})
 
 
-@pytest.mark.parametrize("mask", [{}, {"mask_data": numpy.zeros(3)}, {"mask_data": numpy.array([[256]])}])
-def test_masks_that_are_none_raise_as_wandbs_do(mask):
-    with pytest.raises(TypeError):
+@pytest.mark.parametrize(
+    ("mask", "kind"),
+    [({}, KeyError), ({"mask_data": numpy.zeros(3)}, TypeError), ({"mask_data": numpy.array([[256]])}, TypeError)],
+)
+def test_masks_that_are_none_raise_as_wandbs_do(mask, kind):
+    with pytest.raises(kind):
         wandb.Image(RAMP, masks={"m": mask})
 
 

@@ -127,14 +127,14 @@ def test_shapes_molecules_and_figures_are_files_whose_format_is_said(tmp_path: P
     assert json.loads(logged(wandb.Object3D(numpy.ones((1, 6))).kept()).file()) == [[1.0] * 6]
 
 
-BOX: dict[str, Any] = {"center": (0, 0, 0), "size": (2, 4, 6), "orientation": (0, 0, 0, 1), "color": (0, 0, 0)}
+BOX: dict[str, Any] = {"center": (0, 0, 0), "size": (2, 4, 6), "orientation": (1, 0, 0, 0), "color": (0, 0, 0)}
 
 
 def test_a_box_among_points_is_its_eight_corners():
     box = wandb.box3d(**BOX, label="a", score=0.5)
     assert sorted(box["corners"])[0] == (-1.0, -2.0, -3.0)
     assert (box["label"], box["score"], len(set(box["corners"]))) == ("a", 0.5, 8)
-    turned = wandb.box3d(**{**BOX, "orientation": (0, 0, 2**-0.5, 2**-0.5)})
+    turned = wandb.box3d(**{**BOX, "orientation": (2**-0.5, 0, 0, 2**-0.5)})
     assert numpy.abs(numpy.array(turned["corners"])).max(axis=0) == pytest.approx([2, 1, 3])
     with pytest.raises(AssertionError):
         wandb.box3d(**{**BOX, "size": (1, 2)})

@@ -25,6 +25,7 @@ ADVICE = "the event file has it, the run has not: tensorboard --logdir shows it"
 SUMMARY = 5  # the field of an Event
 _TEXT_SUMMARY = "/text_summary"
 _IMAGE, _AUDIO, _TENSOR, _METADATA = 4, 6, 8, 9  # fields of a value
+_ENCODED = 4  # the field of an Image, and of an Audio, that is its file
 _TENSOR_KINDS = {"": "tensors", "scalars": "tensors", "tensor": "values of the plugin tensor"}  # by plugin
 _CURVE_ROWS = 6  # of a tensor of the plugin pr_curves: four counts, precision, recall
 
@@ -87,9 +88,9 @@ def _others(event: bytes) -> Iterator[tuple[str, str, Any]]:
         tag = text_of(parts.get(1, b"")) or "_"
         plugin = _plugin(parts.get(_METADATA, b""))
         if _IMAGE in parts:
-            yield "images", tag, _file(parts[_IMAGE], 4, "image")
+            yield "images", tag, _file(parts[_IMAGE], "image")
         elif _AUDIO in parts:
-            yield "audio clips", tag, _file(parts[_AUDIO], 5, "audio clip")
+            yield "audio clips", tag, _file(parts[_AUDIO], "audio clip")
         elif _TENSOR in parts and plugin in ("images", "audio"):
             yield from _tensor_files(tag, parts[_TENSOR], plugin)
         elif _TENSOR in parts and plugin == "histograms":
@@ -107,9 +108,9 @@ def _plugin(metadata: bytes) -> str:
     return next((text_of(name) for number, _, name in fields(data) if number == 1), "")
 
 
-def _file(message: bytes, number: int, kind: str) -> Any:
-    """The image or the sound in a message, whose field of that number is its file."""
-    data = next((found for field, _, found in fields(message) if field == number), b"")
+def _file(message: bytes, kind: str) -> Any:
+    """The image or the sound in a message."""
+    data = next((found for number, _, found in fields(message) if number == _ENCODED), b"")
     made = steplog.Audio if kind == "audio clip" else steplog.Image
     return media.file_of(data, made, f"TensorBoard's {kind}s")
 

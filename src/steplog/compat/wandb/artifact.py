@@ -248,7 +248,9 @@ class Artifact(ReadArtifact):
         if policy != "immutable":
             kept = self._place(name)
             shutil.copyfile(path, kept)
-        return self._add(ArtifactEntry(name, str(kept), size=kept.stat().st_size))
+        entry = self._add(ArtifactEntry(name, str(kept), size=kept.stat().st_size))
+        entry.source = str(path)
+        return entry
 
     def add_reference(
         self, uri: Any, name: Any = None, checksum: bool = True, max_objects: int | None = None
@@ -311,7 +313,7 @@ class Artifact(ReadArtifact):
 
     def get_added_local_path_name(self, local_path: str) -> str | None:
         """What a file is called here."""
-        found = (name for name, entry in self.entries.items() if entry.local_path == str(local_path))
+        found = (name for name, entry in self.entries.items() if entry.source == str(local_path))
         return next(found, None)
 
     def __setitem__(self, name: str, item: Any) -> None:

@@ -25,6 +25,7 @@ class ArtifactEntry:
         self, path: str, local_path: str | None = None, ref: str | None = None, size: int = 0, file: Any = None
     ) -> None:
         self.path, self.local_path, self.ref, self.size, self.file = path, local_path, ref, size, file
+        self.source = local_path  # where it was when it was added
         self.artifact: Any = None  # what it is downloaded with
 
     def __repr__(self) -> str:

@@ -68,10 +68,6 @@ class ImageMask(Media):
             self._class_labels = _labels(val.get("class_labels", {}))
             self._refer(path, lambda: frozen(steplog.Image(path)))
             return
-        if "mask_data" not in val:
-            raise TypeError(
-                'Missing key "mask_data": An image mask requires mask data: a 2D array representing the predictions'
-            )
         data = array_of(val["mask_data"])
         if data.ndim != 2:
             raise TypeError("mask_data must be a 2D array")

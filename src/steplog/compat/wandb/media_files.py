@@ -332,7 +332,7 @@ def box3d(
     label: str | None = None,
     score: float | None = None,
 ) -> dict[str, Any]:
-    """A box among points: its corners. ``orientation`` is a quaternion (x, y, z, w)."""
+    """A box among points: its corners. ``orientation`` is a quaternion (w, x, y, z)."""
     import numpy
 
     middle, sizes, turn = (numpy.asarray(each, dtype=float) for each in (center, size, orientation))
@@ -347,7 +347,7 @@ def _rotation(quaternion: Any) -> Any:
     """The matrix by which rows are turned."""
     import numpy
 
-    x, y, z, w = quaternion / numpy.linalg.norm(quaternion)
+    w, x, y, z = quaternion / numpy.linalg.norm(quaternion)
     return numpy.array(
         [
             [1 - 2 * (y * y + z * z), 2 * (x * y + z * w), 2 * (x * z - y * w)],
