@@ -46,7 +46,7 @@ function Version({ here, artifact, withRun }) {
         <span class="muted">${date && html`<${Moment} iso=${date} />`}${withRun && html`<${By} ...${artifact} here=${here} />`}
         </span>
       </div>
-      ${open.value && html`<${Detail} here=${here} artifact=${artifact} />`}
+      ${open.value && html`<${Detail} key=${present} here=${here} artifact=${artifact} />`}
     </li>
   `;
 }
