@@ -8,6 +8,7 @@ import { Dialog } from "./parts/dialog.js";
 const FACTOR = 1.25;
 const SIDE_MAX = 60_000; // pixels: browsers lay out no more
 const TIMES_MAX = 64;
+const WHOLE = 2; // from this scale on pixels have edges
 const ZOOMS = { "+": FACTOR, "=": FACTOR, "-": 1 / FACTOR };
 const MOVES = { PageUp: -1, PageDown: 1 };
 const MOVES_OF_WHOLE = { ArrowLeft: -1, ArrowRight: 1 }; // of what is larger than the window arrows move the image
@@ -44,7 +45,7 @@ export function Zoom({ shown, label, place, onClose }) {
   const tools = html`
     <${Button} kind="quiet" icon="minus" label="Zoom out" disabled=${chosen.value === null}
       onClick=${() => zoom(1 / FACTOR)} />
-    <${Button} kind="quiet" class="figures" title="Show all of it" onClick=${() => (chosen.value = null)}>
+    <${Button} kind="quiet" class="figures roomy" title="Show all of it" onClick=${() => (chosen.value = null)}>
       ${scale === null ? "" : `${Math.round(scale * 100)} %`}<//>
     <${Button} kind="quiet" icon="plus" label="Zoom in" onClick=${() => zoom(FACTOR)} />
     ${place.move && html`
@@ -59,16 +60,16 @@ export function Zoom({ shown, label, place, onClose }) {
       onKeyDown=${keyed} onClose=${onClose}>
       <div class="zoom ${chosen.value === null ? "" : "zoomed"}" tabindex="0" role="group" aria-label="Image" ref=${room}
         ...${dragging(room)}>
-        <img class=${scale > 1 ? "pixelated" : ""} src=${shown.src} alt=${label} draggable=${false} style=${sides} />
+        <img class=${scale >= WHOLE ? "pixelated" : ""} src=${shown.src} alt=${label} draggable=${false} style=${sides} />
       </div>
     <//>
   `;
 }
 
-/** The scale at which all of it is seen: a whole number, where it is enlarged. */
+/** The scale at which all of it is seen: a whole number, where its pixels are seen as such. */
 function fitting({ width, height }, room) {
   const scale = Math.min(room.width / width, room.height / height);
-  return scale > 1 ? Math.min(TIMES_MAX, Math.floor(scale)) : scale;
+  return scale >= WHOLE ? Math.min(TIMES_MAX, Math.floor(scale)) : scale;
 }
 
 function useSize(room, size) {
