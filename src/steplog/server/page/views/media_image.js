@@ -3,10 +3,13 @@
 
 import { imageAt } from "../data/arrival.js";
 import { captionOf, mayMove } from "../data/media.js";
+import { hasOverlays } from "../data/overlays.js";
 import { visible } from "../data/values.js";
 import { html, useContext, useEffect, useLayoutEffect, useMemo, useRef, useSignal } from "../ui.js";
+import { Classes, Layered } from "./media_overlay.js";
 import { Figure, Instead, MediaPlace } from "./media_parts.js";
 import { Zoom } from "./media_zoom.js";
+import { Check } from "./parts/choice.js";
 
 const ENLARGED = 300; // pixels: what is smaller is shown so large, or almost
 const ENLARGED_BESIDE = 200; // of several in a sample
@@ -17,6 +20,7 @@ export function Picture({ value, path, small }) {
   const shown = useSignal(null); // {src, path, width, height, value}
   const state = useSignal(""); // of the wanted one: "", "absent", "broken"
   const isOpen = useSignal(false);
+  const marks = useSignal(true); // whether what is over the image is drawn
   useEffect(() => {
     const ends = new AbortController();
     state.value = "";
@@ -41,16 +45,21 @@ export function Picture({ value, path, small }) {
     <${Figure} value=${shown.value.value} small=${small}>
       <button type="button" class="media-open" onClick=${() => (isOpen.value = true)}
         title="Enlarge" aria-busy=${String(shown.value.path !== path)}>
-        <${Drawn} shown=${shown.value} label=${label} room=${small ? ENLARGED_BESIDE : ENLARGED} />
+        <${Drawn} shown=${shown.value} label=${label} room=${small ? ENLARGED_BESIDE : ENLARGED} place=${place}
+          marks=${marks.value} />
       </button>
+      ${hasOverlays(shown.value.value) && html`
+        <${Check} checked=${marks.value} onChange=${(on) => (marks.value = on)}>Boxes and masks<//>
+        ${marks.value && html`<${Classes} value=${shown.value.value} />`}
+      `}
       ${isOpen.value && html`<${Zoom} shown=${shown.value} label=${label} place=${place}
-        onClose=${() => (isOpen.value = false)} />`}
+        marks=${marks.value} onClose=${() => (isOpen.value = false)} />`}
     <//>
   `;
 }
 
 /** The image itself. Where the user wants no motion, what moves stands still until it is opened. */
-function Drawn({ shown, label, room }) {
+function Drawn({ shown, label, room, place, marks }) {
   const still = useMemo(() => matchMedia("(prefers-reduced-motion: reduce)").matches, []);
   const { src, width, height, value } = shown;
   const times = Math.max(1, Math.floor(room / Math.max(width, height)));
@@ -58,6 +67,9 @@ function Drawn({ shown, label, room }) {
   const kind = times > 1 ? "pixelated" : "";
   if (still && mayMove(value)) {
     return html`<${Still} src=${src} width=${width} height=${height} style=${style} label=${label} />`;
+  }
+  if (hasOverlays(value)) {
+    return html`<${Layered} shown=${shown} kind=${kind} label=${label} style=${style} place=${place} marks=${marks} />`;
   }
   return html`<img class=${kind} src=${src} alt=${label} draggable=${false} style=${style} />`;
 }

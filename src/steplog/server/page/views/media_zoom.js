@@ -1,6 +1,7 @@
 // An image that fills the window: zoomed by wheel, keys and buttons, moved by dragging. Page keys go from step to step.
 
 import { html, useEffect, useLayoutEffect, useRef, useSignal } from "../ui.js";
+import { Layered } from "./media_overlay.js";
 import { Download } from "./media_parts.js";
 import { Button } from "./parts/button.js";
 import { Dialog } from "./parts/dialog.js";
@@ -14,7 +15,7 @@ const MOVES = { PageUp: -1, PageDown: 1 };
 const MOVES_OF_WHOLE = { ArrowLeft: -1, ArrowRight: 1 }; // of what is larger than the window arrows move the image
 
 /** `shown`: `{src, path, width, height}`, which may become another image while it is open. */
-export function Zoom({ shown, label, place, onClose }) {
+export function Zoom({ shown, label, place, marks, onClose }) {
   const room = useRef(null);
   const size = useSignal(null); // of the room: {width, height}
   const chosen = useSignal(null); // the scale; null: as large as there is room
@@ -60,7 +61,8 @@ export function Zoom({ shown, label, place, onClose }) {
       onKeyDown=${keyed} onClose=${onClose}>
       <div class="zoom ${chosen.value === null ? "" : "zoomed"}" tabindex="0" role="group" aria-label="Image" ref=${room}
         ...${dragging(room)}>
-        <img class=${scale >= WHOLE ? "pixelated" : ""} src=${shown.src} alt=${label} draggable=${false} style=${sides} />
+        <${Layered} shown=${shown} kind=${scale >= WHOLE ? "pixelated" : ""} label="${label}, enlarged" style=${sides}
+          place=${place} marks=${marks} />
       </div>
     <//>
   `;
