@@ -1,5 +1,5 @@
-// An image: small ones enlarged by whole pixels, all of them opened by a click. Until the next one can be drawn, the one
-// before stays.
+// An image: small ones enlarged by whole pixels, all of them opened by a click. Until the next one can be drawn, the
+// one before stays.
 
 import { imageAt } from "../data/arrival.js";
 import { captionOf, mayMove } from "../data/media.js";

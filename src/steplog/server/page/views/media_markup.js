@@ -53,7 +53,10 @@ function parsed(address, signal) {
     request.open("GET", address);
     request.responseType = "document";
     request.overrideMimeType("text/html; charset=utf-8");
-    request.onload = () => (request.status === 200 && request.response?.documentElement ? done(request.response) : fail());
+    request.onload = () => {
+      if (request.status === 200 && request.response?.documentElement) done(request.response);
+      else fail();
+    };
     request.onerror = request.onabort = fail;
     request.send();
   });

@@ -28,7 +28,8 @@ export function Classes({ value }) {
   const found = classesOf(masksOf(value));
   if (!found.length) return null;
   const one = ({ kind, name }) => html`
-    <li key=${kind}><span class="sample-swatch" style=${{ background: colourOf(kind) }}></span><bdi>${visible(name)}</bdi>
+    <li key=${kind}>
+      <span class="sample-swatch" style=${{ background: colourOf(kind) }}></span><bdi>${visible(name)}</bdi>
     </li>
   `;
   return html`<ul class="classes" aria-label="Classes">${found.map(one)}</ul>`;

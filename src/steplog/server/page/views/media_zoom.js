@@ -59,8 +59,7 @@ export function Zoom({ shown, label, place, marks, onClose }) {
   return html`
     <${Dialog} kind="large" title=${html`<bdi class="cut">${label}</bdi>`} label=${label} tools=${tools}
       onKeyDown=${keyed} onClose=${onClose}>
-      <div class="zoom ${chosen.value === null ? "" : "zoomed"}" tabindex="0" role="group" aria-label="Image" ref=${room}
-        ...${dragging(room)}>
+      <div class="zoom" tabindex="0" role="group" aria-label="Image" ref=${room} ...${dragging(room)}>
         <${Layered} shown=${shown} kind=${scale >= WHOLE ? "pixelated" : ""} label="${label}, enlarged" style=${sides}
           place=${place} marks=${marks} />
       </div>
