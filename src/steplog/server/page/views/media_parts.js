@@ -42,7 +42,7 @@ export function Download({ path, label = undefined, children = "Download" }) {
   `;
 }
 
-/** What `load(signal, absent)` gives, as `{state, found}`: `state` is "", or as `Instead` has it, `found` null at first. */
+/** What `load(signal, absent)` gives: `{state, found}`, `state` "" or as `Instead` has it, `found` null at first. */
 export function useLoaded(load) {
   const state = useSignal("");
   const found = useSignal(null);
