@@ -34,15 +34,22 @@ export function Picture({ value, path, small }) {
     );
     return () => ends.abort();
   }, [path]);
-  if (state.value || !shown.value) {
-    const instead = state.value
-      ? html`<${Instead} state=${state.value} kind="image" path=${path} ratio=${ratioOf(value)} />`
-      : html`<div class="media-instead" style=${{ aspectRatio: ratioOf(value) }} aria-busy="true"></div>`;
-    return html`<${Figure} value=${value} small=${small}>${instead}<//>`;
-  }
-  const label = labelOf(shown.value.value, place.name);
+  const isStale = state.value !== ""; // what is shown is the one before
+  const label = labelOf(shown.value?.value ?? value, place.name);
+  const close = () => (isOpen.value = false);
   return html`
-    <${Figure} value=${shown.value.value} small=${small}>
+    <${Figure} value=${isStale || !shown.value ? value : shown.value.value} small=${small}>
+      ${content()}
+      ${isOpen.value && html`<${Zoom} shown=${shown.value} label=${label} place=${place} marks=${marks.value}
+        isStale=${isStale} onClose=${close} />`}
+    <//>
+  `;
+
+  function content() {
+    const ratio = ratioOf(value);
+    if (isStale) return html`<${Instead} state=${state.value} kind="image" path=${path} ratio=${ratio} />`;
+    if (!shown.value) return html`<div class="media-instead" style=${{ aspectRatio: ratio }} aria-busy="true"></div>`;
+    return html`
       <button type="button" class="media-open" onClick=${() => (isOpen.value = true)}
         title="Enlarge" aria-busy=${String(shown.value.path !== path)}>
         <${Drawn} shown=${shown.value} label=${label} room=${small ? ENLARGED_BESIDE : ENLARGED} place=${place}
@@ -52,10 +59,8 @@ export function Picture({ value, path, small }) {
         <${Check} checked=${marks.value} onChange=${(on) => (marks.value = on)}>Boxes and masks<//>
         ${marks.value && html`<${Classes} value=${shown.value.value} />`}
       `}
-      ${isOpen.value && html`<${Zoom} shown=${shown.value} label=${label} place=${place}
-        marks=${marks.value} onClose=${() => (isOpen.value = false)} />`}
-    <//>
-  `;
+    `;
+  }
 }
 
 /** The image itself. Where the user wants no motion, what moves stands still until it is opened. */

@@ -14,8 +14,11 @@ const ZOOMS = { "+": FACTOR, "=": FACTOR, "-": 1 / FACTOR };
 const MOVES = { PageUp: -1, PageDown: 1 };
 const MOVES_OF_WHOLE = { ArrowLeft: -1, ArrowRight: 1 }; // of what is larger than the window arrows move the image
 
-/** `shown`: `{src, path, width, height}`, which may become another image while it is open. */
-export function Zoom({ shown, label, place, marks, onClose }) {
+/**
+ * `shown`: `{src, path, width, height, value}`, which may become another image while it is open; `isStale`: the one that
+ * is wanted cannot be shown.
+ */
+export function Zoom({ shown, label, place, marks, isStale, onClose }) {
   const room = useRef(null);
   const size = useSignal(null); // of the room: {width, height}
   const chosen = useSignal(null); // the scale; null: as large as there is room
@@ -56,10 +59,11 @@ export function Zoom({ shown, label, place, marks, onClose }) {
     <${Download} path=${shown.path} label="Download this image" children="" />
   `;
   const sides = scale && { width: `${shown.width * scale}px`, height: `${shown.height * scale}px` };
+  const title = isStale ? "This image is not here" : label;
   return html`
-    <${Dialog} kind="large" title=${html`<bdi class="cut">${label}</bdi>`} label=${label} tools=${tools}
+    <${Dialog} kind="large" title=${html`<bdi class="cut">${title}</bdi>`} label=${title} tools=${tools}
       onKeyDown=${keyed} onClose=${onClose}>
-      <div class="zoom" tabindex="0" role="group" aria-label="Image" ref=${room} ...${dragging(room)}>
+      <div class="zoom ${isStale ? "stale" : ""}" tabindex="0" role="group" aria-label="Image" ref=${room} ...${dragging(room)}>
         <${Layered} shown=${shown} kind=${scale >= WHOLE ? "pixelated" : ""} label="${label}, enlarged" style=${sides}
           place=${place} marks=${marks} />
       </div>
