@@ -37,6 +37,7 @@ GROUPS = (
     "stock",
     "size",
     "media",
+    "blobs",
     "memory",
     "startup",
     "growth",

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""The README's pictures: docs/workspace.png and docs/run.png of a sweep, and docs/terminal.svg, its ten lines.
+"""The pictures of the documentation: workspace.png, run.png and samples.png of a sweep, terminal.svg of ten lines.
 
-    python scripts/pictures.py                  write the three
+    python scripts/pictures.py                  write the four
     python scripts/pictures.py --review DIR     write each view there, light and dark, wide and as on a phone
 
 All show runs on servers of their own, whose directories are temporary. Run it with the Python that has
@@ -40,6 +40,7 @@ PICTURE_BYTES_MAX = 150_000
 COLUMNS_SHOWN = "name,status,config.optimizer,config.lr,eval/accuracy.last"
 DRAWN = "document.querySelectorAll('.chart-canvas[aria-busy=false]').length >= 3"
 LISTED = "document.querySelector('main h1') && document.querySelector('main').innerText.length > 40"
+SEEN = "[...document.querySelectorAll('.sample .media img')].filter((each) => each.naturalWidth).length >= {}"
 COLUMNS = 120
 TRAINING = """
 import steplog
@@ -130,12 +131,14 @@ def pictures_of_page(server: ServerProcess, review: Path | None) -> None:
         "workspace": (workspace, DRAWN),
         "groups": (f"{place}?group=group&smoothing=0.5&pins=eval%2Floss&logy=1", DRAWN),
         "run": (run, DRAWN),
-        "samples": (f"{run}?tab=samples", LISTED),
+        "samples": (f"{place}?tab=samples&samples=boundary&first=6&step=1200", SEEN.format(6)),
+        "samples of a run": (f"{run}?tab=samples&samples=boundary,weights", SEEN.format(1)),
+        "files": (f"{run}?tab=files", LISTED),
         "trash": (f"{place}?trash=1", LISTED),
     }
     with Browser(server.directory / "profile") as browser:
         if review is None:
-            for name in ("workspace", "run"):
+            for name in ("workspace", "run", "samples"):
                 take(browser, server, *views[name], DOCS / f"{name}.png", SIZE)
                 reduce(DOCS / f"{name}.png")
             return

@@ -15,6 +15,7 @@ import numpy as np
 
 from page.looking import Live
 from page.looking import project as new_project
+from page.media_files import deliver, png
 from server.process import ServerProcess
 
 PROJECT = "two-spirals"
@@ -22,6 +23,8 @@ STEP_S, APART_S = 1.1, 2900  # how long a step takes, and how far the starts are
 RUNNING_STEPS = 1370  # of the last run, which has not ended
 STEPS, BATCH, EVAL_EVERY, SAMPLES_EVERY = 2000, 32, 20, 200
 POINTS = 600
+SIDE = 96  # pixels of a picture of what a network has learnt
+COLOURS = np.array([[46, 84, 200], [240, 240, 244], [214, 96, 40]])  # the first spiral, neither, the second
 SWEEP: list[dict[str, Any]] = [
     {"optimizer": optimizer, "lr": lr, "model": {"width": width, "activation": "tanh"}, "seed": seed}
     for seed, (optimizer, lr, width) in enumerate(
@@ -122,11 +125,33 @@ def training(config: dict[str, Any]) -> Iterator[tuple[int, dict[str, Any]]]:
             worst = int(np.abs(chances - unseen_labels).argmax())
             x, y = (round(float(each), 3) for each in unseen[worst])
             told["hardest"] = {"x": x, "y": y, "spiral": int(unseen_labels[worst]), "chance": float(chances[worst])}
+            told["weights"] = histogram(network)
+            told["boundary"] = picture(network, unseen, unseen_labels), f"step {step}, {accuracy:.1%}"
             told["verdict"] = f"{accuracy:.1%} of unseen points are on the right spiral; the hardest is ({x}, {y})"
         yield step, told
         if loss > DIVERGED:
             raise FloatingPointError(f"the loss is {loss:.3g} at step {step}")
         network.step(slopes, rate)
+
+
+def picture(network: Network, points: Any, labels: Any) -> Any:
+    """Which spiral the network sees where, and some of the points."""
+    at = np.linspace(-1.2, 1.2, SIDE)
+    places = np.stack(np.meshgrid(at, -at), -1).reshape(-1, 2)
+    chance = network.guess(places)[1].reshape(SIDE, SIDE, 1)
+    towards = np.where(chance > 0.5, COLOURS[2], COLOURS[0])
+    pixels = COLOURS[1] + (towards - COLOURS[1]) * np.abs(2 * chance - 1) * 0.6
+    for (x, y), label in zip(points[:150], labels[:150], strict=True):
+        column, row = (round((each + 1.2) / 2.4 * (SIDE - 1)) for each in (x, -y))
+        if 0 <= row < SIDE and 0 <= column < SIDE:
+            pixels[row, column] = COLOURS[2 if label else 0] * 0.8
+    return pixels.astype(np.uint8)
+
+
+def histogram(network: Network) -> dict[str, Any]:
+    """All weights, as ``steplog.Histogram`` logs them."""
+    counts, edges = np.histogram(np.concatenate([held.ravel() for held in network.weights.values()]), 48)
+    return {"_type": "histogram", "values": counts.tolist(), "bins": [float(f"{edge:.6g}") for edge in edges]}
 
 
 def name_of(config: dict[str, Any]) -> str:
@@ -150,7 +175,7 @@ def fill(server: ServerProcess, now_s: float) -> tuple[str, list[Live]]:
         except FloatingPointError as error:
             fault = str(error)
         run = Live(server, place, name=name_of(config), config=config, **_words(config, began_s))
-        _deliver(run, told, round(began_s * 1e9))
+        _deliver(server, run, told, round(began_s * 1e9))
         if fault is not None:
             where = 'Traceback (most recent call last):\n  File "train.py", line 118, in train'
             trace = f"{where}\nFloatingPointError: {fault}"
@@ -178,17 +203,24 @@ def _words(config: dict[str, Any], began_s: float) -> dict[str, Any]:
     }
 
 
-def _deliver(run: Live, told: list[tuple[int, dict[str, Any]]], began_ns: int) -> None:
+def _deliver(server: ServerProcess, run: Live, told: list[tuple[int, dict[str, Any]]], began_ns: int) -> None:
     """Curves by how often they have a value, then texts and samples."""
     step_ns = round(STEP_S * 1e9)
     for names, every in ((_numbers(told[1][1]), 1), (_numbers(told[0][1]) - _numbers(told[1][1]), EVAL_EVERY)):
         kept = [values for step, values in told if step % every == 0]
         curves = {name: np.array([values[name] for values in kept]) for name in sorted(names)}
         run.log_curves(curves, every=every, began_ns=began_ns, step_ns=step_ns)
-    for name in ("hardest", "verdict"):
+    for name in ("boundary", "hardest", "verdict", "weights"):
         samples = [(step, values[name]) for step, values in told if name in values]
-        for step, value in samples:
+        for step, found in samples:
+            value = _image(server, run, *found) if name == "boundary" else found
             run.log([(name, json.dumps(value).encode(), step)], began_ns=began_ns + step * step_ns)
+
+
+def _image(server: ServerProcess, run: Live, pixels: Any, caption: str) -> dict[str, Any]:
+    """The record of an image, whose file is delivered."""
+    told = {"_type": "image", "file": deliver(server, run, png(pixels), "image/png"), "type": "image/png"}
+    return told | {"width": SIDE, "height": SIDE, "caption": caption}
 
 
 def _numbers(values: dict[str, Any]) -> set[str]:

@@ -30,7 +30,7 @@ __all__ = ["RunFiles"]
 
 _METADATA_BYTES_MAX = 64 * 1024
 _DESCRIPTION_CHARACTERS_MAX = 65_536
-_ALIASES_MAX = 64
+_ALIASES_MAX = 16
 _LISTED_MAX = 3
 
 
@@ -232,7 +232,7 @@ def _entry(
     return ArtifactEntry(
         id=secrets.token_hex(16),
         name=called,
-        type=artifact.checked_name(kind),
+        type=artifact.checked_type(kind),
         count=len(chosen.files),
         size=sum(_size(file) for file in chosen.files.values()),
         aliases=tuple(alias for alias in map(artifact.checked_alias, wanted) if alias != artifact.LATEST),

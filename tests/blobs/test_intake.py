@@ -102,6 +102,27 @@ def test_an_artifact_has_its_digest_once_its_files_are_hashed(host, tmp_path):
     assert (writing.files.left(), host.names()) == (0, [])
 
 
+def test_an_artifact_that_is_forgotten_stays_until_its_files_are(host, tmp_path):
+    """Once, it went with those of its files that had not been sent."""
+    for name in ("a", "b"):
+        (tmp_path / name).write_text(name)
+    writing = Writing(host)
+    writing.files.save_artifact(ARTIFACT, [(name, tmp_path / name) for name in ("a", "b")])
+    take_all(writing.files)
+    ((_, (first, second)),) = writing.files.artifacts()
+    writing.files.delivered(first.sha256)
+
+    writing.files.forget([ARTIFACT.id, first.id])
+
+    ((_, files),) = writing.files.artifacts()
+    assert second in files
+    assert second.id in writing.files.ids()
+    assert writing.files.has(second.sha256)
+    writing.files.delivered(second.sha256)
+    writing.files.forget([second.id])
+    assert (writing.files.left(), host.names()) == (0, [])
+
+
 def test_the_holder_of_the_run_takes_in_what_dead_writers_left(host, tmp_path):
     (tmp_path / "file").write_bytes(b"saved")
     dead, living = Writing(host), Writing(host)

@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 import pytest
 
+from apart import apart
 from cli.conftest import EVIL, named_run
 from server.process import KEY, ServerProcess
 from steplog.cli.completion import complete_artifact, complete_file, complete_project
@@ -181,6 +182,7 @@ def test_an_unknown_artifact_and_a_wrong_call_are_errors(server, steplog):
     assert "no artifacts" in steplog("artifacts", "late", url=server.url).output
 
 
+@apart  # it silences logging
 def test_projects_and_artifacts_are_completed(server, monkeypatch, tmp_path):
     monkeypatch.setenv("STEPLOG_DIR", str(tmp_path))
     monkeypatch.setenv("STEPLOG_URL", server.url)

@@ -21,7 +21,7 @@ class FakeServer:
     def __init__(self, memory: MemoryServer | None = None) -> None:
         self.memory = memory or MemoryServer()
         self.key: str | None = None  # None: whatever is sent is good
-        self._web = HTTPServer()
+        self._web = HTTPServer(threaded=True)
         self._web.expect_request(re.compile("")).respond_with_handler(self._answer)
         self._web.start()
 

@@ -121,6 +121,46 @@ def test_versions_are_numbered_and_equal_files_are_the_same_version(host: Host):
 
 
 @apart
+def test_files_keep_their_names_whatever_these_are(host: Host):
+    names = [
+        "a b.txt",
+        "é ü/日本.json",
+        "x.tar.gz",
+        "no_suffix",
+        ".hidden",
+        "a.very-long_suffix-of_a-file",
+        "a?b=c&d#e%20.f",
+    ]
+    names += ["quote'\"s.png", "emoji😀.bin", "..dots..", "a+b;c.html", "C:\\x.txt", "x" * 200]
+    for name in names:
+        (Path("odd") / name).parent.mkdir(parents=True, exist_ok=True)
+        (Path("odd") / name).write_text(name)
+    with begin(host) as run:
+        assert sorted(run.save("odd", base_path="odd")) == sorted(names)
+        run.log_artifact("odd", "odd").wait()
+
+    found = steplog.open(f"{host.project}/run")
+    assert {file.path: file.read().decode() for file in found.files()} == dict(zip(names, names, strict=True))
+    assert all(found.file(name).download("out").read_text() == name for name in names)
+    assert tree(steplog.artifact(host.project, "odd").download("out2")) == tree(Path("odd"))
+
+
+@apart
+def test_an_artifact_of_many_small_files_arrives_whole(host: Host):
+    """Once, what had not been sent was forgotten with the first 64 files that had."""
+    Path("many").mkdir()
+    for number in range(300):
+        Path(f"many/{number}.txt").write_text(f"{number}")
+    with begin(host) as run:
+        assert run.log_artifact("many", "many").wait() == "v0"
+        assert run.stats().files_pending == 0
+
+    found = steplog.artifact(host.project, "many")
+    assert all(file.present for file in found.files)
+    assert tree(found.download("out")) == tree(Path("many"))
+
+
+@apart
 def test_what_is_not_there_says_what_is(host: Host):
     with begin(host) as run:
         run.log_artifact("data/deep/b.txt", "weights", "model").wait()

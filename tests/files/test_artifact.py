@@ -58,11 +58,11 @@ def test_an_artifact_is_named_by_a_text():
         checked_name(None)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("alias", ["v3", "v0", "a b", "", "a:b"])
+@pytest.mark.parametrize("alias", ["v3", "v0", "v03", "a b", "", "a:b", ".."])
 def test_an_alias_is_no_version(alias):
     with pytest.raises(ValueError, match="alias"):
         checked_alias(alias)
-    assert checked_alias("v03") == "v03"
+    assert checked_alias("v3.1") == "v3.1"
 
 
 @pytest.mark.parametrize(

@@ -122,11 +122,12 @@ def test_more_files_than_there_may_be_are_refused_with_what_to_do(here, monkeypa
     assert len(chosen_to_save("*.pt").files) == 2
 
 
-def test_a_name_that_no_server_takes_is_refused(here):
-    (here / "a\nb").write_text("x")
+@pytest.mark.parametrize("name", [b"a\nb", b"\xff.pt"])
+def test_a_name_that_no_server_takes_is_refused(here, name):
+    (here / os.fsdecode(name)).write_text("x")
 
     with pytest.raises(ValueError, match="cannot be kept"):
-        chosen_to_save("a\nb")
+        chosen_to_save(os.fsdecode(name))
 
 
 def test_files_of_an_artifact_are_called_from_its_directory_on(here):

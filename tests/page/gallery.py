@@ -10,6 +10,7 @@ from typing import Any
 
 from page.browser import Browser
 from page.looking import Live, address, curve, marked, new_run, project
+from page.media_files import deliver, flat, png
 from server.process import KEY, ServerProcess
 
 STEPS = 60
@@ -94,6 +95,24 @@ VIEWS: dict[str, View] = {
     "no metric matches": View("{place}?metrics=nothing", "document.querySelector('[role=tabpanel]')"),
     "large chart": View("{place}?large=train%2Floss", "document.querySelector('dialog[open] canvas')"),
     "samples of runs": View("{place}?tab=samples", "document.querySelector('[role=listbox] [role=option]')"),
+    "images of a run": View(
+        "{run}?tab=samples&samples=images,histogram,page,table", "document.querySelector('.media img')"
+    ),
+    "image in the whole window": View(
+        "{run}?tab=samples&samples=images",
+        "document.querySelector('.media img')",
+        press("button", "no. 0", "document.querySelector('dialog[open] .zoom img')"),
+    ),
+    "files of a run": View(
+        "{run}?tab=files",
+        "document.querySelectorAll('.files .file').length > 3",
+        press("button", "Show notes.txt", "document.querySelector('.file-shown pre')"),
+    ),
+    "artifacts of a project": View(
+        "{place}?tab=files",
+        "document.querySelector('.artifacts')",
+        press("button", re.compile("^weights:v"), "document.querySelector('.file-shown .files')"),
+    ),
     "table of figures": View("{place}?tab=table", "document.querySelectorAll('main table').length > 0"),
     "empty project": View("{empty}", "document.querySelector('main').innerText.length > 10"),
     "run": View("{run}", DRAWN),
@@ -105,6 +124,25 @@ VIEWS: dict[str, View] = {
     "sign-in to edit": View("{place}", DRAWN, sign_out_then_ask),
     "a run that is not there": View("{place}runs/nothing/"),
 }
+
+
+def log_media(server: ServerProcess, run: Live) -> None:
+    """Media of some kinds, saved files and an artifact."""
+    images = []
+    for at in range(3):
+        id_ = deliver(server, run, png(flat(80 * at, 90, 200)), "image/png")
+        images.append({"_type": "image", "file": id_, "type": "image/png", "caption": f"no. {at}"})
+    page = {"_type": "html", "file": deliver(server, run, b"<h1>A page</h1><p>of words</p>", "text/html")}
+    histogram = {"_type": "histogram", "values": [1, 5, 2], "bins": [0, 1, 2, 4]}
+    table = {"_type": "table", "columns": ["image", "n"], "data": [[image, at] for at, image in enumerate(images)]}
+    for step in range(2):
+        values = {"images": images, "page": page, "histogram": histogram, "table": table}
+        run.log([(name, json.dumps(value).encode(), step) for name, value in values.items()])
+    for path in ("notes.txt", "pictures/a.png", "pictures/b.png"):
+        deliver(server, run, path.encode(), "", path=path)
+    artifact = {"id": "a" * 32, "name": "weights", "type": "model", "digest": "0" * 64, "count": 1, "size": 5}
+    artifact |= {"aliases": ["best"], "description": "the best", "metadata": {"lr": 0.1}}
+    deliver(server, run, b"12345", "", path="model.bin", artifact=artifact)
 
 
 def filled(server: ServerProcess) -> Gallery:
@@ -120,6 +158,8 @@ def filled(server: ServerProcess) -> Gallery:
         texts = [json.dumps(f"what it says at {step}").encode() for step in range(0, STEPS, 10)]
         run.log([("text", text, 10 * at) for at, text in enumerate(texts)])
         run.log([("dict", json.dumps({"step": step, "list": [1, {"a": None}]}).encode(), step) for step in range(4)])
+        if not number:
+            log_media(server, run)
         if status:
             run.end(status)
         runs.append(run)

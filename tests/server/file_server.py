@@ -105,7 +105,7 @@ def serving(directory: Path, contents: ContentStore, project_bytes_max: int = 0)
             store, keyring, hosts=AllowedHosts(port), contents=contents, project_bytes_max=project_bytes_max
         )
         places: Places[Any] = Places(100, 50)
-        server = uvicorn.Server(uvicorn.Config(app, http=limited_protocol(places), log_config=None))
+        server = uvicorn.Server(uvicorn.Config(app, http=limited_protocol(places), log_config=None, log_level="error"))
         thread = threading.Thread(target=lambda: asyncio.run(server.serve([listening])))
         thread.start()
         try:

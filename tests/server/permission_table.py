@@ -17,6 +17,8 @@ RIGHTS = (Right.READ, Right.WRITE, Right.OWN)
 PROJECT = "/{namespace}/projects/{project}/"
 RUN = PROJECT + "runs/{run}/"
 VIEW = PROJECT + "views/{view}/"
+BLOB = PROJECT + "blobs/{sha256}"
+ARTIFACTS = PROJECT + "artifacts/"
 _BATCH = encode(range_of([("loss", 0.5, 1)], 0, writer="w"))
 _MAKER = {"Steplog-Maker": "m"}
 
@@ -56,6 +58,14 @@ REQUESTS: dict[tuple[str, str], dict[str, Any]] = {
     ("GET", PROJECT + "table/"): {},
     ("GET", PROJECT + "table/columns/"): {},
     ("POST", PROJECT + "curves/"): {"json": {"where": "", "names": ["loss"]}},
+    ("GET", RUN + "files/"): {},
+    ("POST", RUN + "files/"): {"json": {"pending": 0}},
+    ("GET", RUN + "files/{file}"): {},
+    ("GET", BLOB): {},
+    ("PUT", BLOB): {"headers": {"Content-Range": "bytes */4"}},
+    ("GET", ARTIFACTS): {},
+    ("GET", ARTIFACTS + "{name}/{version}/"): {},
+    ("GET", ARTIFACTS + "{name}/{version}/files/{path}"): {},
     ("GET", PROJECT + "views/"): {},
     ("POST", PROJECT + "views/"): {"json": {"name": "another", "address": ""}},
     ("PATCH", VIEW): {"json": {}},

@@ -75,6 +75,8 @@ class ServerProcess:
         self._store = store
         if store is not None:
             self._environment["STEPLOG_STORE"] = store
+            if "--blobs" not in arguments:
+                self._arguments = (*arguments, "--blobs", str(directory / "blobs"))
         if key is not None:
             self._environment["STEPLOG_SERVE_API_KEY"] = key
         self.session = requests.Session()

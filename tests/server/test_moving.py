@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ import postgresql
 from server import packed, stores
 from server.batches import range_of
 from server.moved import file_contents, store_contents
+from server.store.test_artifacts import log
+from server.store.test_files import announce, bring, entry
 from steplog.errors import ConfigurationError
 from steplog.server import moving
 from steplog.server.open_store import open_store
@@ -84,12 +87,25 @@ def fill(store: SqliteStore) -> list[RunRow]:
     packed.pack(store, runs[2])
     stores.add(store, runs[1], records(300, 50))
     packed.pack(store, runs[3])
+    keep_files(store, runs[0], runs[1])
     store.begin_generation(runs[3], "maker", "2026-01-01T00:00:00.000000Z").result()
     store.discard_run(project, runs[4].uuid).result()
     store.discard_run(project, runs[5].uuid, now=True).result()
     while store.reap().result():
         pass
     return runs
+
+
+def keep_files(store: SqliteStore, run: RunRow, user: RunRow) -> None:
+    """Files of a run, some of whose contents are there, and versions of an artifact that another uses."""
+    project = store.project("team", run.project_slug)
+    assert project is not None
+    announce(store, run, entry("a", "ä/a.pt"), entry("b"), pending=1)
+    for content in "ac":
+        bring(store, run, content)
+    for content in "xyy":
+        log(store, run, {"c.pt": "c", "d.pt": content}, aliases=("best",))
+    store.use_artifact(user, store.artifact(project, "mnist-cnn", "v0")).result()
 
 
 def seal(database: Path, run: RunRow) -> None:
@@ -131,7 +147,10 @@ def test_all_of_a_database_is_moved_and_ids_go_on_where_they_were(store, databas
         assert there.instance == store.instance
         project = there.project("team", "mnist")
         assert project is not None
-        assert stores.new_run(there, project).id == runs[-1].id + 1, "also of a run that was removed"
+        run = stores.new_run(there, project)
+        assert run.id == runs[-1].id + 1, "also of a run that was removed"
+        assert log(there, run, {"c.pt": "z"}) == 2
+        assert there.artifact(project, "mnist-cnn", "best").present == 1
     finally:
         there.close()
 
@@ -164,6 +183,10 @@ def test_what_changes_while_it_is_copied_is_copied_again(store, database, url):
             pass
         stores.new_run(store, project)
         store.add_user("eve").result()
+        announce(store, runs[1], entry("later"))
+        announce(store, runs[0], entry("a"))
+        bring(store, runs[1], "x")
+        store.collect_contents(lambda _: None, datetime.now(timezone.utc) + timedelta(days=2))
         store.close()
 
     said = moved(database, url, change)
@@ -174,7 +197,18 @@ def test_what_changes_while_it_is_copied_is_copied_again(store, database, url):
     same(database, url)
 
 
-@pytest.mark.parametrize("copies", [1, 2, 9, 14, 19, 24, 33])
+def test_files_that_are_announced_while_a_run_is_copied_are_copied_again(store, database, url):
+    runs = fill(store)
+
+    def change(_: float) -> None:
+        announce(store, runs[1], entry("later"))
+        store.close()
+
+    moved(database, url, change)
+    same(database, url)
+
+
+@pytest.mark.parametrize("copies", [1, 2, 9, 17, 22, 28, 33, 41])
 def test_a_move_that_was_killed_goes_on(store, database, url, monkeypatch, copies):
     fill(store)
     store.close()

@@ -15,6 +15,7 @@ from starlette.routing import Route
 from server.batches import range_of
 from server.contents import MemoryContents
 from server.description import Description, Operation
+from server.file_server import FileServer, new_id, sha256_of
 from server.process import BATCH_HEADERS, KEY, ServerProcess
 from steplog import instance
 from steplog.delivery.wire import API
@@ -27,6 +28,8 @@ PROJECT = f"{PROJECTS}{{project}}/"
 RUNS = f"{PROJECT}runs/"
 RUN = f"{RUNS}{{run}}/"
 NO_RUN = "00000000-0000-0000-0000-000000000000"
+CONTENT = b"GIF89a and more"
+BLOB = f"{PROJECT}blobs/{{sha256}}"
 TOO_LONG = b" " * (2 * 1024 * 1024 + 1)
 COLUMNS = {"Accept": "application/vnd.steplog.columns"}
 UNSEEN = {
@@ -85,6 +88,17 @@ class Scene:
         self.description = description
         self.run = server.new_run("described", "scene")
         self.places = {"namespace": "described", "project": "scene", "run": self.run.split("/")[-2], "view": NO_RUN}
+        self.places |= self._files()
+
+    def _files(self) -> dict[str, str]:
+        """A file of the run, and one of an artifact."""
+        files = FileServer(self.server.url)
+        sha256, artifact = files.send(self.run, CONTENT), new_id()
+        entry: dict[str, Any] = {"id": new_id(), "sha256": sha256, "size": len(CONTENT)}
+        told = {"id": artifact, "name": "model", "type": "model", "digest": sha256, "count": 1}
+        of_artifact = entry | {"id": new_id(), "path": "a/b.bin", "artifact": artifact}
+        files.announce(self.run, files=[entry, of_artifact], artifacts=[told])
+        return {"file": entry["id"], "sha256": sha256, "name": "model", "version": "v0", "path": "a/b.bin"}
 
     def ask(self, method: str, path: str, status: int, query: str = "", **arguments: Any) -> requests.Response:
         places = self.places | arguments.pop("places", {})
@@ -172,6 +186,44 @@ def test_saved_views_are_as_described(scene):
     ask("PATCH", f"{views}{{view}}/", 400, json={"address": "javascript:"}, places=here)
     ask("PATCH", f"{views}{{view}}/", 404, json={"name": "three"}, places={"view": NO_RUN})
     ask("DELETE", f"{views}{{view}}/", 204, places=here)
+
+
+def test_files_are_as_described(scene):
+    ask, files = scene.ask, f"{RUN}files/"
+    logged = {"id": new_id(), "sha256": "0" * 64, "size": 5, "type": "image/png", "suffix": ".png", "time": 1}
+    saved = logged | {"id": new_id(), "path": "a/b.pt"}
+    ask("POST", files, 200, json={"files": [logged, saved], "pending": 2, "used": ["model:v0", "model:v7"]})
+    ask("POST", files, 400, json={"files": [logged | {"path": "../x"}]})
+    ask("POST", files, 404, json={}, places={"run": NO_RUN})
+    for query in ("", "?limit=1", f"?after={logged['id']}", "?path=a/", "?saved=1"):
+        ask("GET", files, 200, query)
+    ask("GET", files, 400, "?limit=0")
+    ask("GET", f"{files}{{file}}", 404, places={"file": logged["id"]})
+    artifacts = f"{PROJECT}artifacts/"
+    for query in ("", "?name=model", "?type=model&limit=1", f"?used_by={scene.places['run']}"):
+        ask("GET", artifacts, 200, query)
+    ask("GET", artifacts, 400, f"?run={NO_RUN}")
+    ask("GET", f"{artifacts}{{name}}/{{version}}/", 200)
+    for path in (f"{files}{{file}}", BLOB, f"{artifacts}{{name}}/{{version}}/files/{{path}}"):
+        ask("GET", path, 200)
+        ask("GET", path, 206, headers={"Range": "bytes=1-2"})
+        ask("GET", path, 416, headers={"Range": "bytes=99-"})
+
+
+def test_sending_a_content_is_as_described(scene, description, tmp_path):
+    content = b"in two parts"
+    here, size = {"sha256": sha256_of(content)}, len(content)
+    ask, said = scene.ask, "Content-Range"
+    ask("PUT", BLOB, 308, places=here, headers={said: f"bytes */{size}"})
+    ask("PUT", BLOB, 308, places=here, data=content[:5], headers={said: f"bytes 0-4/{size}"})
+    ask("PUT", BLOB, 201, places=here, data=content[5:], headers={said: f"bytes 5-{size - 1}/{size}"})
+    ask("PUT", BLOB, 200, places=here, headers={said: f"bytes */{size}"})
+    ask("PUT", BLOB, 400, places=here)
+    ask("PUT", BLOB, 404, places=here | {"project": "none"}, headers={said: "bytes */1"})
+    ask("PUT", BLOB, 422, places={"sha256": "0" * 64}, data=b"a", headers={said: "bytes 0-0/1"})
+    with ServerProcess(tmp_path, "--project-bytes-max", "100") as small:
+        more = {said: "bytes */200"}
+        Scene(small, description).ask("PUT", BLOB, 413, places={"sha256": "0" * 64}, headers=more)
 
 
 def test_sessions_are_as_described(scene):
@@ -304,6 +356,7 @@ def test_without_its_database_it_answers_as_described(description, tmp_path):
             elif 503 in operation.statuses and path != "/verify-api-key/":
                 body = {"json": bodies.get(path, {})} if has_body else {}
                 headers = session if path == "/session/" else maker(path)
+                headers = headers | ({"Content-Range": "bytes */9"} if operation.method == "PUT" else {})
                 scene.ask(operation.method, path, 503, headers=headers, **body)
 
 

@@ -13,6 +13,7 @@ import requests
 from starlette.routing import Route
 
 from server.contents import MemoryContents
+from server.file_server import FileServer, new_id
 from server.permission_table import CELLS, PROJECT, REQUESTS, RUN, VIEW, Cell, may, role_of
 from server.process import ServerProcess
 from steplog.delivery.wire import API
@@ -118,7 +119,18 @@ class Team:
             "project": visibility.lower(),
             "run": runs[0]["uuid"],
             "view": views[0]["uuid"],
+            **self._files(f"{path}runs/{runs[0]['uuid']}/"),
         }
+
+    def _files(self, run: str) -> dict[str, str]:
+        """A file of the run, and one of an artifact."""
+        files = FileServer(self.server.url)
+        sha256, artifact = files.send(run, b"file"), new_id()
+        entry = {"id": new_id(), "sha256": sha256, "size": 4}
+        told = {"id": artifact, "name": "model", "type": "model", "digest": sha256, "count": 1}
+        of_artifact = entry | {"id": new_id(), "path": "a/b.bin", "artifact": artifact}
+        files.announce(run, files=[entry, of_artifact], artifacts=[told])
+        return {"file": str(entry["id"]), "sha256": sha256, "name": "model", "version": "latest", "path": "a/b.bin"}
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,7 @@ RUN_FIELDS = {"uuid", "name", "description", "status", "date_created", "date_upd
     ),
     *("provenance", "report", "config"),
 }
-FEATURES = ["report", "generations", "resume", "run", "trash", "table", "history", "curves", "views"]
+FEATURES = ["report", "generations", "resume", "run", "trash", "table", "history", "curves", "views", "files"]
 
 
 def test_a_good_key_is_told_whose_it_is(server):

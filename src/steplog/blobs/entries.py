@@ -7,10 +7,11 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["ArtifactEntry", "FileEntry", "checked_path"]
+__all__ = ["ArtifactEntry", "FileEntry", "checked_path", "known_suffix"]
 
 _BAD_PART = re.compile(r"[\x00-\x1f\x7f]")
 _PATH_BYTES_MAX = 1024
+_SUFFIX = re.compile(r"(?:\.[A-Za-z0-9]{1,16}){0,2}", re.ASCII)
 
 
 class FileEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -60,6 +61,11 @@ class ArtifactEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     description: str = ""
     metadata: dict[str, Any] = {}
     time: int = 0
+
+
+def known_suffix(suffix: str) -> str:
+    """A suffix, if servers take it; else none."""
+    return suffix if _SUFFIX.fullmatch(suffix) else ""
 
 
 def checked_path(path: str) -> str:

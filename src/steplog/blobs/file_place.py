@@ -242,8 +242,10 @@ class FilePlace:
             done = []
             for unit_id in touched:
                 unit = self._units[unit_id]
-                ids_left = {unit.artifact.id} if unit.artifact is not None else {file.id for file in unit.files}
-                if ids_left <= self._forgotten:
+                of_unit = {file.id for file in unit.files}
+                if unit.artifact is not None:
+                    of_unit.add(unit.artifact.id)
+                if of_unit <= self._forgotten:
                     done.append(unit_id)
         for unit_id in done:
             self.files.unlink(self.path(f"{unit_id}.json"))

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from steplog.blobs.entries import FileEntry
+from steplog.blobs.entries import FileEntry, known_suffix
 from steplog.blobs.file_place import FilePlace, Unit
 from steplog.blobs.media_memory import MediaMemory, media_in
 from steplog.blobs.raw_media import RawMedia, parsed
@@ -200,7 +200,9 @@ class Intake:
         sha256 = digest.hexdigest()
         self._place.put(name, sha256)
         self._room.change_disk(size)
-        return FileEntry(id=raw.id, sha256=sha256, size=size, type=raw.type, suffix=raw.suffix, time=raw.time)
+        return FileEntry(
+            id=raw.id, sha256=sha256, size=size, type=raw.type, suffix=known_suffix(raw.suffix), time=raw.time
+        )
 
     def _take_saved(self, name: str, writer: str) -> None:
         """Take in copies that are one unit. Raises OSError."""

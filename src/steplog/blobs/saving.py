@@ -13,7 +13,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from steplog.blobs.copying import copy_file, link_file, open_regular
-from steplog.blobs.entries import ArtifactEntry, FileEntry, checked_path
+from steplog.blobs.entries import ArtifactEntry, FileEntry, checked_path, known_suffix
 from steplog.blobs.file_place import FilePlace, Unit
 from steplog.blobs.room import Room
 from steplog.journal.directories import new_id
@@ -125,6 +125,6 @@ def _checked_size(path: Path) -> int:
 
 
 def _entry(id_: str, name: str, size: int) -> FileEntry:
-    suffix = Path(name).suffix
+    suffix = known_suffix(Path(name).suffix)
     kind = _types.guess_type(name)[0] or ""
     return FileEntry(id=id_, size=size, type=kind, path=name, suffix=suffix, time=time.time_ns())

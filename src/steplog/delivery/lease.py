@@ -235,6 +235,8 @@ class Lease:
     def ring_answered(self) -> None:
         """Another process waits for what is written by now."""
         self._remote_waiter.afresh = self.doorbell.ends
+        if self.doorbell.ends:
+            self.outbox.uploads.try_again()
         self.outbox.wait(self._remote_waiter)
         self.outbox.release_waiters()
 

@@ -109,7 +109,8 @@ class UploadLane:
     def wake(self) -> None:
         """Look now. Safe in a signal handler."""
         self._woken = True
-        self._loop.wake()
+        if self._loop.started:
+            self._loop.wake()
 
     def try_again(self, lease: Lease) -> None:
         """Somebody asks afresh: take back what was decided on when to try again. Under the lock."""

@@ -17,12 +17,23 @@ from steplog.files.server_files import ArtifactFacts, FoundArtifact
 from steplog.naming import close, did_you_mean
 from steplog.printable import printable
 
-__all__ = ["LATEST", "Artifact", "ArtifactName", "Awaited", "checked_alias", "checked_name", "name_for", "parsed"]
+__all__ = [
+    "LATEST",
+    "Artifact",
+    "ArtifactName",
+    "Awaited",
+    "checked_alias",
+    "checked_name",
+    "checked_type",
+    "name_for",
+    "parsed",
+]
 
 LATEST = "latest"
-_NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_NAME = re.compile(r"(?!\.+\Z)[A-Za-z0-9._-]{1,128}")
+_TYPE = re.compile(r"[^\x00-\x1f\x7f]{1,64}")
 _BAD = re.compile(r"[^A-Za-z0-9._-]+")
-_VERSION = re.compile(r"v(0|[1-9][0-9]{0,8})")
+_VERSION = re.compile(r"v[0-9]+")
 _RULE = "1 to 128 letters, digits, '.', '_' and '-'"
 
 
@@ -223,6 +234,15 @@ def checked_name(name: str) -> str:
     return name
 
 
+def checked_type(kind: str) -> str:
+    """The type of an artifact. Raises TypeError, ValueError."""
+    if not isinstance(kind, str):
+        raise TypeError(f"the type of an artifact is a str, not {type(kind).__name__}")
+    if not _TYPE.fullmatch(kind):
+        raise ValueError(f"the type of an artifact is 1 to 64 characters on one line, not {printable(kind, 200)!r}")
+    return kind
+
+
 def checked_alias(alias: str) -> str:
     """An alias. Raises TypeError, ValueError."""
     if not isinstance(alias, str):
@@ -235,6 +255,6 @@ def checked_alias(alias: str) -> str:
 def name_for(path: str) -> str:
     """The name of an artifact made of this path, to which none was given. Raises ValueError."""
     name = _BAD.sub("-", os.path.basename(os.path.abspath(path))).strip("-")[:128]
-    if not name:
+    if not _NAME.fullmatch(name):
         raise ValueError("the artifact needs a name: name=…")
     return name

@@ -44,6 +44,7 @@ class Chosen:
     def add(self, name: str, path: str) -> None:
         """Raises ValueError for a bad name, two files of one name, or one too many."""
         try:
+            name.encode()  # a UnicodeEncodeError is a ValueError
             checked_path(name)
         except ValueError as error:
             raise ValueError(f"{printable(repr(path)[:200])} cannot be kept: {error}") from None

@@ -98,6 +98,6 @@ class AwaitedArtifact:
             return None
         with contextlib.suppress(ServerUnavailableError):
             for version in there.artifacts(id=self._id):
-                if version.name == self._name:
+                if version.name == self._name and version.present >= version.count:
                     return there.artifact(version.name, f"v{version.version}")
         return None

@@ -39,8 +39,8 @@ class ContentReader:
         self._is_failing = False
 
     def close(self) -> None:
-        """End its threads."""
-        self._threads.shutdown()
+        """End its threads, without waiting for a disk that hangs."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def opened(self, sha256: str, first: int, end: int, size: int) -> Pieces:
         """The bytes ``[first, end)`` of a content, the first of them read. Raises StoreError."""

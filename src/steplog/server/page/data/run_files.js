@@ -25,7 +25,7 @@ export class RunFiles {
 
   /** Keep it up to date, until the returned function is called. */
   follow() {
-    return follow(() => this.#ask(), () => (this.isKept.value = false));
+    return follow(() => this.#ask(), () => (this.isKept.value = this.files.value !== null)); // or the run has gone
   }
 
   async #ask() {

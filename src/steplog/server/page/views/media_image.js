@@ -8,7 +8,8 @@ import { html, useContext, useEffect, useLayoutEffect, useMemo, useRef, useSigna
 import { Figure, Instead, MediaPlace } from "./media_parts.js";
 import { Zoom } from "./media_zoom.js";
 
-const ENLARGED = 200; // pixels: what is smaller is shown so large, or almost
+const ENLARGED = 300; // pixels: what is smaller is shown so large, or almost
+const ENLARGED_BESIDE = 200; // of several in a sample
 const SIDE_MAX = 16_384;
 
 export function Picture({ value, path, small }) {
@@ -40,7 +41,7 @@ export function Picture({ value, path, small }) {
     <${Figure} value=${shown.value.value} small=${small}>
       <button type="button" class="media-open" onClick=${() => (isOpen.value = true)}
         title="Enlarge" aria-busy=${String(shown.value.path !== path)}>
-        <${Drawn} shown=${shown.value} label=${label} />
+        <${Drawn} shown=${shown.value} label=${label} room=${small ? ENLARGED_BESIDE : ENLARGED} />
       </button>
       ${isOpen.value && html`<${Zoom} shown=${shown.value} label=${label} place=${place}
         onClose=${() => (isOpen.value = false)} />`}
@@ -49,10 +50,10 @@ export function Picture({ value, path, small }) {
 }
 
 /** The image itself. Where the user wants no motion, what moves stands still until it is opened. */
-function Drawn({ shown, label }) {
+function Drawn({ shown, label, room }) {
   const still = useMemo(() => matchMedia("(prefers-reduced-motion: reduce)").matches, []);
   const { src, width, height, value } = shown;
-  const times = Math.max(1, Math.floor(ENLARGED / Math.max(width, height)));
+  const times = Math.max(1, Math.floor(room / Math.max(width, height)));
   const style = { width: `${width * times}px`, aspectRatio: `${width} / ${height}` };
   const kind = times > 1 ? "pixelated" : "";
   if (still && mayMove(value)) {
