@@ -100,6 +100,22 @@ def test_a_photograph_is_filtered_and_a_plot_is_not():
     assert filters_of(png_of(plot(300, 300, 3)), 900) == {0}
 
 
+def test_the_filter_is_chosen_for_the_whole_image_and_not_for_its_top():
+    below = numpy.concatenate([numpy.full((300, 300, 3), 255, numpy.uint8), gradient(900, 300, 3)])
+    assert filters_of(png_of(below), 900) <= {1, 2}
+    above = numpy.concatenate([gradient(100, 300, 3), plot(1100, 300, 3)])
+    assert filters_of(png_of(above), 900) == {0}
+
+
+def test_rows_or_columns_are_subtracted_whichever_are_more_alike():
+    steps = numpy.random.default_rng(4).integers(-1, 2, (200, 220))
+    wide = steps.cumsum(axis=1) + numpy.random.default_rng(5).integers(0, 256, (200, 1))
+    for pixels, kind in ((wide, 1), (wide.T, 2)):
+        png = png_of((pixels % 256).astype(numpy.uint8)[:, :, None])
+        assert filters_of(png, pixels.shape[1]) == {kind}
+        assert len(png) < pixels.size / 3
+
+
 @pytest.mark.parametrize("picture", [gradient, plot])
 def test_a_png_is_hardly_larger_than_pillows(picture):
     pixels, other = picture(400, 500, 3), io.BytesIO()
