@@ -191,6 +191,10 @@ class WaitingFiles:
         """Part of a content. Raises OSError."""
         return self._place.files.read(self._place.path(sha256), offset, size)
 
+    def path(self, sha256: str) -> Path:
+        """Where a content is, if it is here. Raises OSError where there is no place for any."""
+        return self._place.path(sha256)
+
     def rehash(self, sha256: str) -> bool:
         """Whether a content still has this hash. Raises OSError."""
         return hash_of(self._place, sha256)[0] == sha256
