@@ -163,6 +163,19 @@ def test_a_writer_taken_for_dead_leaves_what_is_shared_to_the_other_process(host
     assert (holder.lost(), writing.files.lost()) == (0, 0)
 
 
+def test_of_a_run_that_is_removed_nothing_is_taken_in_or_said(host, memory, caplog):
+    writing = Writing(host)
+    writing.files.keep(a_content())
+    writing.files._media._keep_private("b" * 32, [b"private"])
+    writing.files.end()
+    for directory in host.paths.directories():
+        shutil.rmtree(directory)
+    assert not writing.files.has_work()
+    assert not writing.files.take_in()
+    assert (writing.files.left(), writing.files.lost(), caplog.text) == (0, 0, "")
+    assert not host.paths.spool.exists()
+
+
 def test_who_does_not_hold_the_run_leaves_dead_writers_alone(host):
     dead, other = Writing(host), Writing(host)
     dead.files.keep(a_content())
