@@ -13,8 +13,8 @@ import pytest
 
 import steplog
 from apart import apart
-from end_to_end.programs import Host
-from server.process import ServerProcess
+from end_to_end.programs import Host, ended, go_on, line
+from server.process import ServerProcess, lasting_port
 from steplog import ArtifactNotFoundError, ProjectNotFoundError, RunFileNotFoundError
 
 
@@ -176,6 +176,35 @@ def test_another_process_of_a_run_saves_and_logs_artifacts(host: Host):
         assert done.stdout == "v0 ['data/deep/b.txt']\n", done.stderr
         assert run.use_artifact("of-worker").version == "v0"
         assert run.file("data/deep/b.txt").read() == b"b"
+
+
+def test_a_run_that_began_while_its_server_was_away_has_its_use_noted(tmp_path: Path):
+    directory = tmp_path / "server"
+    directory.mkdir()
+    with ServerProcess(directory, "--user", "team", "--port", str(lasting_port())) as server:
+        host = Host(tmp_path, server)
+        made = host.run("""
+            run = begin("first")
+            print(run.log_artifact(__file__, "a").wait())
+            run.finish()
+        """)
+        assert made.out == "v0\n"
+        server.end(signal.SIGTERM)
+        program = host.start("""
+            run = begin("second")
+            print("ready", flush=True)
+            sys.stdin.readline()
+            print(run.use_artifact("a").version, run.uuid)
+            run.finish()
+        """)
+        assert line(program) == "ready"
+        server.start()
+        go_on(program)
+        done = ended(program)
+        assert done.code == 0, done.err
+        version, uuid = done.out.split()
+        used = server.ask("GET", f"/team/projects/{host.project}/artifacts/", params={"used_by": uuid}).json()
+        assert (version, [each["name"] for each in used]) == ("v0", ["a"])
 
 
 @apart
