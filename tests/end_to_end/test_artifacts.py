@@ -234,6 +234,31 @@ def test_files_of_an_offline_run_come_with_sync(host: Host):
 
 
 @apart
+def test_what_was_saved_before_a_kill_arrives_with_the_next_sync(host: Host):
+    call = """if True:
+        import os, signal, sys, steplog
+        run = steplog.init("team", sys.argv[1], "killed")
+        run.save("data")
+        run.log("page", steplog.Html("<b>" * 50_000), step=1)
+        run.log_artifact("data", "of-killed", aliases=["last-words"])
+        os.kill(os.getpid(), signal.SIGKILL)
+    """
+    done = subprocess.run([sys.executable, "-c", call, host.project], capture_output=True, timeout=50, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+
+    assert [each.pending for each in steplog.sync()] == [0]
+
+    found = steplog.open(f"{host.project}/killed")
+    assert found.status.value == "CRASHED"
+    assert {file.path: file.read() for file in found.files()} == {
+        f"data/{path}": data for path, data in tree(Path("data")).items()
+    }
+    (row,) = found.history("page")
+    assert found.file(row["page"]).size == 150_000
+    assert tree(steplog.artifact(host.project, "of-killed:last-words").download()) == tree(Path("data"))
+
+
+@apart
 def test_a_download_that_is_killed_goes_on_where_it_was(host: Host, tmp_path: Path):
     big = os.urandom(40_000_000)
     Path("big.bin").write_bytes(big)
