@@ -29,6 +29,7 @@ GROUPS = (
     "range_path",
     "loop_tax",
     "compat",
+    "kept_scripts",
     "exchange",
     "throughput",
     "server_load",

@@ -384,7 +384,15 @@ ARROWS = {
     },
     "cli.import_": {"<public>", "settings", "formats", "transfer", "cli"},
     "cli.database": {"server.store_place"},
-    "cli.db": {"<public>", "server.keys", "server.store_place", "server.open_store", "cli", "cli.database"},
+    "cli.db": {
+        "<public>",
+        "server.blobs",
+        "server.keys",
+        "server.store_place",
+        "server.open_store",
+        "cli",
+        "cli.database",
+    },
     "cli.team": {
         "server.store_types",
         "server.store",

@@ -87,6 +87,7 @@ MACHINE_PATH = re.compile(r"(?<![\w.~/:-])/(?:home|root|Users|work|opt|tmp/proto
 SLEEP = re.compile(r"\b(?:time|asyncio)\.sleep\((?!0\))|\bEvent\(\)\.wait\((?!\))|from time import .*\bsleep\b")
 SLEEPERS = {
     "tests/polling.py": "what all tests wait with that have a condition to wait for",
+    "tests/crash/file_kills.py": "processes and a server are killed at random moments",
     "tests/crash/figures.py": "a program that logs at a training loop's pace",
     "tests/crash/power_cuts.py": "the power is cut at a random moment",
     "tests/crash/test_full_disk.py": "a program that logs for as long as its disk takes to fill up",

@@ -20,6 +20,7 @@ POST = Request("POST", "/x/", b"{}", {"Content-Type": "application/json"})
 RANGE = Request("POST", "/x/", b"\x80", {"Content-Type": "application/msgpack"})
 KEYED = Request("POST", "/x/", b"{}", {"Idempotency-Key": '"a"'})
 PATCH = Request("PATCH", "/x/", b"{}")
+PART = Request("PUT", "/x", b"x" * 8 * 1024 * 1024, {"Content-Range": "bytes 0-8388607/8388608"})
 DELETE = Request("DELETE", "/x/")
 
 
@@ -221,7 +222,7 @@ class TestKeptConnection:
             assert server.connections == 3
             transport.close()
 
-    @pytest.mark.parametrize("request_", [GET, PATCH, RANGE], ids=["GET", "PATCH", "range"])
+    @pytest.mark.parametrize("request_", [GET, PATCH, RANGE, PART], ids=["GET", "PATCH", "range", "part"])
     def test_what_may_be_repeated_is_tried_on_a_new_one(self, request_):
         with HostileServer(self.once, ok) as server:
             transport = transport_to(server.url)
@@ -238,6 +239,18 @@ class TestKeptConnection:
             with pytest.raises(ServerUnavailableError, match="closed without an answer"):
                 transport.exchange(request_, 5)
             assert (server.connections, len(server.requests)) == (1, 2)
+            transport.close()
+
+    def test_a_refusal_of_a_body_that_was_not_read_is_an_answer(self):
+        """A proxy answers 413 to the head, and reads no more: the body cannot be sent to its end."""
+
+        def refuses(peer: Peer) -> None:
+            peer.socket.recv(65536)
+            peer.send(answer(413, b"<html>too large</html>"))
+
+        with HostileServer(refuses) as server:
+            transport = transport_to(server.url)
+            assert transport.exchange(PART, 5).status == 413
             transport.close()
 
     def test_the_new_one_is_none_of_the_others_that_were_kept(self):

@@ -30,7 +30,14 @@ from server.process import KEY, SOURCES, ServerProcess, lasting_port
 VICTIM = Path(__file__).with_name("file_victim.py")
 TESTS = Path(__file__).parents[1]
 DEADLINE_S = 120.0
-SYNC = "import steplog, sys\nsys.exit(1 if [one for one in steplog.sync() if one.pending or one.files] else 0)"
+SYNC = """
+import faulthandler, sys
+import steplog
+faulthandler.dump_traceback_later(60)
+done = list(steplog.sync(progress=lambda one: print(one, file=sys.stderr)))
+print(done, file=sys.stderr)
+sys.exit(1 if [one for one in done if one.pending or one.files] else 0)
+"""
 
 
 @dataclass
@@ -175,7 +182,8 @@ class _Episode:
         process.wait()
         returned, there = self._returned(), set()
         for run in self._runs():
-            there |= {row["sha256"] for row in self._files(run) if row["present"]}
+            rows = self._files(run) + self._files_of_artifacts(run)
+            there |= {row["sha256"] for row in rows if row["present"]}
         if set(returned) - there:
             self._series.counted += 1
         else:
@@ -193,10 +201,18 @@ class _Episode:
 
     def _deliver(self) -> None:
         end = time.monotonic() + DEADLINE_S
-        while (process := self._start("-c", SYNC)).wait(DEADLINE_S):
+        process = self._start("-c", SYNC)
+        while process.poll() is None or process.returncode:
             if time.monotonic() > end:
-                self._amiss(f"not delivered in time, {process.returncode}: {self._said()}")
+                process.kill()
+                process.wait()
+                left = [str(path) for root in (self._directory, self._memory) for path in root.rglob("*")]
+                self._amiss(f"not delivered in time: {self._said()} {left}")
                 return
+            if process.poll() is not None:
+                process = self._start("-c", SYNC)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(1.0)
 
     def _returned(self) -> Counter[str]:
         found = Counter[str]()
@@ -222,6 +238,13 @@ class _Episode:
             if len(page) < 1000:
                 return found
 
+    def _files_of_artifacts(self, run: dict[str, Any]) -> list[dict[str, Any]]:
+        project = f"/team/projects/{self._project}/artifacts/"
+        found: list[dict[str, Any]] = []
+        for row in self._server.get(f"{project}?run={run['uuid']}").json():
+            found += self._server.get(f"{project}{row['name']}/v{row['version']}/").json()["files"]
+        return found
+
     def _compare(self) -> None:
         series, returned, begun = self._series, self._returned(), self._begun()
         series.calls += sum(returned.values())
@@ -229,7 +252,7 @@ class _Episode:
         rows: list[dict[str, Any]] = []
         counted = 0
         for run in self._runs():
-            rows += self._files(run)
+            rows += self._files(run) + self._files_of_artifacts(run)
             report = run.get("report") or {}
             counted += report.get("dropped", {}).get("files full", 0) + (report.get("files_lost") or 0)
             if run.get("files_pending"):
@@ -256,7 +279,7 @@ class _Episode:
         self._series.amiss.append(f"{self._project}, seed {self._series.seed}: {words}")
 
     def _said(self) -> str:
-        return (self._directory / "errors").read_text("utf-8", "replace")[-1500:]
+        return (self._directory / "errors").read_text("utf-8", "replace")[-8000:]
 
 
 def _lines(ledger: Path) -> list[str]:

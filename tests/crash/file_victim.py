@@ -40,12 +40,12 @@ def main(ledger: Path, name: str, seed: int) -> None:
             data = source.randbytes(source.choices(SIZES, WEIGHTS)[0])
             sha256 = hashlib.sha256(data).hexdigest()
             written.write(f"begun {sha256}\n")
-            if source.random() < 0.5:
+            path, way = folder / f"{number}.bin", source.choice(["log", "log", "save", "save", "artifact"])
+            if way == "log":
                 run.log("media", Raw(data), number)
             else:
-                path = folder / f"{number}.bin"
                 path.write_bytes(data)
-                run.save(path, base_path=folder)
+                run.save(path, base_path=folder) if way == "save" else run.log_artifact(path, f"{name}-{number}")
                 path.unlink()
             run.log("number", float(number), number)
             written.write(f"done {sha256}\n")

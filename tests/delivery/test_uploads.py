@@ -8,7 +8,7 @@ import os
 
 import pytest
 
-from delivery.waiting import FakeFiles, Lane, asked
+from delivery.waiting import FakeFiles, Lane, Timed, asked
 from steplog.delivery import wire
 from steplog.delivery.deferred_log import deferred_log
 from steplog.delivery.exchange import Request
@@ -223,7 +223,7 @@ def test_a_content_that_is_damaged_here_is_set_aside_and_said():
     lane.deliver()
     assert files.aside == [damaged.sha256]
     assert lane.contents.keys() == {good.sha256}
-    assert any("damaged, and set aside as" in str(said) for said in deferred_log.waiting)
+    assert any("a file is damaged, and kept as" in str(said) for said in deferred_log.waiting)
     assert not lane.uploads.left
 
 
@@ -423,3 +423,90 @@ def test_each_of_many_small_files_costs_one_request_besides_the_announcements():
     lane.run.look_at_files(None)
     requests = lane.deliver()
     assert requests == 3000 + 3
+
+
+def test_a_part_that_hangs_gives_way_to_a_run_of_another_server_that_is_waited_for():
+    files = [FakeFiles(), FakeFiles()]
+    for number, each in enumerate(files):
+        each.add(data(10, number))
+    lane = Lane(*files)
+    elsewhere = Timed(lane)
+    lane.transport = lambda lease: elsewhere if lease is lane.runs[1] else lane._transport  # type: ignore[method-assign]
+    tried: list[Request] = []
+
+    def script(request: Request) -> Fault | None:
+        if tried:
+            return None
+        tried.append(request)
+        lane.wait(lane.runs[1])
+        lane.lane.give_way(lane.runs[1], lane.now - 1.0)  # type: ignore[arg-type]
+        assert lane._transport.aborted == []
+        lane.lane.give_way(lane.runs[1], lane.now)  # type: ignore[arg-type]
+        return Fault(reason="aborted")
+
+    lane.server.script = script
+    lane.turn()
+    assert lane._transport.aborted == tried
+
+
+def test_an_artifact_is_not_forgotten_before_all_its_files_are_there():
+    """Its entry names them: they were gone with it, and so was the run's directory with their contents."""
+    files = FakeFiles()
+    files.add_artifact(weights=data(10), config=data(20))
+    lane = Lane(files)
+    lane.server.script = lambda request: Fault.refused() if len(request.body) == 20 else None
+    lane.deliver(limit_s=60)
+    assert len(files.of_artifacts) == 1
+    assert len(files.contents) == 1
+    assert not lane.run.outbox.idle()
+    lane.server.script = lambda request: None
+    lane.deliver()
+    assert (files.ids(), len(lane.contents)) == (set(), 2)
+
+
+def test_one_content_that_fits_ends_the_wait_for_room():
+    """Else all others would wait an hour more, though the project was given room."""
+    files = FakeFiles()
+    first, *_ = [files.add(data(1000, number)) for number in range(3)]
+    lane = Lane(files)
+    lane.server.files.bytes_max = 10
+    lane.deliver(limit_s=60)
+    lane.server.files.bytes_max = None
+    lane.now += REFUSED_INTERVAL_S
+    lane.turn()
+    assert first.sha256 in lane.contents
+    assert lane.uploads.trouble is None
+    assert not lane.uploads.is_stuck()
+
+
+def test_large_files_are_not_kept_waiting_by_many_small_ones():
+    files = FakeFiles()
+    for number in range(50):
+        files.add(data(100, number))
+    large = files.add(data(4 * MIB, 100))
+    lane = Lane(files)
+    while large.sha256 not in lane.contents:
+        lane.turn()
+    assert 0 < len(lane.contents) < 20
+
+
+def test_a_smaller_part_is_tried_at_once_after_one_that_timed_out():
+    """It was taken for an outage, and sync gave up on a slow way."""
+    files = FakeFiles()
+    files.add(data(3 * MIB))
+    lane = Lane(files)
+
+    def script(request: Request) -> Fault | None:
+        if len(request.body) > MIB // 2:
+            lane.now += 30.0
+            return Fault(reason="no answer within 30 s")
+        return None
+
+    lane.server.script = script
+    while not any(len(request.body) > 0 and answer is None for request, answer in lane.server.requests):
+        lane.turn()
+    at = lane.now
+    assert lane.lane.trouble(lane.run) is None  # type: ignore[arg-type]
+    while len(lane.server.requests[-1][0].body) != MIB // 2:
+        lane.turn()
+    assert lane.now - at < 0.1

@@ -31,6 +31,7 @@ class FakeFiles:
         self.media: set[str] = set()
         self.aside: list[str] = []
         self.fails: Callable[[str], None] = lambda call: None
+        self.trouble: str | None = None
 
     def add(self, data: bytes, path: str = "", artifact: str = "") -> FileEntry:
         sha256 = hashlib.sha256(data).hexdigest()
@@ -84,8 +85,10 @@ class FakeFiles:
     def forget(self, ids: Iterable[str]) -> None:
         self.fails("forget")
         for each in list(ids):
-            self.known.pop(each, None)
-            self.of_artifacts.pop(each, None)
+            if each not in self.known or not self.known[each].artifact:
+                self.known.pop(each, None)
+            if self.of_artifacts.pop(each, None) is not None:  # its files are part of it
+                self.known = {id_: entry for id_, entry in self.known.items() if entry.artifact != each}
 
 
 class Run:

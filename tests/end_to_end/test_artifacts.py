@@ -161,6 +161,24 @@ def test_an_artifact_of_many_small_files_arrives_whole(host: Host):
 
 
 @apart
+def test_another_process_of_a_run_saves_and_logs_artifacts(host: Host):
+    """The process that delivers the run sends them."""
+    call = """if True:
+        import sys, steplog
+        run = steplog.attach(sys.argv[1])
+        run.save("data/deep/b.txt")
+        print(run.log_artifact("data", "of-worker").wait(), [file.path for file in run.files()])
+        run.finish()
+    """
+    with begin(host) as run:
+        command = [sys.executable, "-c", call, str(run.uuid)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
+        assert done.stdout == "v0 ['data/deep/b.txt']\n", done.stderr
+        assert run.use_artifact("of-worker").version == "v0"
+        assert run.file("data/deep/b.txt").read() == b"b"
+
+
+@apart
 def test_what_is_not_there_says_what_is(host: Host):
     with begin(host) as run:
         run.log_artifact("data/deep/b.txt", "weights", "model").wait()

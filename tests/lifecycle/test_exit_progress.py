@@ -167,3 +167,18 @@ def test_a_screen_that_is_gone_stops_nothing(close):
         screen.write = lambda text: (_ for _ in ()).throw(BrokenPipeError())  # type: ignore[assignment,method-assign]
     assert watched.after(2, 10)
     watched.exit_progress.clear()
+
+
+def test_files_that_are_left_are_shown_with_their_bytes_and_speed():
+    mib, screen = 1024 * 1024, Screen()
+    watched = Watched(screen)
+    watched.progress = Progress(0, None, 0.0, "", 3, 30 * mib)
+    watched.goes_on = watched.watch("http://127.0.0.1:9")
+    watched.now += 5.0
+    watched.progress = Progress(0, None, 0.0, "", 2, 20 * mib)
+    watched.goes_on()
+    assert screen.getvalue().endswith(": 2 files left, 20.0 MiB, 2.0 MiB a second")
+    watched.now += 1.0
+    watched.progress = Progress(10, None, 0.0, "", 1, 0)
+    watched.goes_on()
+    assert "10 records and 1 file left" in screen.getvalue()

@@ -117,3 +117,28 @@ def test_what_waits_to_be_logged_is_logged_before_the_line_at_the_end(caplog: py
     first, last = (record.message for record in caplog.records)
     assert first == "steplog: the server does not have the run"
     assert "5 delivered" in last
+
+
+def test_files_that_are_left_are_told_with_the_records_and_without(caplog: pytest.LogCaptureFixture):
+    caplog.set_level(logging.INFO, "steplog")
+    Ended(2, 5, memory=True, files=7, files_pending=3).say_ended()
+    assert "2 records and 3 files are kept in /spool" in caplog.messages[-1]
+    Ended(0, sent=True, files=7, files_pending=1).say_ended()
+    assert caplog.messages[-1] == (
+        "steplog: run brave: 5 delivered, 6 files; 1 file is kept in /spool; "
+        "the next run on this machine sends it; or type: steplog sync"
+    )
+
+
+def test_files_that_a_server_does_not_keep_are_told_with_their_place(caplog: pytest.LogCaptureFixture):
+    caplog.set_level(logging.INFO, "steplog")
+    Ended(0, sent=True, files=2, kept=(2, Path("/kept-files/demo/brave"))).say_ended()
+    assert caplog.messages[-1] == (
+        "steplog: run brave: 5 delivered; its server keeps no files: 2 files are in /kept-files/demo/brave"
+    )
+
+
+def test_files_that_are_lost_are_told(caplog: pytest.LogCaptureFixture):
+    Ended(0, sent=True, files=2, files_lost=1).say_ended()
+    assert caplog.messages[-1] == "steplog: run brave: 5 delivered, 1 file; 1 file was lost"
+    assert caplog.records[-1].levelno == logging.WARNING

@@ -68,6 +68,7 @@ class WaitingFiles:
         self._saving = Saving(self._place, self.writer, self.room)
         self._intake = Intake(paths, self._place, self._media, self.writer, self.room, clock)
         self._taking_in = threading.Lock()  # never taken in log()
+        self._taken_by = 0  # the thread that has it
 
     def keep(self, content: Content) -> str:
         """Copy what a value's file is made of to memory; its id. Called in ``log``.
@@ -158,9 +159,15 @@ class WaitingFiles:
 
     def take_in(self) -> bool:
         """Encode, hash and write to disk the next of what was copied; whether there was any. Takes long."""
+        if self._taken_by == threading.get_ident():  # a signal handler came here while its thread does this
+            return False
         with self._taking_in:
+            self._taken_by = threading.get_ident()
             private = self._media.private_count()
-            found = self._intake.step()
+            try:
+                found = self._intake.step()
+            finally:
+                self._taken_by = 0
         if private:
             self._count(0)
         return found
@@ -183,6 +190,10 @@ class WaitingFiles:
     def read(self, sha256: str, offset: int, size: int) -> bytes:
         """Part of a content. Raises OSError."""
         return self._place.files.read(self._place.path(sha256), offset, size)
+
+    def path(self, sha256: str) -> Path:
+        """Where a content is, if it is here. Raises OSError where there is no place for any."""
+        return self._place.path(sha256)
 
     def rehash(self, sha256: str) -> bool:
         """Whether a content still has this hash. Raises OSError."""

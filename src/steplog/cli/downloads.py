@@ -34,6 +34,11 @@ def download(files: Sequence[steplog.RunFile], put: _Put, where: str) -> bool:
                 failed += 1
                 size -= file.size
                 printing.note(_words(file, error))
+            except steplog.SteplogError:
+                raise
+            except OSError as error:  # of where they go to, not of where what is logged is kept
+                words = f"{error.filename or where}: {error.strerror or error}; the same command goes on from there"
+                raise click.ClickException(words) from error
     for file in files:
         if not file.present:
             printing.note(f"{file.path}: it has not arrived yet; the machine that logged it sends it: steplog sync")

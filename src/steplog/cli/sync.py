@@ -82,7 +82,7 @@ class _ProgressBar:
         self._progress.start()
         total, files = synced.delivered + synced.pending, synced.files_delivered + synced.files
         state = f"{synced.delivered:,} of {total:,}"
-        state += f", {synced.files_delivered:,} of {_files(files)}" if files else ""
+        state += f", {synced.files_delivered:,} of {printing.plural(files, 'file')}" if files else ""
         state = f"{state}  {printing.printable(synced.why, 80)}".rstrip()
         done, of = (synced.delivered, total) if synced.pending or not files else (synced.files_delivered, files)
         shown: dict[str, Any] = {"description": _name(synced), "total": of, "completed": done}
@@ -98,22 +98,24 @@ def _name(synced: steplog.Synced) -> str:
 
 
 def _line(synced: steplog.Synced) -> str:
-    records = f"{synced.pending:,}" if synced.pending else ""
-    left = " and ".join(filter(None, (records, _files(synced.files) if synced.files else "")))
-    kept = f", {left} kept here: {printing.printable(synced.why)}" if left else ""
+    left = _counts(synced.pending, synced.files)
+    kept = f", {left} kept here: {printing.printable(synced.why)}" if synced.pending or synced.files else ""
     gone = "1 value that the server had confirmed is" if synced.gone == 1 else ""
     gone = gone or f"{synced.gone:,} values that the server had confirmed are"
-    arrived = f"{synced.delivered:,}" if synced.delivered or not synced.files_delivered else ""
-    arrived = " and ".join(filter(None, (arrived, _files(synced.files_delivered) if synced.files_delivered else "")))
     moved = f"its server keeps no files: they are in {printing.printable(synced.files_kept, None)}"
     parts = (
         f"{gone} not here any more" if synced.gone else "",
         moved if synced.files_kept else "",
         printing.losses(synced, synced.logged),
-        f"{_files(synced.files_lost)} lost" if synced.files_lost else "",
+        f"{printing.plural(synced.files_lost, 'file')} lost" if synced.files_lost else "",
     )
+    arrived = _counts(synced.delivered, synced.files_delivered)
     return "; ".join((f"{_name(synced)}: {arrived} delivered{kept}", *filter(None, parts)))
 
 
-def _files(number: int) -> str:
-    return printing.plural(number, "file")
+def _counts(records: int, files: int) -> str:
+    """How many records, and files; of files alone just these."""
+    if not files:
+        return f"{records:,}"
+    shown = printing.plural(files, "file")
+    return f"{printing.plural(records, 'record')} and {shown}" if records else shown

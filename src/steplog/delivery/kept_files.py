@@ -55,11 +55,19 @@ def _place(entry: FileEntry) -> str:
 
 
 def _move(files: WaitingFiles, entry: FileEntry, path: Path) -> None:
-    """Have a content at ``path``."""
+    """Have a content at ``path``, by a link where that can be."""
     path.parent.mkdir(parents=True, mode=0o700, exist_ok=True)
     part = path.with_name(f".{entry.id}.part")
     part.unlink(missing_ok=True)
-    with open(part, "xb", opener=_private) as target:
+    try:
+        os.link(files.path(entry.sha256), part, follow_symlinks=False)
+    except OSError:
+        _copy(files, entry, part)
+    part.replace(path)
+
+
+def _copy(files: WaitingFiles, entry: FileEntry, path: Path) -> None:
+    with open(path, "xb", opener=_private) as target:
         offset = 0
         while data := files.read(entry.sha256, offset, _PART_BYTES):
             target.write(data)
@@ -68,7 +76,6 @@ def _move(files: WaitingFiles, entry: FileEntry, path: Path) -> None:
             raise OSError(f"{entry.sha256} has {offset} bytes, not {entry.size}")
         target.flush()
         os.fsync(target.fileno())
-    part.replace(path)
 
 
 def _private(path: str, flags: int) -> int:

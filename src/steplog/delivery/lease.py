@@ -343,7 +343,7 @@ class Lease:
         directory = kept_directory(self.paths.spool.parent, manifest.project, name, self.paths.local_id)
         try:
             count = keep_files(self.files, directory)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             with lock:
                 self.outbox.uploads.trouble = str(error)
             return
@@ -351,8 +351,10 @@ class Lease:
         with lock:
             self.kept = Kept(count, directory)
         if self._tells:
-            words = "steplog: run %s: its server keeps no files; %d files of it are kept in %s."
-            deferred_log.warning(words, printable(name or self.paths.local_id[:8]), count, directory)
+            name = printable(name or self.paths.local_id[:8])
+            deferred_log.warning(
+                "steplog: run %s: its server keeps no files; %d files of it are kept in %s.", name, count, directory
+            )
 
     def remove_delivered(self) -> None:
         """Remove the run, unless files have turned up that the disk had not shown: leave it to another process then."""

@@ -127,7 +127,8 @@ class UploadLane:
         server = None if transport is None else self._servers.get(transport)
         if transport is not None and lease.outbox.takes_files() is False:
             return f"{transport.base_url} keeps no files"
-        return lease.outbox.uploads.trouble or (None if server is None else server.trouble)
+        of_server = None if server is None else server.trouble
+        return lease.files.trouble or lease.outbox.uploads.trouble or of_server
 
     def give_way(self, lease: Lease, begun_by: float) -> None:
         """Abort what was sent before ``begun_by``, and keeps a run that somebody waits for from another server."""
@@ -268,16 +269,15 @@ class UploadLane:
         with self._runs.lock:
             ids = uploads.files_of(work.sha256)
         try:
-            path = lease.files.set_aside(work.sha256)
-            words = f"is damaged, and set aside as {path}"
+            aside = lease.files.set_aside(work.sha256)
+            deferred_log.error("steplog: run %s: a file is damaged, and kept as %s; it is lost.", uploads.name(), aside)
         except FileNotFoundError:
             lease.files.forget(ids)
-            words = "is not on this machine any more"
+            deferred_log.error("steplog: run %s: a file is not on this machine any more; it is lost.", uploads.name())
         with self._runs.lock:
             uploads.did(work)
             uploads.forgot(ids)
             lease.outbox.release_waiters()
-        deferred_log.error("steplog: run %s: a file %s; the server has not got it.", uploads.name(), words)
 
     def _send(self, sent: _Sent) -> None:
         lease, work = sent.lease, sent.work

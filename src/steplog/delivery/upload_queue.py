@@ -11,8 +11,9 @@ from steplog.delivery.backoff import Backoff
 __all__ = ["PART_BYTES", "PART_BYTES_MAX", "PART_BYTES_MIN", "SLOW_S", "MissingContent", "PartSize", "UploadQueue"]
 
 PART_BYTES = 1024 * 1024  # of the first part
-PART_BYTES_MIN, PART_BYTES_MAX = 64 * 1024, 8 * 1024 * 1024
-QUICK_S = 2.0  # a part that took no longer may be followed by a larger one
+PART_BYTES_MIN = 64 * 1024
+PART_BYTES_MAX = 8 * 1024 * 1024
+_QUICK_S = 2.0  # a part that took no longer may be followed by a larger one
 SLOW_S = 1.0  # a part that failed after that may have been too large
 
 
@@ -24,7 +25,7 @@ class PartSize:
 
     def passed(self, sent: int, elapsed_s: float) -> None:
         """A part of ``sent`` bytes arrived."""
-        if sent >= self.bytes and elapsed_s <= QUICK_S:
+        if sent >= self.bytes and elapsed_s <= _QUICK_S:
             self.bytes = min(2 * self.bytes, PART_BYTES_MAX)
 
     def failed(self, sent: int) -> None:

@@ -106,6 +106,7 @@ class Uploads:
         self._ids: frozenset[str] = frozenset()
         self._entries: dict[str, FileEntry | ArtifactEntry] = {}
         self._artifacts: set[str] = set()
+        self._members: dict[str, set[str]] = {}  # of artifacts: the files that have not arrived
         self._to_announce: dict[str, None] = {}
         self._announced_max = ANNOUNCED_MAX
         self._refused: dict[str, float] = {}  # entries, and when they are tried again
@@ -137,6 +138,8 @@ class Uploads:
                 self._entries[entry.id] = entry
                 if isinstance(entry, ArtifactEntry):
                     self._artifacts.add(entry.id)
+                elif entry.artifact:
+                    self._members.setdefault(entry.artifact, set()).add(entry.id)
                 self._to_announce[entry.id] = None
 
     def is_empty(self) -> bool:
@@ -236,6 +239,9 @@ class Uploads:
             self._to_announce.pop(each, None)
             entry = self._entries.pop(each, None)
             self._artifacts.discard(each)
+            if isinstance(entry, FileEntry) and (members := self._members.get(entry.artifact)) is not None:
+                members.discard(each)
+                self._arrived(entry.artifact)
             if isinstance(entry, FileEntry) and (known := self._announced.get(entry.sha256)) is not None:
                 known.discard(each)
                 if not known:
@@ -294,10 +300,10 @@ class Uploads:
         outcome, judgement = judge_content(work, answer)
         if content is None:
             return judgement
-        if outcome is not Outcome.VERDICT:
-            self._heard()
         if outcome in (Outcome.STORED, Outcome.GO_ON):
             self._full_until = 0.0
+        if outcome is not Outcome.VERDICT:
+            self._heard()
         match outcome:
             case Outcome.STORED:
                 if isinstance(work, Put):
@@ -414,9 +420,6 @@ class Uploads:
             self.told = work.pending
         for artifact in work.artifacts:
             self._to_announce.pop(artifact.id, None)
-            if artifact.id in self._entries:
-                self._confirmed[artifact.id] = None
-                self.left.discard(artifact.id)
         for entry in work.files:
             self._to_announce.pop(entry.id, None)
             if entry.id not in self._entries:
@@ -426,14 +429,27 @@ class Uploads:
                 self._stored(entry.sha256)
             elif entry.sha256 not in self._queue.contents:
                 self._queue.add(MissingContent(entry.sha256, entry.size, Backoff(self._source)))
+        for artifact in work.artifacts:
+            self._arrived(artifact.id)
 
     def _stored(self, sha256: str) -> None:
         """The server has a content."""
         self._queue.remove(sha256)
         self._local.append(Drop(sha256))
-        arrived = self._announced.get(sha256, set())
-        self._confirmed |= dict.fromkeys(sorted(arrived))
-        self.left -= arrived
+        for each in sorted(self._announced.get(sha256, ())):
+            self._confirmed[each] = None
+            self.left.discard(each)
+            entry = self._entries.get(each)
+            if isinstance(entry, FileEntry) and (members := self._members.get(entry.artifact)) is not None:
+                members.discard(each)
+                self._arrived(entry.artifact)
+
+    def _arrived(self, artifact: str) -> None:
+        """An artifact has arrived once it is announced, and all its files are there."""
+        if artifact in self._entries and artifact not in self._to_announce and not self._members.get(artifact):
+            self._confirmed[artifact] = None
+            self.left.discard(artifact)
+            self._members.pop(artifact, None)
 
     def _heard(self) -> None:
         self.backoff.passed()
@@ -445,5 +461,6 @@ class Uploads:
         self.trouble = words
         if kind not in self._said:
             self._said.add(kind)
-            text = "steplog: run %s: %s. Its files are kept here, and tried again; this is said once."
-            deferred_log.warning(text, self.name(), words)
+            deferred_log.warning(
+                "steplog: run %s: %s. Its files are kept here, and tried again; this is said once.", self.name(), words
+            )

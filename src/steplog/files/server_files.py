@@ -35,7 +35,7 @@ _PAGE = 1000
 _FILES_MAX = 1_000_000
 _VERSIONS_LISTED_MAX = 5
 _HASH, _ID = re.compile("[0-9a-f]{64}"), re.compile("[0-9a-f]{32}")
-_SIZE_MAX = 2**63 - 1
+_INT_MAX = 2**63 - 1
 _NOT_THERE = (403, 404, 405, 410)
 
 
@@ -236,8 +236,8 @@ def _checked(told: _File, url: str, *, with_id: bool) -> _File:
             checked_path(told.path)
         if told.suffix:
             checked_path(f"a{told.suffix}")
-        if not _HASH.fullmatch(told.sha256) or not 0 <= told.size <= _SIZE_MAX:
-            raise ValueError(f"hash and size of a file: {told.sha256!r:.80}, {told.size}")
+        if not _HASH.fullmatch(told.sha256) or not 0 <= told.size <= _INT_MAX or not 0 <= told.time <= _INT_MAX:
+            raise ValueError(f"hash, size and time of a file: {told.sha256!r:.80}, {told.size}, {told.time}")
         if with_id and not _ID.fullmatch(told.id):
             raise ValueError(f"the id of a file: {told.id!r:.80}")
     except ValueError as error:

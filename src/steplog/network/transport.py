@@ -9,7 +9,7 @@
 5. http:// is for loopback, unless ``allow_http``. Loopback is never reached through a proxy.
 6. Proxy and CA bundle are read from the environment when a connection is opened.
 7. If an idle connection turns out to be closed (RFC 9112, 9.3.1), what is safe to repeat on any server goes once more,
-   on a new one: GET, PATCH (it sets a status), POST of a range.
+   on a new one: GET, PATCH (it sets a status), PUT (of a part), POST of a range.
 8. Each network failure is a ServerUnavailableError, "ADDRESS: reason" (``failures``).
 9. A server of this machine that was found through its state file is reached as ``local_server`` says.
 10. A forked child has its own connections.
@@ -229,7 +229,7 @@ def _checked(base_url: str, allow_http: bool) -> str:
 def _repeatable(request: Request) -> bool:
     headers = {name.lower(): value for name, value in request.headers.items()}
     is_range = request.method == "POST" and headers.get("content-type") == CONTENT_TYPE_RANGE
-    return is_range or request.method in ("GET", "PATCH")
+    return is_range or request.method in ("GET", "PATCH", "PUT")
 
 
 def _without(key: Secret | None, response: Response) -> Response:

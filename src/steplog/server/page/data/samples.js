@@ -277,7 +277,10 @@ export class Samples {
 }
 
 /** Whether a row of the list, whose value may be cut, has media. */
-const isMediaRow = (row) => Boolean(row) && (typeof row.value !== "string" || row.bytes) && briefMedia(row.value) !== null;
+function isMediaRow(row) {
+  if (!row || (typeof row.value === "string" && !row.bytes)) return false;
+  return briefMedia(row.value) !== null;
+}
 
 function distance(step, wanted) {
   const apart = BigInt(step) - BigInt(wanted);
