@@ -36,7 +36,7 @@ class Blob(MediaValue):
 
 
 def serving(monkeypatch: pytest.MonkeyPatch, *, files: bool = True) -> FakeServer:
-    server = FakeServer()
+    server = FakeServer(threaded=True)
     if files:
         server.memory.features.append(wire.FILES_FEATURE)
     server.configure(monkeypatch)

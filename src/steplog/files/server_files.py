@@ -138,10 +138,19 @@ class ServerFiles:
 
         Raises ProjectNotFoundError; SteplogError where the server keeps no artifacts.
         """
-        response = self._requests.response("GET", self._requests.list_path("artifacts", **query))
-        if response.status != 200:
-            raise self._none_kept(response)
-        return self._requests.decoded(response, list[ArtifactFacts])
+        found: dict[str, ArtifactFacts] = {}
+        after = ""
+        while True:
+            path = self._requests.list_path("artifacts", **query, after=after, limit=_PAGE)
+            response = self._requests.response("GET", path)
+            if response.status != 200:
+                raise self._none_kept(response)
+            page = self._requests.decoded(response, list[ArtifactFacts])
+            new = {each.uuid: each for each in page if each.uuid not in found}
+            found |= new
+            if not new or len(page) < _PAGE:
+                return list(found.values())
+            after = page[-1].uuid
 
     def artifact(self, name: str, version: str) -> FoundArtifact:
         """A version: "v3", or an alias.
