@@ -7,17 +7,24 @@ import hashlib
 import json
 import os
 import shutil
+import signal
+import time
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from blobs.waiting import Host, Writing, a_content, contents_of
 from steplog.blobs.entries import ArtifactEntry, FileEntry
 from steplog.blobs.file_place import Unit
+from steplog.blobs.raw_media import RawMedia, head_of
 from steplog.blobs.waiting_files import WaitingFiles
 from steplog.media_value import Content
 from steplog.testing.failing_files import FailingFiles
 
 ARTIFACT = ArtifactEntry(id="a" * 32, name="mnist", type="model", time=5)
+
+RAW = RawMedia(id="b" * 32, type="image/png", suffix=".png", size=len(b"private"), time=1)
 
 
 def take_all(files: WaitingFiles) -> None:
@@ -139,6 +146,34 @@ def test_the_holder_of_the_run_takes_in_what_dead_writers_left(host, tmp_path):
     take_all(holder)
     assert sorted(contents_of(holder)) == [b"dead", b"living", b"saved", b"saved"]
     assert holder.left() == 4
+
+
+def test_a_writer_taken_for_dead_leaves_what_is_shared_to_the_other_process(host):
+    """As where a program closes all descriptors: its locks are free while it lives."""
+    writing = Writing(host)
+    writing.files.keep(a_content(b"shared"))
+    writing.files._media._keep_private("b" * 32, [head_of(RAW), b"private"])
+    writing.files.hand_over()
+    writing.die()
+    holder = host.holder()
+    take_all(holder)
+    take_all(writing.files)
+    host.clock.now += 1.0
+    assert sorted(contents_of(holder)) == [b"private", b"shared"]
+    assert (holder.lost(), writing.files.lost()) == (0, 0)
+
+
+def test_of_a_run_that_is_removed_nothing_is_taken_in_or_said(host, memory, caplog):
+    writing = Writing(host)
+    writing.files.keep(a_content())
+    writing.files._media._keep_private("b" * 32, [b"private"])
+    writing.files.end()
+    for directory in host.paths.directories():
+        shutil.rmtree(directory)
+    assert not writing.files.has_work()
+    assert not writing.files.take_in()
+    assert (writing.files.left(), writing.files.lost(), caplog.text) == (0, 0, "")
+    assert not host.paths.spool.exists()
 
 
 def test_who_does_not_hold_the_run_leaves_dead_writers_alone(host):
@@ -286,6 +321,106 @@ def test_another_process_sees_within_a_second_what_was_added(host):
     assert contents_of(holder) == [b"a", b"b"]
 
 
+def test_a_copy_that_cannot_be_read_does_not_hold_up_the_others(memory, disk, tmp_path):
+    files = FailingFiles()
+    host = Host(memory, disk, files)
+    writing = Writing(host)
+    for n in range(3):
+        (tmp_path / f"{n}").write_bytes(b"%d" % n)
+        writing.files.save(tmp_path / f"{n}", f"{n}")
+    broken = next(name for name, _, _, what in writing.files._place.of_writers() if what == "saved")
+    sync_file = files.sync_file
+
+    def fails(path: Path) -> None:
+        if path.name[:32] == broken[:32]:
+            raise OSError(errno.EIO, "broken")
+        sync_file(path)
+
+    files.sync_file = fails  # type: ignore[method-assign]
+    for _ in range(6):
+        take_all(writing.files)
+        host.clock.now += 60.0
+    assert (len(writing.files.entries()), writing.files.left(), writing.files.lost()) == (2, 3, 0)
+    files.sync_file = sync_file  # type: ignore[method-assign]
+    take_all(writing.files)
+    assert (len(writing.files.entries()), writing.files.trouble) == (3, None)
+    files.close_all()
+
+
+def test_a_disk_that_cannot_be_read_for_a_moment_loses_nothing(memory, disk, tmp_path):
+    files = FailingFiles()
+    host = Host(memory, disk, files)
+    writing = Writing(host)
+    (tmp_path / "file").write_bytes(b"saved")
+    writing.files.save(tmp_path / "file", "file")
+    for at in range(1, 12):
+        files.fail(at, errno.EIO)
+        take_all(writing.files)
+        files.heal()
+        host.clock.now += 60.0
+    take_all(writing.files)
+    assert contents_of(writing.files) == [b"saved"]
+    assert (writing.files.lost(), writing.files.left()) == (0, 1)
+    files.close_all()
+
+
+def test_a_copy_that_was_removed_is_counted_as_lost_and_the_rest_goes_on(host, tmp_path):
+    (tmp_path / "file").write_bytes(b"saved")
+    writing = Writing(host)
+    gone, here = (writing.files.save(tmp_path / "file", name) for name in ("gone", "here"))
+    (host.paths.spool / "files" / f"{gone.id}.{writing.id}.copy").unlink()
+    take_all(writing.files)
+    assert [entry.id for entry in writing.files.entries()] == [here.id]
+    assert (writing.files.lost(), writing.files.left()) == (1, 1)
+
+
+def test_another_host_takes_in_what_was_saved_and_sweeps_nothing(host, tmp_path):
+    (tmp_path / "file").write_bytes(b"saved")
+    writing = Writing(host)
+    writing.files.save(tmp_path / "file", "file")
+    (host.paths.spool / "files" / f"{'1' * 32}.{writing.id}.copy").write_bytes(b"half")
+    paths = replace(host.paths, memory=None, other_host="f" * 16)
+    other = WaitingFiles(paths, clock=host.clock)
+    other._intake._boot = lambda: "another"
+    other.hold()
+    take_all(other)
+    assert contents_of(other) == [b"saved"]
+    assert f"{'1' * 32}.{writing.id}.copy" in host.names()
+    take_all(writing.files)  # it finds that another has done so
+    assert (writing.files.lost(), other.lost(), other.left()) == (0, 0, 1)
+
+
+def test_a_signal_handler_may_come_in_anywhere(memory, disk, tmp_path):
+    """It asks what is left, saves, and takes in, in the thread that does so already."""
+    (tmp_path / "file").write_bytes(b"from a handler")
+    files = FailingFiles()
+    writing = Writing(Host(memory, disk, files))
+    came: list[int] = []
+
+    def handler(*_: object) -> None:
+        came.append(len(files.operations))
+        writing.files.save(tmp_path / "file", f"{len(came)}")
+        writing.files.keep(a_content(b"kept %d" % len(came)))
+        writing.files.take_in()
+        writing.files.left(), writing.files.ids(), writing.files.entries(), writing.files.bytes_left()
+
+    before = signal.signal(signal.SIGALRM, handler)
+    try:
+        for delay in range(40):
+            signal.setitimer(signal.ITIMER_REAL, 0.0001 + 0.0001 * delay)
+            writing.files.keep(a_content(b"%d" % delay))
+            take_all(writing.files)
+            writing.files.left()
+            signal.setitimer(signal.ITIMER_REAL, 0)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+        files.close_all()
+    take_all(writing.files)
+    assert came
+    assert len(writing.files.entries()) == 40 + 2 * len(came)
+    assert writing.files.lost() == 0
+
+
 def test_a_value_that_becomes_a_file_meanwhile_counts_once(host, monkeypatch):
     writing = Writing(host)
     writing.files.keep(a_content(b"a"))
@@ -340,3 +475,9 @@ def test_many_files_of_an_artifact_are_one_entry(host):
     assert len(host.names()) == 1
     assert len(writing.files.artifacts()[0][1]) == count
     assert len(writing.files.ids()) == count + 1
+    begun = time.process_time()
+    for file in files:  # the last one removes it
+        writing.files.forget([file.id])
+    assert time.process_time() - begun < 2.0
+    writing.files.forget([ARTIFACT.id])
+    assert host.names() == []

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 from contextlib import closing
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,8 @@ from polling import wait_until
 from server.batches import range_of
 from server.process import DEADLINE_S, SOURCES, ServerProcess
 from steplog.errors import ConfigurationError
-from steplog.server.open_store import back_up
+from steplog.server.blobs.folder import FolderContents
+from steplog.server.open_store import back_up, open_store
 from steplog.server.sqlite.store import SqliteStore
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -127,6 +129,18 @@ def test_a_backup_of_a_server_that_is_written_to_has_a_beginning_of_what_was_wri
         assert values == list(range(len(values)))
         assert before <= len(values) <= after + 1
         assert server.end() == (0, "")
+
+
+def test_a_backup_says_where_the_contents_of_files_are(machine):
+    open_store(machine.database).close()
+    contents = FolderContents(machine.directory / "server.db.blobs")
+    assert machine.steplog("db", "backup", "empty.db")[1].count("\n") == 1
+    contents.append("0-0", 0, b"a")
+    contents.verify("0-0", sha256(b"a").hexdigest(), 1)
+    contents.put("0-0", sha256(b"a").hexdigest())
+    assert f"their contents are in {contents.root}: copy it" in machine.steplog("db", "backup", "copy.db")[1]
+    told = json.loads(machine.steplog("db", "backup", "json.db", "--json")[1])
+    assert told["contents"] == str(contents.root)
 
 
 @pytest.mark.parametrize("kind", ["file", "link"])

@@ -134,13 +134,14 @@ def test_a_backup_that_pg_dump_refuses_leaves_nothing(tmp_path, secret):
 
 def test_move_says_how_to_go_on_and_shows_no_password(database, secret):
     database.with_name("server.db.key").touch()
+    database.with_name("server.db.blobs").joinpath("ab").mkdir(parents=True)
     done = steplog("db", "move", "--db", database, STEPLOG_STORE=secret)
     assert (done.exit_code, done.stderr) == (0, "")
     shown = secret.replace(":s3cret", "")
     assert done.stdout.splitlines()[-3:] == [
         f"steplog db move: moved 1 run with 2 points to {shown}",
         f"  kept      {database}, as it was; no server opens it any more",
-        f"  start     steplog serve --store {shown} --api-key-file {database}.key",
+        f"  start     steplog serve --store {shown} --api-key-file {database}.key --blobs {database}.blobs",
     ]
     again = steplog("db", "move", "--db", database, STEPLOG_STORE=secret)
     assert again.exit_code == 1

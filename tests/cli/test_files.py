@@ -106,6 +106,16 @@ def test_another_file_of_the_name_is_left_without_replace(server, steplog, tmp_p
     assert (tmp_path / "ckpt/1.pt").read_bytes() == b"one"
 
 
+def test_a_place_that_cannot_be_written_is_an_error_of_one_line(server, steplog, tmp_path):
+    (tmp_path / "out").write_text("a file")
+
+    told = steplog("files", "demo/first", "--download", str(tmp_path / "out"), url=server.url)
+    assert told.exit_code == 1
+    assert f"{tmp_path}/out: " in told.output
+    assert "STEPLOG_DIR" not in told.output
+    assert (tmp_path / "out").read_text() == "a file"
+
+
 def test_what_has_not_arrived_is_said_and_the_others_come(server, steplog, tmp_path):
     assert "has not arrived yet" in steplog("files", "late/late", url=server.url).output
 
@@ -163,6 +173,12 @@ def test_a_version_is_downloaded(server, steplog, tmp_path):
     (tmp_path / "set/a.csv").write_bytes(b"old")
     assert steplog("artifacts", "demo", "set:v0", "--download", str(tmp_path / "set"), url=server.url).exit_code == 0
     assert (tmp_path / "set/a.csv").read_bytes() == b"a"
+
+
+def test_a_file_of_one_byte_has_one_byte(server, steplog):
+    lines = steplog("artifacts", "demo", "set:v0", url=server.url).output.splitlines()
+
+    assert [line.split() for line in lines[-2:]] == [["a.csv", "1", "byte"], ["deep/b.csv", "1", "byte"]]
 
 
 def test_what_a_server_says_cannot_reach_the_terminal(server, steplog):

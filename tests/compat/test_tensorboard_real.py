@@ -160,8 +160,8 @@ def test_what_a_synced_writer_adds_beside_values_is_counted(offline: Offline, li
         writer.add_graph(torch.nn.Linear(2, 2), torch.zeros(1, 2))
         writer.add_scalar("loss", 0.5, 1)
         writer.close()
-    assert unsupported.counts() == {"TensorBoard's images": 1, "TensorBoard's graphs": 1, "TensorBoard's profiles": 1}
-    assert offline.names("synced") == ["compat/unsupported", "loss"]
+    assert unsupported.counts() == {"TensorBoard's graphs": 1, "TensorBoard's profiles": 1}
+    assert offline.names("synced") == ["compat/unsupported", "image", "loss"]
 
 
 @apart

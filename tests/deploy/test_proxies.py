@@ -6,6 +6,7 @@ import http.client
 import ssl
 from collections.abc import Iterator
 from contextlib import closing
+from hashlib import sha256
 from pathlib import Path
 from random import Random
 from urllib.parse import urlsplit
@@ -22,6 +23,7 @@ from server.batches import range_of
 from server.process import BATCH_HEADERS, DEADLINE_S, KEY, ServerProcess, lasting_port
 from steplog.delivery.wire import API
 from steplog.journal.range import encode
+from steplog.server.byte_ranges import PART_BYTES_MAX
 from steplog.server.request_body import BODY_BYTES_MAX
 
 ADDRESS = "127.0.0.1"
@@ -36,7 +38,8 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def started(directory: Path, store: str, port: int, *options: str) -> ServerProcess:
     known = ("--allow-host", ADDRESS, "--allow-host", NAME, "--namespace", "team", "--user", "me")
-    return ServerProcess(directory, *known, "--port", str(port), *options, store=store)
+    shared = ("--blobs", str(directory.parent / "blobs"))
+    return ServerProcess(directory, *known, *shared, "--port", str(port), *options, store=store)
 
 
 @pytest.fixture
@@ -93,6 +96,19 @@ def test_a_batch_of_more_than_a_mebibyte_passes_a_proxy(proxy, servers, session)
         assert answer.status_code == 200, answer.text
     for server in servers:
         assert [each["value"] for each in server.ask("GET", f"{path}metrics/").json()] == [text[1:-1].decode()]
+
+
+@pytest.mark.slow
+def test_the_largest_parts_of_a_file_pass_a_proxy_to_whichever_server(proxy, servers, session):
+    data = Random(8).randbytes(2 * PART_BYTES_MAX + 17)
+    servers[0].new_run()
+    url = f"{proxy.url}{API}/team/projects/mnist/blobs/{sha256(data).hexdigest()}"
+    for first in range(0, len(data), PART_BYTES_MAX):
+        part = data[first : first + PART_BYTES_MAX]
+        headers = {"Content-Range": f"bytes {first}-{first + len(part) - 1}/{len(data)}"}
+        answer = session.put(url, data=part, headers=headers, timeout=DEADLINE_S, allow_redirects=False)
+        assert answer.status_code == (201 if first + len(part) == len(data) else 308), answer.text
+    assert session.get(url, timeout=DEADLINE_S).content == data
 
 
 @pytest.mark.slow

@@ -156,6 +156,35 @@ def test_without_shared_memory_a_process_that_ends_has_its_files_on_disk(host: H
     assert contents(waiting(host)) == [b"of a worker", b"private" * 100_000]
 
 
+def test_a_kill_counts_the_files_that_were_in_private_memory_as_lost(host: Host):
+    """They are private where shared memory is full."""
+    done = host.run(
+        program(
+            host,
+            """
+            import signal
+            run = begin(mode="offline")
+            taken = open_run().files._media
+            taken._directory = lambda: None  # as where shared memory is full
+            open_run().process.agent.start_files = lambda: None
+            for n in range(3):
+                run.log("x", Blob(b"private"))
+            print(run.stats().files, run.stats().files_lost, flush=True)
+            os.kill(os.getpid(), signal.SIGKILL)
+            """,
+        )
+    )
+    assert (done.code, done.out) == (-signal.SIGKILL, "3 0\n"), done.errors
+    later = host.run(
+        """
+        from steplog.lifecycle.recovery import journals
+        (run,) = journals()
+        print(run.files, run.files_lost)
+        """
+    )
+    assert later.out == "0 3\n", later.errors
+
+
 def test_a_file_without_room_is_counted_and_the_training_goes_on(host: Host):
     done = host.run(
         program(

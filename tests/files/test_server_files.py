@@ -90,6 +90,8 @@ def _always(project: Project, page: object):
         {"sha256": ""},
         {"size": -1},
         {"size": 2**70},
+        {"time": -1},
+        {"time": 2**63},
         {"path": 3},
     ],
 )

@@ -23,6 +23,7 @@ import msgspec
 
 from fuzz.files import check_medium, check_unit, mistaken_medium
 from fuzz.foreign import a_wandb_log, an_event_file, check_event_file, check_wandb_log, mistaken_records
+from fuzz.listed import a_listing, check_listing
 from fuzz.mutation import changed, changed_value
 from fuzz.samples import (
     WRITER,
@@ -416,6 +417,7 @@ TARGETS = {
     "answer": Target(an_answer, _mistaken_json, check_answer),
     "journal": Target(_a_journal, _mistaken_journal, check_journal),
     "events": Target(an_event_file, mistaken_records, check_event_file),
+    "listing": Target(a_listing, _mistaken_json, check_listing),
     "media": Target(a_medium, mistaken_medium, check_medium),
     "unit": Target(a_unit, _mistaken_json, partial(check_unit, fresh=_directory.fresh)),
     "wandb": Target(a_wandb_log, mistaken_records, check_wandb_log),

@@ -22,6 +22,7 @@ from fuzz.targets import TARGETS
 from steplog.blobs import raw_media
 from steplog.blobs.file_place import FilePlace
 from steplog.delivery import wire
+from steplog.files import server_files
 from steplog.formats.tfevents import reader as tf_reader
 from steplog.formats.wandb import runs as wandb_offline
 from steplog.journal import cursor, frame, losses, manifest, segment, sources
@@ -103,6 +104,10 @@ def records_not_expected_to_be_damaged(patch: Patch) -> None:
     patch.setattr(wandb_offline, "FormatError", KeyError)
 
 
+def paths_not_checked(patch: Patch) -> None:
+    patch.setattr(server_files, "checked_path", lambda path: path)
+
+
 def sizes_not_checked(patch: Patch) -> None:
     patch.setattr(raw_media, "FormatError", KeyError)
 
@@ -123,6 +128,7 @@ PLANTED: dict[str, Callable[[Patch], None]] = {
     "answer": any_answer_an_acknowledgement,
     "journal": damage_not_expected,
     "events": lengths_not_checked,
+    "listing": paths_not_checked,
     "media": sizes_not_checked,
     "unit": a_unit_without_its_artifact,
     "wandb": records_not_expected_to_be_damaged,

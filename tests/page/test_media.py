@@ -165,6 +165,22 @@ def test_an_enlarged_image_is_zoomed_moved_and_goes_from_step_to_step(server, pi
     shown(pictures, "90")
 
 
+def test_the_window_stays_open_at_a_step_whose_image_is_not_here(server, pictures, kept):
+    records = stepped(kept, "gap ", range(0, 30, 10))
+    records[1] = ("photo", text(kept.record("image", "gap", "image/png", None)), 10)
+    run = run_of(server, "gap", records)
+    with pictures.complaining(NOT_THERE):
+        samples_of(server, pictures, run.path, "&step=0")
+        shown(pictures, "gap 0")
+        pictures.by_role("button", "gap of 0").click()
+        pictures.by_role("dialog", "gap of 0").found()
+        pictures.press("PageDown")
+        pictures.by_role("dialog", "This image is not here").found()
+        assert pictures.run("getComputedStyle(document.querySelector('.zoom img')).visibility") == "hidden"
+        pictures.press("PageDown")
+        pictures.by_role("dialog", "gap of 20").found()
+
+
 def test_a_file_that_is_not_here_yet_is_said_and_shown_once_it_has_come(server, pictures, kept):
     late = kept.record("image", "late", "image/png", None, width=40, height=20)
     run = run_of(server, "late", [("photo", text(late), 0)])

@@ -76,9 +76,11 @@ class FilePlace:
         self.directory = directory
         self.files = files
         self._clock = clock
-        self._lock = threading.Lock()  # never taken in log(); it guards what follows
+        # Never taken in log(); it guards what follows. A signal handler may come back in: what is iterated is copied.
+        self._lock = threading.RLock()
         self._look_at = float("-inf")
         self._units: dict[str, Unit] = {}
+        self._known: dict[str, int] = {}  # ids of a unit that are not forgotten
         self._unit_of: dict[str, str] = {}  # by the id of a file or an artifact
         self._forgotten: set[str] = set()  # files of units of which others are left
         self._contents: set[str] = set()
@@ -144,10 +146,8 @@ class FilePlace:
             return 0
 
     def load(self, name: str) -> Unit | None:
-        """A unit by the name of its file; None: there is none that can be read."""
-        with suppress(OSError, ConfigurationError):
-            return self._loaded(name, name[:32])
-        return None
+        """A unit by the name of its file; None: it is none. Raises OSError."""
+        return self._loaded(name, name[:32])
 
     def _loaded(self, name: str, unit_id: str) -> Unit | None:
         """Raises OSError; a damaged one is set aside, and said."""
@@ -169,22 +169,20 @@ class FilePlace:
 
     def _add(self, unit: Unit) -> None:
         self._units[unit.id] = unit
-        for file in unit.files:
-            self._unit_of[file.id] = unit.id
-        if unit.artifact is not None:
-            self._unit_of[unit.artifact.id] = unit.id
+        ids = set(_ids_of(unit))
+        self._known[unit.id] = len(ids - self._forgotten)
+        self._unit_of.update(dict.fromkeys(ids, unit.id))
 
     def _drop(self, unit_id: str) -> None:
-        unit = self._units.pop(unit_id)
-        ids = [file.id for file in unit.files] + ([unit.artifact.id] if unit.artifact is not None else [])
-        for id_ in ids:
+        unit, _ = self._units.pop(unit_id, None), self._known.pop(unit_id, None)
+        for id_ in () if unit is None else _ids_of(unit):
             self._unit_of.pop(id_, None)
             self._forgotten.discard(id_)
 
     def units(self) -> list[Unit]:
         """What is known, without the files that are forgotten; oldest first."""
         with self._lock:
-            found = [self._without_forgotten(unit) for unit in self._units.values()]
+            found = [self._without_forgotten(unit) for unit in list(self._units.values())]
         return sorted(found, key=_time_of)
 
     def _without_forgotten(self, unit: Unit) -> Unit:
@@ -236,22 +234,16 @@ class FilePlace:
     def forget(self, ids: Iterable[str]) -> None:
         """The server knows of these files and artifacts. Raises OSError."""
         with self._lock:
-            given = set(ids)
-            touched = {self._unit_of[id_] for id_ in given if id_ in self._unit_of}
-            self._forgotten |= given & self._unit_of.keys()
-            done = []
-            for unit_id in touched:
-                unit = self._units[unit_id]
-                of_unit = {file.id for file in unit.files}
-                if unit.artifact is not None:
-                    of_unit.add(unit.artifact.id)
-                if of_unit <= self._forgotten:
-                    done.append(unit_id)
+            new = (set(ids) & self._unit_of.keys()) - self._forgotten
+            self._forgotten |= new
+            touched = {self._unit_of[id_] for id_ in new}
+            for id_ in new:
+                self._known[self._unit_of[id_]] -= 1
+            done = [unit_id for unit_id in touched if self._known[unit_id] <= 0]
         for unit_id in done:
             self.files.unlink(self.path(f"{unit_id}.json"))
             with self._lock:
-                if unit_id in self._units:
-                    self._drop(unit_id)
+                self._drop(unit_id)
 
     def discard(self, sha256: str) -> None:
         """Remove a content. Raises OSError."""
@@ -266,7 +258,7 @@ class FilePlace:
             self.files.rename(self.path(sha256), aside)
         with self._lock:
             self._contents.discard(sha256)
-            units = [unit for unit in self._units.values() if any(file.sha256 == sha256 for file in unit.files)]
+            units = [unit for unit in list(self._units.values()) if any(file.sha256 == sha256 for file in unit.files)]
             damaged = [file.id for unit in units for file in unit.files if file.sha256 == sha256]
             damaged = [id_ for id_ in damaged if id_ not in self._forgotten]
         for unit in units:
@@ -305,9 +297,9 @@ class FilePlace:
 
     def _left(self) -> int:
         with self._lock:
-            known = sum(max(1, self._here(unit)) for unit in self._units.values())
+            known = sum(max(1, self._here(unit)) for unit in list(self._units.values()))
             # A unit is there before its .saved is removed.
-            return known + sum(len(ids) for name, ids in self._saved.items() if name[:32] not in self._units)
+            return known + sum(len(ids) for name, ids in list(self._saved.items()) if name[:32] not in self._units)
 
     def _here(self, unit: Unit) -> int:
         unit = self._without_forgotten(unit)
@@ -317,9 +309,9 @@ class FilePlace:
         """Bytes of the contents that are here, and of copies that are not hashed."""
         self.look(now=False)
         with self._lock:
-            sizes = {file.sha256: file.size for unit in self._units.values() for file in unit.files}
+            sizes = {file.sha256: file.size for unit in list(self._units.values()) for file in unit.files}
             known = sum(size for sha256, size in sizes.items() if sha256 in self._contents)
-            copies = [name for name, found in self._of_writers.items() if found[2] == "copy"]
+            copies = [name for name, found in list(self._of_writers.items()) if found[2] == "copy"]
         return known + sum(self._sizes(copies))
 
     def _sizes(self, names: Iterable[str]) -> Iterator[int]:
@@ -347,3 +339,7 @@ def _time_of(unit: Unit) -> tuple[int, str]:
     if unit.artifact is not None:
         return unit.artifact.time, unit.id
     return min((file.time for file in unit.files), default=0), unit.id
+
+
+def _ids_of(unit: Unit) -> list[str]:
+    return [*(file.id for file in unit.files), *([] if unit.artifact is None else [unit.artifact.id])]

@@ -39,6 +39,7 @@ _BATCH_FILES = 32  # of media, with two syncs of the directory
 _BATCH_BYTES = 32 * 1024 * 1024
 _RETRY_MIN_S, _RETRY_MAX_S = 1.0, 30.0
 _DEAD_INTERVAL_S = 1.0
+_NOT_DURABLE = "not on disk yet when the machine stopped"
 _log = logging.getLogger("steplog")
 
 
@@ -52,7 +53,7 @@ def hash_of(place: FilePlace, name: str) -> tuple[str, int]:
 
 
 class Intake:
-    """Of one run, for ``writer``; ``holds``: for those that died, too. One thread calls it."""
+    """Of one run, for ``writer``; ``holds``: for those that died, too. One thread at a time."""
 
     def __init__(
         self,
@@ -64,7 +65,7 @@ class Intake:
         clock: Callable[[], float] = time.monotonic,
         boot: Callable[[], str] = boot_id,
     ) -> None:
-        self.holds = False
+        self.holds = self.ended = False
         self.trouble: str | None = None  # why the disk takes nothing
         self.retry_at: float | None = None
         self._paths = paths
@@ -76,11 +77,12 @@ class Intake:
         self._boot = boot
         self._retry_s = _RETRY_MIN_S
         self._dead_at = float("-inf")
+        self._failed: set[str] = set()  # units of copies that the disk would not take in
         self._settled: set[str] = set()  # dead writers without media in memory
 
     def step(self) -> bool:
         """Take in the next batch of media, or unit of copies; whether there was any."""
-        if self.retry_at is not None and self._clock() < self.retry_at:
+        if self.ended or (self.retry_at is not None and self._clock() < self.retry_at):
             return False
         try:
             found = self._take_in()
@@ -98,6 +100,8 @@ class Intake:
 
     def has_work(self) -> bool:
         """Whether there may be something to take in."""
+        if self.ended:
+            return False
         if self._media.waiting() or self._own_saved() is not None:
             return True
         return self.holds and self._clock() >= self._dead_at and self._find_dead() is not None
@@ -107,7 +111,7 @@ class Intake:
         if own:
             return self._take_media(own, self._media.read, self._media.remove)
         if (name := self._own_saved()) is not None:
-            self._take_saved(name, self._writer)
+            self._attempt_saved(name, self._writer)
             return True
         if not self.holds or self._clock() < self._dead_at:
             return False
@@ -119,10 +123,20 @@ class Intake:
         return True
 
     def _own_saved(self) -> str | None:
-        names = (
-            name for name, _, writer, what in self._place.of_writers() if (writer, what) == (self._writer, "saved")
-        )
-        return next(names, None)
+        return self._first_saved({self._writer})
+
+    def _first_saved(self, writers: set[str]) -> str | None:
+        """The first unit of copies, but those that failed last: they are not to hold up the others."""
+        found = [name for name, _, writer, what in self._place.of_writers() if what == "saved" and writer in writers]
+        return next((name for name in found if name not in self._failed), found[0] if found else None)
+
+    def _attempt_saved(self, name: str, writer: str) -> None:
+        try:
+            self._take_saved(name, writer)
+        except OSError:
+            self._failed.add(name)
+            raise
+        self._failed.discard(name)
 
     def _take_media(self, ids: list[str], read: Callable[[str], bytes | None], remove: Callable[[str], None]) -> bool:
         """Take in the first of these media, as far as one batch goes; whether there was any."""
@@ -206,14 +220,18 @@ class Intake:
 
     def _take_saved(self, name: str, writer: str) -> None:
         """Take in copies that are one unit. Raises OSError."""
-        unit, place = self._place.load(name), self._place
+        place = self._place
+        if not place.files.exists(place.path(name)):  # another process has taken it in
+            place.remove(name)
+            return
+        unit = place.load(name)
         if unit is None:
-            self._lose(1, "not on disk yet when the machine stopped")
+            self._lose(1, _NOT_DURABLE)
             place.remove(name)  # its copies are swept
             return
         if not unit.is_hashed():
-            if not unit.synced and unit.boot != self._boot():
-                self._lose(len(unit.files), "not on disk yet when the machine stopped")
+            if (why := self._why_lost(unit, writer)) is not None:
+                self._lose(len(unit.files), why)
                 for file in unit.files:
                     place.remove(f"{file.id}.{writer}.copy")
                 place.remove(name)
@@ -227,6 +245,14 @@ class Intake:
         place.store(unit if unit.artifact is None else _digested(unit))
         place.sync()
         place.remove(name)
+
+    def _why_lost(self, unit: Unit, writer: str) -> str | None:
+        """Why copies cannot be taken in; None: they can."""
+        # The disk of another host is shared, and has what was closed there.
+        if not unit.synced and unit.boot != self._boot() and self._paths.other_host is None:
+            return _NOT_DURABLE
+        copies = (self._place.path(f"{file.id}.{writer}.copy") for file in unit.files)
+        return None if all(map(self._place.files.exists, copies)) else "its copy was removed"
 
     def _hashed(self, unit: Unit, name: str, writer: str) -> Unit:
         """The unit with hashes, stored. Raises OSError."""
@@ -271,9 +297,10 @@ class Intake:
             for writer in {writer for _, _, writer, _ in left}
             if writer != self._writer and self._is_dead(writer)
         }
-        for name, _, writer, what in left:
-            if what == "saved" and writer in dead:
-                return partial(self._take_saved, name, writer)
+        if (saved := self._first_saved(dead)) is not None:
+            return partial(self._attempt_saved, saved, saved.split(".")[1])
+        if self._paths.other_host is not None:  # whose processes cannot be seen
+            return None
         return next((partial(self._place.remove, name) for name, _, writer, _ in left if writer in dead), None)
 
     def _is_dead(self, writer: str) -> bool:

@@ -68,6 +68,7 @@ class WaitingFiles:
         self._saving = Saving(self._place, self.writer, self.room)
         self._intake = Intake(paths, self._place, self._media, self.writer, self.room, clock)
         self._taking_in = threading.Lock()  # never taken in log()
+        self._taken_by = 0  # the thread that has it
 
     def keep(self, content: Content) -> str:
         """Copy what a value's file is made of to memory; its id. Called in ``log``.
@@ -148,6 +149,12 @@ class WaitingFiles:
         """Another process takes this writer for dead, and what it has in shared memory."""
         self._media.hand_over()
 
+    def end(self) -> None:
+        """The run is removed from this machine: take in nothing more."""
+        self._intake.ended = True
+        for id_ in self._media.waiting():
+            self._media.remove(id_)
+
     def hold(self) -> None:
         """This process has the run's lease: take in what dead writers have left, too."""
         self._intake.holds = True
@@ -158,9 +165,15 @@ class WaitingFiles:
 
     def take_in(self) -> bool:
         """Encode, hash and write to disk the next of what was copied; whether there was any. Takes long."""
+        if self._taken_by == threading.get_ident():  # a signal handler came here while its thread does this
+            return False
         with self._taking_in:
+            self._taken_by = threading.get_ident()
             private = self._media.private_count()
-            found = self._intake.step()
+            try:
+                found = self._intake.step()
+            finally:
+                self._taken_by = 0
         if private:
             self._count(0)
         return found

@@ -9,6 +9,7 @@ import click
 
 from steplog.cli import printing
 from steplog.cli.database import database_option, own_database
+from steplog.server.blobs.open_contents import contents_beside
 from steplog.server.keys import key_file
 from steplog.server.open_store import back_up, compact, migrate, move, schema_versions
 from steplog.server.store_place import STORE_VARIABLE, Place, default_database, place_of, shown_place
@@ -31,10 +32,14 @@ def _back_up(file: Path, database: Place, as_json: bool) -> None:
     FILE is complete, or it is not there. Of a PostgreSQL database it is an archive of pg_dump, for pg_restore.
     """
     made = back_up(own_database(database), file)
+    contents = contents_beside(database)
     if as_json:
-        printing.print_json({"file": made.path, "bytes": made.bytes, "runs": made.runs})
-    else:
-        click.echo(f"{made.path}: {printing.plural(made.runs, 'run')}, {printing.size(made.bytes)}")
+        kept = None if contents is None else str(contents)
+        printing.print_json({"file": made.path, "bytes": made.bytes, "runs": made.runs, "contents": kept})
+        return
+    click.echo(f"{made.path}: {printing.plural(made.runs, 'run')}, {printing.size(made.bytes)}")
+    if contents is not None:
+        click.echo(f"  files     their contents are in {contents}: copy it, too, now or later")
 
 
 @command.command("compact")
@@ -109,4 +114,6 @@ def _move(database: Path | None, store: str) -> None:
     click.echo(f"  kept      {path}, as it was; no server opens it any more")
     kept = key_file(path)
     key = f" --api-key-file {shlex.quote(str(kept))}" if kept.exists() else ""
-    click.echo(f"  start     steplog serve --store {shlex.quote(moved.place)}{key}")
+    contents = contents_beside(path)
+    blobs = "" if contents is None else f" --blobs {shlex.quote(str(contents))}"
+    click.echo(f"  start     steplog serve --store {shlex.quote(moved.place)}{key}{blobs}")

@@ -20,7 +20,7 @@ _Put = Callable[[steplog.RunFile, Callable[[int], None]], Path]
 def download(files: Sequence[steplog.RunFile], put: _Put, where: str) -> bool:
     """Download each; whether all came. What did not is said on standard error, and the others come all the same."""
     console = Console(stderr=True)
-    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn()
+    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(binary_units=True), TransferSpeedColumn()
     bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal)
     there = [file for file in files if file.present]
     failed, size = len(files) - len(there), sum(file.size for file in there)
@@ -34,6 +34,11 @@ def download(files: Sequence[steplog.RunFile], put: _Put, where: str) -> bool:
                 failed += 1
                 size -= file.size
                 printing.note(_words(file, error))
+            except steplog.SteplogError:
+                raise
+            except OSError as error:  # of where they go to, not of where what is logged is kept
+                words = f"{error.filename or where}: {error.strerror or error}; the same command goes on from there"
+                raise click.ClickException(words) from error
     for file in files:
         if not file.present:
             printing.note(f"{file.path}: it has not arrived yet; the machine that logged it sends it: steplog sync")

@@ -11,7 +11,6 @@ import stat
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +26,10 @@ from steplog.cli.completion import complete_journal, complete_readable
 from steplog.cli.fields import complete_filter, filter_of
 from steplog.formats.run_writer import ByteSink
 from steplog.reading.runs import Place, place_of
-from steplog.reading.source import RunSource
 from steplog.records.dates import exact_date_of
 from steplog.records.finite import finite
 from steplog.transfer.exporter import DIRECTORIES, ENDINGS, WIDE, Exported, Exporter, Options, Target
+from steplog.transfer.file_export import FilesDone
 from steplog.transfer.whole_file import NamedFile, whole_file
 
 __all__ = ["command"]
@@ -66,6 +65,7 @@ def _check_runs(context: click.Context, parameter: click.Parameter, texts: tuple
 @click.option("--name", "names", metavar="METRIC", multiple=True, help="Only this metric; may be repeated.")
 @click.option("--wide", is_flag=True, help="A row a step and a column a metric: csv, parquet.")
 @click.option("--excel", is_flag=True, help="For Excel to read: csv.")
+@click.option("--no-files", is_flag=True, help="Without the files of the runs, which are put beside FILE or in DIR.")
 @click.option("--here", is_flag=True, help="The records on this machine, with their state, as JSON lines.")
 @click.pass_context
 def command(
@@ -78,22 +78,24 @@ def command(
     names: tuple[str, ...],
     wide: bool,
     excel: bool,
+    no_files: bool,
     here: bool,
 ) -> None:
-    """Write the metrics of runs to a file, or to a directory with a file for each.
+    """Write the metrics of runs to a file, or to a directory with a file for each, and their files beside it.
 
     RUN is what show takes. A run that goes on is exported as it is at the start. A file is replaced when the new one is
     whole. Into a directory, an export that was stopped goes on with the runs that are missing or have changed.
+    To standard output go no files.
 
     The exit code is 1 if something could not be exported; a line says what.
     """
     output = as_text(output)
     if here:
-        if project or where or names or wide or excel or kind not in (None, "jsonl"):
+        if project or where or names or wide or excel or no_files or kind not in (None, "jsonl"):
             raise click.UsageError("--here takes RUN and --output alone, and writes JSON lines.")
         _export_here(runs, output)
         return
-    options = _options(kind, output, names, wide, excel)
+    options = _options(kind, output, names, wide, excel)._replace(files=not no_files)
     into_directory = output != _STDOUT and (
         output.endswith("/") or Path(output).is_dir() or options.kind in DIRECTORIES
     )
@@ -111,8 +113,10 @@ def command(
         else:
             with whole_file(Path(output)) as file:
                 exporter.to_file(file, several=several)
+            if options.files and Path(output).is_file():
+                exporter.files_beside(Path(output))
     _tell(exporter.done, options, output)
-    if exporter.done.failed:
+    if exporter.done.failed or exporter.done.files.damaged:
         context.exit(1)
 
 
@@ -150,14 +154,27 @@ def _targets(runs: tuple[str, ...], project: str | None, where: str | None) -> l
     if not rows:
         meant = f" of {where}" if where else ""
         raise click.ClickException(f"{place} has no run{meant}. Type: steplog ls {place}")
-    return [Target(row["id"], row["name"] or "", partial(_source_of, place, row["uuid"])) for row in rows]
+    return [_Row(place, row["uuid"]).target(row["id"], row["name"] or "") for row in rows]
 
 
-def _source_of(place: Place, uuid: str) -> RunSource:
-    try:
-        return steplog.open(f"{place}/{uuid}", client=place.client).source
-    except steplog.RunNotFoundError:  # one that only this machine has is in no namespace yet
-        return steplog.open(uuid, client=place.client).source
+class _Row:
+    """A run of a project, opened when it is its turn."""
+
+    def __init__(self, place: Place, uuid: str) -> None:
+        self._place, self._uuid = place, uuid
+        self._run: steplog.ReadOnlyRun | None = None
+
+    def target(self, run_id: str, name: str) -> Target:
+        """As a target."""
+        return Target(run_id, name, lambda: self._opened().source, lambda: self._opened().file_source)
+
+    def _opened(self) -> steplog.ReadOnlyRun:
+        if self._run is None:
+            try:
+                self._run = steplog.open(f"{self._place}/{self._uuid}", client=self._place.client)
+            except steplog.RunNotFoundError:  # one that only this machine has is in no namespace yet
+                self._run = steplog.open(self._uuid, client=self._place.client)
+        return self._run
 
 
 def _opened(text: str) -> Target:
@@ -167,7 +184,7 @@ def _opened(text: str) -> Target:
         raise
     except ValueError as error:
         raise click.ClickException(str(error)) from error
-    return Target(run.key or run.uuid, run.name, lambda: run.source)
+    return Target(run.key or run.uuid, run.name, lambda: run.source, lambda: run.file_source)
 
 
 def _into_directory(exporter: Exporter, path: Path, shown: str) -> None:
@@ -190,13 +207,28 @@ def _tell(done: Exported, options: Options, output: str) -> None:
         click.echo(f"steplog: {printing.printable(words)}", err=True)
     for name, error in done.failed:
         click.echo(f"steplog: {printing.printable(name)}: {printing.printable(_words(error), 2000)}", err=True)
+    for words in done.files.damaged:
+        click.echo(f"steplog: {printing.printable(words, 2000)}", err=True)
     if output == _STDOUT:
         return
     what = f"{printing.plural(done.points, 'point')} of {printing.plural(done.runs, 'run')}"
     unchanged = f", {done.unchanged:,} unchanged" if done.unchanged else ""
-    click.echo(f"{what} in {printing.printable(output)}{unchanged}", err=True)
+    files = _files(done.files) if options.files else ""
+    click.echo(f"{what} in {printing.printable(output)}{unchanged}{files}", err=True)
     if options.excel and not options.wide and done.points >= _EXCEL_ROWS_MAX:
         click.echo(f"steplog: Excel shows {_EXCEL_ROWS_MAX:,} rows of a file at most", err=True)
+
+
+def _files(done: FilesDone) -> str:
+    words = ""
+    if done.files:
+        words += f"; {printing.plural(done.files, 'file')} ({printing.size(done.bytes)})"
+    if done.missing:
+        are = "has" if done.missing == 1 else "have"
+        words += f"; {done.missing:,} {are} not arrived yet: steplog sync where the run is logged, then the same again"
+    if done.kept_nowhere and not done.files:
+        words += f"; no files, {printing.printable(done.kept_nowhere)} keeps none"
+    return words
 
 
 def _words(error: Exception) -> str:

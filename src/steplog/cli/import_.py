@@ -21,6 +21,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 import steplog
 from steplog.cli import printing
 from steplog.cli.api import as_text
+from steplog.formats.file_listing import is_listing
 from steplog.formats.imported import ImportedRun
 from steplog.settings import check_directories, resolve
 from steplog.transfer.importer import MAKER, Importer, Outcome
@@ -130,6 +131,9 @@ def _import(path: Path, shown: str, wanted: _Wanted, importer: Importer | None, 
     """Import what is at a path; whether something of it could not be."""
     options = {"step_columns": wanted.step_columns, "name": "stdin" if shown == _STDIN else ""}
     path.stat()  # OSError where there is nothing
+    if is_listing(path):
+        bar.say(f"{printing.printable(shown)}: goes with the table beside it", err=True)
+        return False
     kind = wanted.kind or ("jsonl" if shown == _STDIN else format_of(path))
     failed, there_are = False, False
     for run in _named(runs_in(path, kind, **options), wanted.name):
@@ -147,7 +151,7 @@ def _import(path: Path, shown: str, wanted: _Wanted, importer: Importer | None, 
         bar.say(_line(outcome))
         for line in (*_left_out(outcome), *run.remarks()):
             bar.say(f"steplog: {printing.printable(outcome.name)}: {printing.printable(line, 500)}", err=True)
-        failed = failed or bool(outcome.left_out or outcome.cut)
+        failed = failed or bool(outcome.left_out or outcome.cut or outcome.files is None or outcome.files.left_out)
     if not there_are:
         bar.say(f"{printing.printable(shown)}: no runs", err=True)
     return failed
@@ -186,6 +190,8 @@ def _line(outcome: Outcome) -> str:
     words = f"{printing.plural(outcome.sent, 'record')} sent"
     if outcome.there:
         words += f", {outcome.there:,} already there"
+    if outcome.files is not None and outcome.files.sent:
+        words += f", {printing.plural(outcome.files.sent, 'file')} ({printing.size(outcome.files.bytes)})"
     wanted = outcome.info.name
     if outcome.name.startswith(f"{wanted}_") and outcome.name[len(wanted) + 1 :].isdecimal():  # else it was renamed
         words += f"; the name {printing.printable(wanted)} is another run's"
@@ -199,6 +205,13 @@ def _left_out(outcome: Outcome) -> Iterator[str]:
         yield f"left out: more records, for {more} other reasons"
     for what in outcome.cut:
         yield f"left out: {what}"
+    if outcome.files is None:
+        yield "left out: its files: the server keeps none"
+    else:
+        for reason, count in outcome.files.left_out.most_common(_SHOWN_MAX):
+            yield f"left out: {printing.plural(count, 'file')} {reason}"
+        if outcome.files.missing:
+            yield f"{printing.plural(outcome.files.missing, 'file')} without a content, which the source does not have"
 
 
 def _named_error(error: Exception, shown: str) -> str:

@@ -54,6 +54,11 @@ class RunFile:
         return self._facts.path or f"{self._facts.id}{self._facts.suffix}"
 
     @property
+    def facts(self) -> FileFacts:
+        """Internal: what is known of it."""
+        return self._facts
+
+    @property
     def is_saved(self) -> bool:
         """Whether it was saved under a path; false of a value that was logged."""
         return bool(self._facts.path)
@@ -112,6 +117,8 @@ class RunFile:
         """
         return self.put(self._folder if root is None else Path(root), replace=replace)
 
-    def put(self, root: Path, *, replace: bool, arrived: Callable[[int], None] = lambda count: None) -> Path:
-        """Internal: the same; ``arrived`` is told of bytes as they come."""
-        return Folder(root).put(self.path, self._content, replace=replace, arrived=arrived)
+    def put(
+        self, root: Path, *, replace: bool, arrived: Callable[[int], None] = lambda count: None, path: str = ""
+    ) -> Path:
+        """Internal: the same; ``arrived`` is told of bytes as they come; ``path``: where, if it is to be elsewhere."""
+        return Folder(root).put(path or self.path, self._content, replace=replace, arrived=arrived)

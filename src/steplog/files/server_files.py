@@ -35,7 +35,7 @@ _PAGE = 1000
 _FILES_MAX = 1_000_000
 _VERSIONS_LISTED_MAX = 5
 _HASH, _ID = re.compile("[0-9a-f]{64}"), re.compile("[0-9a-f]{32}")
-_SIZE_MAX = 2**63 - 1
+_INT_MAX = 2**63 - 1
 _NOT_THERE = (403, 404, 405, 410)
 
 
@@ -138,10 +138,19 @@ class ServerFiles:
 
         Raises ProjectNotFoundError; SteplogError where the server keeps no artifacts.
         """
-        response = self._requests.response("GET", self._requests.list_path("artifacts", **query))
-        if response.status != 200:
-            raise self._none_kept(response)
-        return self._requests.decoded(response, list[ArtifactFacts])
+        found: dict[str, ArtifactFacts] = {}
+        after = ""
+        while True:
+            path = self._requests.list_path("artifacts", **query, after=after, limit=_PAGE)
+            response = self._requests.response("GET", path)
+            if response.status != 200:
+                raise self._none_kept(response)
+            page = self._requests.decoded(response, list[ArtifactFacts])
+            new = {each.uuid: each for each in page if each.uuid not in found}
+            found |= new
+            if not new or len(page) < _PAGE:
+                return list(found.values())
+            after = page[-1].uuid
 
     def artifact(self, name: str, version: str) -> FoundArtifact:
         """A version: "v3", or an alias.
@@ -227,8 +236,8 @@ def _checked(told: _File, url: str, *, with_id: bool) -> _File:
             checked_path(told.path)
         if told.suffix:
             checked_path(f"a{told.suffix}")
-        if not _HASH.fullmatch(told.sha256) or not 0 <= told.size <= _SIZE_MAX:
-            raise ValueError(f"hash and size of a file: {told.sha256!r:.80}, {told.size}")
+        if not _HASH.fullmatch(told.sha256) or not 0 <= told.size <= _INT_MAX or not 0 <= told.time <= _INT_MAX:
+            raise ValueError(f"hash, size and time of a file: {told.sha256!r:.80}, {told.size}, {told.time}")
         if with_id and not _ID.fullmatch(told.id):
             raise ValueError(f"the id of a file: {told.id!r:.80}")
     except ValueError as error:

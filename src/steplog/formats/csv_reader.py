@@ -66,7 +66,8 @@ def runs(path: Path, *, step_columns: Sequence[str] = (), name: str = "") -> Ite
     for file in [path] if path.is_file() else ending_so(path, _SUFFIXES):
         table = _Table.of(file, name or file.name)
         if table is not None:
-            yield from _runs(table, name or name_of(file, path), step_columns)
+            for run in _runs(table, name or name_of(file, path), step_columns):
+                yield run._replace(table=file)
 
 
 @dataclass

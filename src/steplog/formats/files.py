@@ -8,20 +8,22 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from steplog.formats.file_listing import is_content, is_listing
+
 __all__ = ["ending_so", "id_of", "name_of"]
 
 _SAYING_NOTHING = frozenset(("data", "history", "log", "logs", "metrics", "monitor", "progress", "results", "training"))
 
 
 def ending_so(path: Path, suffixes: Sequence[str]) -> Iterator[Path]:
-    """The file itself, or those below a directory, in order; hidden ones are none."""
+    """The file itself, or those below a directory, in order; not what is hidden, and not the files of exported runs."""
     if path.is_file():
         if path.suffix.lower() in suffixes:
             yield path
         return
     for file in sorted(path.rglob("*")):
-        is_hidden = any(part.startswith(".") for part in file.relative_to(path).parts)
-        if file.suffix.lower() in suffixes and not is_hidden and file.is_file():
+        is_other = any(part.startswith(".") for part in file.relative_to(path).parts) or is_content(file)
+        if file.suffix.lower() in suffixes and not is_other and file.is_file() and not is_listing(file):
             yield file
 
 

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
 
+from steplog.blobs.entries import ArtifactEntry, FileEntry
 from steplog.formats.run_info import RunInfo
 
-__all__ = ["BATCH_RECORDS", "ImportedRun", "RecordBatch", "Stream", "exported"]
+__all__ = [
+    "BATCH_RECORDS",
+    "ImportedArtifact",
+    "ImportedFile",
+    "ImportedRun",
+    "RecordBatch",
+    "Stream",
+    "exported",
+]
 
 BATCH_RECORDS = 8192
 
@@ -45,6 +55,27 @@ class Stream(NamedTuple):
     by_name: bool = False
 
 
+class ImportedFile(NamedTuple):
+    """A file of a run.
+
+    Attributes:
+        entry: what is known of it; its id is the same whenever and from wherever it is imported. Its ``sha256`` is ""
+            where the source does not say it.
+        open: its content, from the beginning, as often as it is called; None: it is not there. Raises FormatError,
+            OSError.
+    """
+
+    entry: FileEntry
+    open: Callable[[], BinaryIO | None]
+
+
+class ImportedArtifact(NamedTuple):
+    """A version of an artifact; ``entry`` without ``digest``, ``count`` and ``size``, which its files give."""
+
+    entry: ArtifactEntry
+    files: Sequence[ImportedFile]
+
+
 class ImportedRun(NamedTuple):
     """A run in a source; its streams differ in their keys.
 
@@ -52,6 +83,8 @@ class ImportedRun(NamedTuple):
         remarks: asked once the streams are read: what of the source is not in them, and why, a line each.
         is_anonymous: the source does not say which run it is: ``info.id`` is a guess, which another one may share that
             begins alike.
+        files: asked once the streams are read: its files and its artifacts, the older version of one first.
+        table: the file or directory that it is read from, where that may be an export of steplog's.
         origin: what counts the records: [A-Za-z0-9._-]+. Sources of one run and one origin have the same streams; "":
             the format.
     """
@@ -61,6 +94,8 @@ class ImportedRun(NamedTuple):
     remarks: Callable[[], Sequence[str]] = list
     is_anonymous: bool = False
     origin: str = ""
+    files: Callable[[], Iterator[ImportedFile | ImportedArtifact]] = lambda: iter(())
+    table: Path | None = None
 
 
 def exported(

@@ -82,7 +82,7 @@ def runs(path: Path, *, step_columns: Sequence[str] = (), name: str = "") -> Ite
         starts = lines.runs()
         if starts:
             for begin, end in starts:
-                yield _exported(lines, begin, end)
+                yield _exported(lines, begin, end)._replace(table=file)
         elif (first := next(lines.batches(0, None, 1), None)) is not None:
             yield _guessed(lines, first, name or name_of(file, path), name or file.name, step_columns)
 

@@ -59,7 +59,8 @@ def runs(path: Path, *, step_columns: Sequence[str] = ()) -> Iterator[ImportedRu
     """
     require_pyarrow()
     for file in [path] if path.is_file() else ending_so(path, _SUFFIXES):
-        yield from _whole(file, _runs(file, name_of(file, path), step_columns))
+        for run in _whole(file, _runs(file, name_of(file, path), step_columns)):
+            yield run._replace(table=file)
 
 
 def _runs(file: Path, name: str, step_columns: Sequence[str]) -> Iterator[ImportedRun]:

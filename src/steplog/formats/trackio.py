@@ -112,7 +112,7 @@ class _Project:
                 names += [f"system/{name}" for name in logged] if system else logged
                 steps += [step] * len(logged)
                 times += [time_ns] * len(logged)
-                values += [_NUMBERS.get(value, value) if isinstance(value, str) else value for value in logged.values()]
+                values += [_value(value) for value in logged.values()]
                 if len(names) >= BATCH_RECORDS:
                     yield from _batches(names, steps, times, values)
                     names, steps, times, values = [], [], [], []
@@ -133,6 +133,19 @@ def _batches(
     for first in range(0, len(names), BATCH_RECORDS):
         part = slice(first, first + BATCH_RECORDS)
         yield RecordBatch(names[part], steps[part], times[part], values[part])
+
+
+def _value(value: Any) -> Any:
+    """A number that JSON has not; a table or a histogram as steplog has them."""
+    if isinstance(value, str):
+        return _NUMBERS.get(value, value)
+    if not isinstance(value, dict):
+        return value
+    rows = value.get("_value")
+    if value.get("_type") == "trackio.table" and isinstance(rows, list) and all(isinstance(row, dict) for row in rows):
+        columns = list(dict.fromkeys(name for row in rows for name in row))
+        return {"_type": "table", "columns": columns, "data": [[row.get(name) for name in columns] for row in rows]}
+    return {**value, "_type": "histogram"} if value.get("_type") == "trackio.histogram" else value
 
 
 def _decoded(content: str | bytes) -> dict[str, Any]:

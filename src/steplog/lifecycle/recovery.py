@@ -30,6 +30,7 @@ from steplog.lifecycle.adoption import NotAdopted
 from steplog.lifecycle.journal_view import OtherDelivery
 from steplog.lifecycle.kept import called
 from steplog.lifecycle.process import Process, current
+from steplog.lifecycle.run_stats import lost_files
 from steplog.private_files import read_private, remove_at_once
 from steplog.settings import check_directories
 
@@ -427,7 +428,7 @@ def _described(paths: RunPaths, local: LocalServers) -> WaitingRun:
         lost=losses.lost,
         at_risk=None if None in at_risk else sum(filter(None, at_risk)),
         files=waiting,
-        files_lost=files.lost(),
+        files_lost=lost_files(files, journals),
     )
 
 

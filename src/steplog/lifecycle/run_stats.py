@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from steplog.blobs.waiting_files import WaitingFiles
 from steplog.delivery.lease import Lease
 from steplog.delivery.loss_report import LossReport
 from steplog.journal.cursor import Cursor
+from steplog.journal.journal import Journal
 from steplog.journal.open_writer import OpenWriter
 from steplog.report import Report, Stats
 
-__all__ = ["FileCounts", "files_of", "of_run", "of_writer", "report"]
+__all__ = ["FileCounts", "files_of", "lost_files", "of_run", "of_writer", "report"]
 
 
 class FileCounts(NamedTuple):
@@ -25,12 +27,17 @@ class FileCounts(NamedTuple):
 def files_of(files: WaitingFiles, lease: Lease | None, own: OpenWriter) -> FileCounts:
     """Count them. Lists directories: not under a lock."""
     journals = [own.journal] if lease is None else list(lease.outbox.journals.values())
-    known = [(journal.ledger.losses, journal.alive) for journal in journals]
-    lost = files.lost() + sum(losses.at_risk for losses, alive in known if not alive)
+    taken = sum(journal.ledger.losses.files for journal in journals)
     pending = files.left()
     if lease is not None:  # what has arrived may be here for a while
         pending = min(pending, lease.outbox.uploads.count_left(files.ids()))
-    return FileCounts(sum(losses.files for losses, _ in known), pending, lost)
+    return FileCounts(taken, pending, lost_files(files, journals))
+
+
+def lost_files(files: WaitingFiles, journals: Iterable[Journal]) -> int:
+    """How many files are lost; with those in the private memory of writers that died, at most."""
+    known = ((journal.ledger.losses, journal.alive) for journal in journals)
+    return files.lost() + sum(losses.at_risk for losses, alive in known if losses.settled or not alive)
 
 
 def of_run(lease: Lease, own: OpenWriter, error: str | None, faults: int, files: FileCounts) -> Stats:

@@ -73,6 +73,11 @@ class ReadOnlyRun:
         return self._place.source
 
     @property
+    def file_source(self) -> FilesOfRun:
+        """Internal: what its files are read from."""
+        return self._place.files()
+
+    @property
     def uuid(self) -> str:
         """The uuid; of a run that no server has yet, its local id."""
         return self._place.names.uuid

@@ -7,7 +7,7 @@ No answer, 408, 425, 429 and 5xx: the same again, exponentially later with full 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -121,8 +121,8 @@ class Exchanges:
             raise ServerUnavailableError(f"{self.base_url}: not the answer of a run server")
         return told, answer.status
 
-    def send(self, request: Request, confirms: Callable[[bytes], bool]) -> Answer:
-        """The answer, a success that ``confirms``.
+    def send(self, request: Request, confirms: Callable[[bytes], bool], *, takes: Collection[int] = ()) -> Answer:
+        """The answer, a success that ``confirms``, or one of a status that the caller ``takes``.
 
         Raises RefusedError, ServerUnavailableError, InvalidAPIKeyError, ConfigurationError, Interrupted.
         """
@@ -135,7 +135,7 @@ class Exchanges:
             reraise=True,
         )
         try:
-            answer: Answer = retrying(self._once, request, confirms)
+            answer: Answer = retrying(self._once, request, confirms, takes)
         except _AgainError as error:
             if self._interrupted.is_set():
                 raise Interrupted from None
@@ -146,7 +146,7 @@ class Exchanges:
         if state.outcome is not None:
             self._waiting(str(state.outcome.exception()))
 
-    def _once(self, request: Request, confirms: Callable[[bytes], bool]) -> Answer:
+    def _once(self, request: Request, confirms: Callable[[bytes], bool], takes: Collection[int]) -> Answer:
         if self._interrupted.is_set():
             raise Interrupted
         self._live.append(request)
@@ -157,7 +157,7 @@ class Exchanges:
         finally:
             self._live.remove(request)
         judgement = judge(answer, confirms)
-        if judgement.verdict is Verdict.ACCEPTED:
+        if judgement.verdict is Verdict.ACCEPTED or answer.status in takes:
             return answer
         if judgement.verdict in _RETRIED:
             raise _AgainError(f"{self.base_url} answered {judgement.words}", judgement.retry_after_s or 0.0)

@@ -5,6 +5,9 @@ Its lines are appended. The last for a run and a format counts; one that is cut 
     {"id", "format", "name", "file"}                   the file is ours from now on
     {"id", "format", "name", "file", "bytes", "of"}    it is whole; ``of`` says of what
 
+The listing of a run's files has the id ``<id>/files``. The contents are in the folder ``files``, and not in these
+lines: their names say what they are.
+
 1. A file that is not in it is never replaced.
 2. A file is *current*, and the run need not be read again, where ``of`` is the same and it has still so many bytes.
 3. One process at a time writes into a directory.
@@ -58,7 +61,7 @@ class ExportDirectory:
     """
 
     def __init__(self, path: Path, kind: str, ending: str) -> None:
-        self._path, self._kind, self._ending = path, kind, ending
+        self.path, self._kind, self._ending = path, kind, ending
         with _as_directory(path):
             path.mkdir(parents=True, exist_ok=True)
         self._state: BinaryIO = open(path / STATE_NAME, "a+b")  # noqa: SIM115 - closed by close()
@@ -86,7 +89,15 @@ class ExportDirectory:
         stems = stems_of([each for each in named.items() if each[0] not in kept], taken)
         files = {run: f"{stem}{self._ending}" for run, stem in stems.items()}
         files |= {run: entry.file for run, entry in kept.items()}
-        return [Place(run, name, self._path / files[run]) for run, name in named.items()]
+        return [Place(run, name, self.path / files[run]) for run, name in named.items()]
+
+    def beside(self, place: Place, name: str) -> Place:
+        """Where the listing of a run's files belongs, under this name beside its table."""
+        return Place(f"{place.id}/files", place.name, self.path / name)
+
+    def has(self, place: Place) -> bool:
+        """Whether something was written there."""
+        return place.id in self._entries
 
     def is_current(self, place: Place, of: str) -> bool:
         """Whether the file of a run is there, and is ``of`` this."""
@@ -120,7 +131,7 @@ class ExportDirectory:
         yield
         self._note(_Entry(place.id, self._kind, place.name, name, _size(place.path), of))
         if before is not None and all(entry.file != before.file for entry in self._entries.values()):
-            _remove(self._path / before.file)
+            _remove(self.path / before.file)
 
     def _note(self, entry: _Entry) -> None:
         self._state.write(msgspec.json.encode(entry) + b"\n")

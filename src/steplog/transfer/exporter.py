@@ -3,6 +3,7 @@
 1. A file is there when it is whole. Of a directory each file is, so that an export that was broken off goes on with
    the runs that are missing.
 2. What a directory has of a run is not read again while the run has not changed (``export_directory``).
+   Its files are asked for each time, and fetched where they are missing (``file_export``).
 3. What is held of a run is bounded, whatever its length. Wide and of a format with types, a long run is read twice,
    since the types of its columns come first.
 """
@@ -22,13 +23,16 @@ import msgspec
 
 from steplog.errors import FormatError, MetricNotFoundError, RunNotFoundError
 from steplog.formats import csv_file, jsonl_file, parquet_file
+from steplog.formats.file_listing import ListedFile, listing_of, write_listing
 from steplog.formats.run_writer import ByteSink, RunWriter, WideWriter
 from steplog.formats.tfevents import runs as tfevents
 from steplog.naming import close, did_you_mean
 from steplog.reading.source import RunSource
 from steplog.reading.wide import wide
-from steplog.transfer.export_directory import ExportDirectory
+from steplog.transfer.export_directory import ExportDirectory, Place
+from steplog.transfer.file_export import FileExport, FilesDone, FileSource
 from steplog.transfer.run_points import Snapshot, points_of, snapshot
+from steplog.transfer.whole_file import whole_file
 from steplog.transfer.wide_tables import Kinds, WideTable, wide_tables
 
 __all__ = ["DIRECTORIES", "ENDINGS", "WIDE", "Exported", "Exporter", "Options", "Progress", "Target"]
@@ -42,11 +46,12 @@ _W = TypeVar("_W", RunWriter, WideWriter)
 
 
 class Target(NamedTuple):
-    """A run that is to be exported; ``open`` is called when it is its turn."""
+    """A run that is to be exported; ``open`` and ``files`` are called when it is its turn. None: it has no files."""
 
     id: str
     name: str
     open: Callable[[], RunSource]
+    files: Callable[[], FileSource] | None = None
 
 
 class Options(NamedTuple):
@@ -57,22 +62,24 @@ class Options(NamedTuple):
         names: of these metrics alone, in this order where the table is wide.
         wide: a row a step, with a column a metric; of a format of ``WIDE``.
         excel: for Excel to read; of CSV.
+        files: with their files, beside the table.
     """
 
     kind: str
     names: tuple[str, ...] | None = None
     wide: bool = False
     excel: bool = False
+    files: bool = False
 
 
 class Progress(Protocol):
     """What is told of an export under way."""
 
     def begin(self, name: str, points: int) -> None:
-        """A run of so many points begins."""
+        """A run of so many points, or of so many bytes of files, begins."""
 
     def advance(self, points: int) -> None:
-        """So many more points of it are written."""
+        """So many more of them are written."""
 
 
 @dataclass
@@ -89,6 +96,7 @@ class Exported:
     points: int = 0
     failed: list[tuple[str, Exception]] = field(default_factory=list)
     omitted: list[tuple[str, int]] = field(default_factory=list)
+    files: FilesDone = field(default_factory=FilesDone)
 
 
 class _Run(NamedTuple):
@@ -117,27 +125,65 @@ class Exporter:
         self._write(chain(first, runs), sink, {} if several else None)
         return self.done
 
+    def files_beside(self, table: Path) -> Exported:
+        """The files of all runs, beside their table, and the listing of these; after ``to_file``."""
+        files = self._file_export(table.parent)
+        rows = []
+        for target in self._targets:
+            if target.files is not None:
+                label = self._words[target.id] if len(self._targets) > 1 else target.name
+                rows += files.of_run(target.id, label, target.files())
+        listing = listing_of(table, self._options.kind)
+        if rows or listing.exists():
+            with whole_file(listing) as file:
+                write_listing(file, self._options.kind, rows)
+        return self.done
+
     def to_directory(self, path: Path) -> Exported:
         """A file for each run. Those that are gone, or whose place is taken, are ``failed``."""
         ending, last = ENDINGS[self._options.kind], len(self._targets)
         with closing(ExportDirectory(path, self._options.kind, ending)) as directory:
             places = directory.places([(target.id, target.name) for target in self._targets])
+            files = self._file_export(path) if self._options.files else None
             for at, (target, place) in enumerate(zip(self._targets, places, strict=True), 1):
                 try:
                     run = self._open(target, is_last=at == last)
-                    of = _digest(self._options, run.found)
-                    if directory.is_current(place, of):
-                        self.done.unchanged += 1
-                        continue
-                    if self._options.kind in DIRECTORIES:
-                        with directory.directory(place, of) as folder:
-                            self._write_long([run], tfevents.Writer(folder), None)
-                    else:
-                        with directory.file(place, of) as file:
-                            self._write([run], file, None)
+                    rows = self._list(files, target, directory, place) if files else []
+                    self._write_to(directory, place, run, rows)
                 except (RunNotFoundError, FileExistsError) as error:
                     self.done.failed.append((target.name, error))
         return self.done
+
+    def _write_to(self, directory: ExportDirectory, place: Place, run: _Run, rows: Sequence[ListedFile]) -> None:
+        """The table of a run, unless it is there."""
+        is_directory = self._options.kind in DIRECTORIES
+        contents = {row.id: directory.path / row.content for row in rows if row.id and row.content}
+        of = _digest(self._options, run.found, sorted(contents) if is_directory else ())
+        if directory.is_current(place, of):
+            self.done.unchanged += 1
+        elif is_directory:
+            with directory.directory(place, of) as folder:
+                self._write_long([run], tfevents.Writer(folder, contents), None)
+        else:
+            with directory.file(place, of) as file:
+                self._write([run], file, None)
+
+    def _list(
+        self, files: FileExport, target: Target, directory: ExportDirectory, place: Place
+    ) -> Sequence[ListedFile]:
+        """Fetch the files of a run, and write their listing, if that is another one."""
+        rows = [] if target.files is None else files.of_run(target.id, target.name, target.files())
+        listing = directory.beside(place, listing_of(place.path, self._options.kind).name)
+        of = hashlib.sha256(msgspec.json.encode(rows)).hexdigest()[:32]
+        if (rows or directory.has(listing)) and not directory.is_current(listing, of):
+            with directory.file(listing, of) as file:
+                write_listing(file, self._options.kind, rows)
+        return rows
+
+    def _file_export(self, root: Path) -> FileExport:
+        files = FileExport(root, self._progress.begin, self._progress.advance)
+        self.done.files = files.done
+        return files
 
     def _open(self, target: Target, *, is_last: bool) -> _Run:
         source = target.open()
@@ -230,9 +276,10 @@ def _labels(targets: Sequence[Target]) -> dict[str, str]:
     return {target.id: target.name if count[target.name] == 1 else f"{target.name} ({target.id})" for target in targets}
 
 
-def _digest(options: Options, found: Snapshot) -> str:
-    """Of all that decides what a file has."""
-    text = msgspec.json.encode([_VERSION, *options[1:], found.info, list(found.counts.items())])
+def _digest(options: Options, found: Snapshot, files: Sequence[str] = ()) -> str:
+    """Of all that decides what a file has; ``files``: the ids of those that are in it."""
+    chosen = options.names, options.wide, options.excel
+    text = msgspec.json.encode([_VERSION, *chosen, found.info, list(found.counts.items()), *([files] if files else [])])
     return hashlib.sha256(text).hexdigest()[:32]
 
 

@@ -2,7 +2,7 @@
 
 A name keeps its letters, digits, blanks and ``._+=@-``; each other character is ``_``, and so is what a hidden file or
 an option begins with. It has at most ``STEM_BYTES_MAX`` bytes. Where several runs would have one name, in whatever
-case, each has its id behind it.
+case, each has its id behind it, and so has a run that is called as the folder of contents or a listing is.
 """
 
 from __future__ import annotations
@@ -31,6 +31,11 @@ def stems_of(runs: Iterable[tuple[str, str]], taken: Collection[str] = ()) -> di
     stems = {run: stem_of(name) for run, name in runs}
     count = Counter(stem.casefold() for stem in [*stems.values(), *taken])
     return {
-        run: stem if stem and count[stem.casefold()] == 1 else f"{stem}-{run}" if stem else run
+        run: stem if stem and count[stem.casefold()] == 1 and not _is_ours(stem) else f"{stem}-{run}" if stem else run
         for run, stem in stems.items()
     }
+
+
+def _is_ours(stem: str) -> bool:
+    """Whether the folder of contents is called so, or a listing."""
+    return stem.casefold() == "files" or stem.casefold().endswith(".files")

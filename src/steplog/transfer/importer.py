@@ -4,7 +4,8 @@
    and gets nothing.
 2. A stream, or each metric of it, is a writer, a record's place in it its position: the server's mark says how far it
    has come. So a second import goes on where the first was stopped, or where the source has grown.
-3. What a file says of the run is said once (``run_records``); the status comes last.
+3. What a file says of the run is said once (``run_records``); files come after the records (``file_import``), and the
+   status last.
 4. Of an anonymous source the id is a guess, so what the server has is compared with what the source begins with: if it
    is another's, the id gets a number.
 
@@ -25,6 +26,7 @@ import msgspec
 
 from steplog.client import TellurioClient
 from steplog.delivery import wire
+from steplog.delivery.tickets import RunAddress
 from steplog.delivery.verdicts import Verdict
 from steplog.errors import ConfigurationError, RunNotFoundError, SteplogError
 from steplog.formats.imported import BATCH_RECORDS, ImportedRun, RecordBatch, Stream
@@ -32,6 +34,7 @@ from steplog.formats.run_info import RunInfo
 from steplog.reading.source import SeriesRow
 from steplog.records.dates import date_of
 from steplog.transfer.exchanges import Exchanges, RefusedError
+from steplog.transfer.file_import import FileImport, FilesSent
 from steplog.transfer.lanes import Lane, Lanes
 from steplog.transfer.places import Place, Places
 from steplog.transfer.prefix import Prefix
@@ -57,6 +60,7 @@ class Outcome:
         name: as the server has it.
         sent, there: records stored now, and before.
         left_out: how many of the source's are not stored, by reason.
+        files: what became of its files; None: the server keeps none, and there were some.
         cut: what of the run's fields the server does not take, in words.
         is_other: the run of this id is not of this source, and nothing was sent; ``made_by``: who has made it.
     """
@@ -68,6 +72,7 @@ class Outcome:
     sent: int = 0
     there: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
+    files: FilesSent | None = field(default_factory=FilesSent)
     cut: list[str] = field(default_factory=list)
     is_other: bool = False
     made_by: str = ""
@@ -161,6 +166,7 @@ class _Run:
         self._exchanges = exchanges
         self._info = imported.info
         self._streams = imported.streams
+        self._files = imported.files
         self._anonymous = imported.is_anonymous
         self._maker = f"{MAKER}-{imported.origin}" if imported.origin else MAKER
         self._is_new = False  # just made
@@ -186,6 +192,7 @@ class _Run:
             self._say(created, outcome)
             for stream in self._streams:
                 self._send(stream, opened.pop(stream.key, None), outcome)
+            outcome.files = self._send_files(made)
             self._end(created, made)
         except BehindError:  # while something was said of the run
             raise self._forgets() from None
@@ -198,6 +205,15 @@ class _Run:
         outcome.sent = self._ranges.accepted
         outcome.there += self._ranges.duplicates
         return outcome
+
+    def _send_files(self, made: _Made) -> FilesSent | None:
+        files = self._files()
+        if wire.FILES_FEATURE not in wire.features_in(made.features):
+            return FilesSent() if next(files, None) is None else None
+        address = RunAddress(self._place.namespace, self._place.project, made.uuid)
+        sending = FileImport(self._exchanges, address)
+        sending.send(files)
+        return sending.done
 
     def _place_of(self, uuid: str) -> tuple[str, ...]:
         return (self._place.namespace, "projects", self._place.project, "runs", uuid)

@@ -14,6 +14,7 @@ from typing import Any
 
 from steplog.errors import ConfigurationError
 from steplog.formats.imported import ImportedRun
+from steplog.transfer.listed_files import with_listed_files
 
 __all__ = ["FORMATS", "format_of", "runs_in"]
 
@@ -40,7 +41,7 @@ def format_of(path: Path) -> str:
 
 
 def runs_in(path: Path, kind: str, /, **options: Any) -> Iterator[ImportedRun]:
-    """The runs in a path of this format, their ``origin`` set.
+    """The runs in a path of this format, their ``origin`` set, with their files.
 
     Raises ConfigurationError for an option that it does not have, and what reading raises.
     """
@@ -48,8 +49,13 @@ def runs_in(path: Path, kind: str, /, **options: Any) -> Iterator[ImportedRun]:
     given = {option: value for option, value in options.items() if value}
     if unknown := sorted(given.keys() - inspect.signature(runs).parameters.keys()):
         raise ConfigurationError(f"{kind} has no --{unknown[0].replace('_', '-').removesuffix('s')}: leave it out")
-    for run in runs(path, **given):
-        yield run._replace(origin=run.origin or kind)
+    found = runs(path, **given)
+    before, run = None, next(found, None)
+    while run is not None:
+        after = next(found, None)
+        is_only = run.table not in [each.table for each in (before, after) if each is not None]
+        yield with_listed_files(run._replace(origin=run.origin or kind), is_only=is_only)
+        before, run = run, after
 
 
 def _module(name: str) -> Any:

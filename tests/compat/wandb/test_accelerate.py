@@ -57,4 +57,6 @@ def test_its_tracker_leaves_the_run_that_it_leaves_with_wandb(modules, program, 
     if more:
         ((_, table),) = ours["a"]["values"].pop("table")
         assert table["data"] == [[1]]
+        ((_, images),) = ours["a"]["values"].pop("image")
+        assert [image["_type"] for image in images] == ["image"]
     assert ours == theirs

@@ -114,6 +114,7 @@ def test_a_used_artifact_of_this_run_is_read_before_a_server_has_it(model, tmp_p
     run = wandb.init(project="p")
     run.log_artifact(str(model), name="m", type="model", aliases="best")
     used = run.use_artifact("m:best", type="model")
+    assert list(used.manifest.entries) == ["deep/config.json", "weights.pt"]
     folder = Path(used.download(root=tmp_path / "there"))
     assert {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} == {
         "weights.pt",

@@ -19,10 +19,12 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not has_wandb(), reason="needs wandb 0.31: pip install 'steplog[frameworks]'"),
 ]
+PATHS = str(Path(steplog.__file__).parents[1]), str(Path(__file__).parents[2])
 PRELUDE = """
-import hashlib, io, json, os, pathlib, time
+import hashlib, io, json, os, pathlib
 import numpy as np
 from PIL import Image as PIL
+from polling import wait_until
 run = wandb.init(project="p", id="same")
 OURS = "steplog" in wandb.__name__
 
@@ -36,8 +38,7 @@ def pictures():
     if OURS:
         opened = steplog.open(run.steplog_run)
         rows = [row["json"] for row in opened.history("image", form="long")]
-        while not all(each.sha256 for each in opened.files(logged=True)):
-            time.sleep(0.01)
+        wait_until(lambda: len(opened.files(logged=True)) == len(rows))
         return [shown(opened.file(value).read()) for value in rows]
     return [shown(path.read_bytes()) for path in pathlib.Path(folder, "media", "images").rglob("*.*")]
 
@@ -159,7 +160,7 @@ def told(source: str, module: str, folder: Path) -> Any:
     program = f"import steplog\nimport {module} as wandb\n{PRELUDE}{textwrap.dedent(source)}\nprint(json.dumps(told))"
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("WANDB_", "STEPLOG_MODE"))}
     environment |= {"WANDB_MODE": "offline", "WANDB_DIR": str(folder), "WANDB_SILENT": "true", "STEPLOG_QUIET": "1"}
-    environment |= {"STEPLOG_DIR": str(folder / "state"), "PYTHONPATH": str(Path(steplog.__file__).parents[1])}
+    environment |= {"STEPLOG_DIR": str(folder / "state"), "PYTHONPATH": os.pathsep.join(PATHS)}
     (folder / module).mkdir()
     done = subprocess.run(
         [sys.executable, "-c", program],

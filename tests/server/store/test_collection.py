@@ -56,6 +56,13 @@ def test_what_no_file_names_is_forgotten_after_a_day_and_its_bytes_an_hour_later
     assert store.content_bytes(project) == 0
 
 
+def test_where_nothing_is_due_nothing_is_written(store):
+    bring(store, new_run(store), "a")
+    before = store.figures()["commits_total"]
+    assert collected(store, 23) == []
+    assert store.figures()["commits_total"] == before
+
+
 def test_what_was_brought_and_never_announced_is_forgotten_too(store):
     run = new_run(store)
     bring(store, run, "a")

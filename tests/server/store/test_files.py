@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 import uuid
 from typing import Any
 
@@ -12,7 +13,7 @@ from server.stores import ann, new_project, new_run, now
 from steplog.blobs.entries import FileEntry
 from steplog.server.file_types import FileRow
 from steplog.server.store import Store
-from steplog.server.store_types import MissingError, RunRow
+from steplog.server.store_types import MissingError, RunRow, StoreError
 
 
 def sha_of(text: str) -> str:
@@ -156,3 +157,24 @@ def test_a_content_whose_bytes_cannot_be_put_is_not_there(store):
     assert store.content_size(project, sha_of("a")) is None
     store.add_content(project, sha_of("a"), 1, lambda: None).result()
     assert store.content_size(project, sha_of("a")) == 1
+
+
+def test_a_store_that_closes_waits_for_no_storage(open_store):
+    store = open_store()
+    project = new_project(store)
+    began, goes_on = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        began.set()
+        goes_on.wait()
+
+    added = store.add_content(project, sha_of("a"), 1, hang)
+    assert began.wait(30)
+    store.close()
+    goes_on.set()
+    with pytest.raises(StoreError):
+        added.result(30)
+    again = open_store()
+    assert again.content_size(project, sha_of("a")) is None
+    again.add_content(project, sha_of("a"), 1, lambda: None).result()
+    assert again.content_size(project, sha_of("a")) == 1

@@ -76,7 +76,7 @@ class Artifact(ReadArtifact):
         self.metadata = dict(metadata or {})
         self.incremental, self.use_as, self.storage_region = incremental, use_as, storage_region
         self.digest_algorithm = digest_algorithm
-        self.entries: dict[str, ArtifactEntry] = {}
+        self._entries: dict[str, ArtifactEntry] = {}
         self.aliases: list[str] = []
         self.tags: list[str] = []
         self.ttl: Any = None
@@ -120,8 +120,8 @@ class Artifact(ReadArtifact):
                 advice = "the aliases of a version are those that it was logged with; log it again as a new Artifact"
                 unsupported.note("wandb.log_artifact() of one that is logged", advice)
             return
-        references = {path: entry.ref for path, entry in self.entries.items() if entry.ref is not None}
-        files = {path: str(entry.local_path) for path, entry in self.entries.items() if entry.local_path is not None}
+        references = {path: entry.ref for path, entry in self._entries.items() if entry.ref is not None}
+        files = {path: str(entry.local_path) for path, entry in self._entries.items() if entry.local_path is not None}
         if references or not files:
             place = self._place(REFERENCES)
             place.write_bytes(as_bytes(references))
@@ -239,7 +239,7 @@ class Artifact(ReadArtifact):
 
     def _add_local(self, name: str, path: Path, policy: str | None, overwrite: bool) -> ArtifactEntry:
         name = name.removeprefix("./").lstrip("/")
-        before = self.entries.get(name)
+        before = self._entries.get(name)
         if before is not None and before.local_path is not None and not overwrite:
             if not _is_same(Path(before.local_path), path):
                 raise ValueError(f"Cannot add the same path twice: {name!r}")
@@ -267,7 +267,7 @@ class Artifact(ReadArtifact):
         from steplog.compat.wandb.artifact_media import ArtifactMedia  # late: most artifacts have none
 
         self._open("add")
-        return self.entries[ArtifactMedia(self._write).add(obj, str(name))]
+        return self._entries[ArtifactMedia(self._write).add(obj, str(name))]
 
     @contextmanager
     def new_file(
@@ -286,11 +286,11 @@ class Artifact(ReadArtifact):
         """Take a file, or a folder, out again. Raises FileNotFoundError."""
         self._open("remove")
         path = item.path if isinstance(item, ArtifactEntry) else str(item)
-        found = [each for each in self.entries if each == path or each.startswith(f"{path}/")]
+        found = [each for each in self._entries if each == path or each.startswith(f"{path}/")]
         if not found:
             raise FileNotFoundError(f"No such file or directory: {path}")
         for each in found:
-            del self.entries[each]
+            del self._entries[each]
 
     def _place(self, name: str) -> Path:
         """Where a copy of this name goes."""
@@ -308,12 +308,12 @@ class Artifact(ReadArtifact):
 
     def _add(self, entry: ArtifactEntry) -> ArtifactEntry:
         entry.artifact = self
-        self.entries[entry.path] = entry
+        self._entries[entry.path] = entry
         return entry
 
     def get_added_local_path_name(self, local_path: str) -> str | None:
         """What a file is called here."""
-        found = (name for name, entry in self.entries.items() if entry.source == str(local_path))
+        found = (name for name, entry in self._entries.items() if entry.source == str(local_path))
         return next(found, None)
 
     def __setitem__(self, name: str, item: Any) -> None:

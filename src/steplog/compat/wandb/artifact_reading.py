@@ -26,7 +26,7 @@ class ReadArtifact:
     name: Any
     entity: str | None
     project: str | None
-    entries: dict[str, ArtifactEntry]
+    _entries: dict[str, ArtifactEntry]
     _base: str
     _kept: Any  # what steplog has of it
 
@@ -40,18 +40,23 @@ class ReadArtifact:
             raise ArtifactNotLoggedError(f"Artifact.{call}", self)
         return self._kept
 
+    @property
+    def entries(self) -> dict[str, ArtifactEntry]:
+        """The files by their names."""
+        return self._all()
+
     def _all(self) -> dict[str, ArtifactEntry]:
         """The files: those that were added, or those of the server."""
-        if not self.entries and self._kept is not None:
+        if not self._entries and self._kept is not None:
             files = {file.path: file for file in self._kept.files}
             references = parsed(files.pop(REFERENCES).read()) if REFERENCES in files else {}
             for path, file in files.items():
-                self.entries[path] = ArtifactEntry(path, size=file.size, file=file)
+                self._entries[path] = ArtifactEntry(path, size=file.size, file=file)
             for path, address in references.items():
-                self.entries[path] = ArtifactEntry(path, ref=address)
-        for entry in self.entries.values():
+                self._entries[path] = ArtifactEntry(path, ref=address)
+        for entry in self._entries.values():
             entry.artifact = self
-        return self.entries
+        return self._entries
 
     def logged_by(self) -> Any:
         """The run that has logged it, as ``Api().run`` gives it; None: it is gone."""

@@ -19,7 +19,7 @@ import hashlib
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from functools import partial
 from itertools import chain
@@ -166,7 +166,8 @@ def _run(name: str, folder: _Folder, parts: Sequence[_Part], only: str | None = 
     if info is not None:
         read = [stream.read for stream in streams]
         run = _decoded(info, folder.path)
-        return exported(run, lambda: chain.from_iterable(each() for each in read), partial(_remarks, readings))
+        whole = exported(run, lambda: chain.from_iterable(each() for each in read), partial(_remarks, readings))
+        return whole._replace(table=folder.path.absolute())
     config: dict[str, Any] = {}
     for source, file, *_ in sources:
         config |= _config(source.path / file)
@@ -235,8 +236,10 @@ class Writer:
     The file is called by the run's start, so that equal runs have equal files.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, contents: Mapping[str, Path] | None = None) -> None:
+        """``contents``: where the files of values are, by their ids; what TensorBoard shows of them is written, too."""
         self._directory = directory
+        self._contents = contents or {}
         self._file: BinaryIO | None = None
 
     def begin(self, info: RunInfo) -> None:

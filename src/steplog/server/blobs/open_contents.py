@@ -12,7 +12,7 @@ from steplog.errors import ConfigurationError
 from steplog.server.blobs.content_store import ContentStore
 from steplog.server.blobs.folder import FolderContents
 
-__all__ = ["ContentsPlace", "contents_place", "open_contents", "shown_contents"]
+__all__ = ["ContentsPlace", "contents_beside", "contents_place", "open_contents", "shown_contents"]
 
 ContentsPlace = str | Path  # a URL, or a folder
 _URL = re.compile(r"[a-z][a-z0-9+.:-]*://", re.IGNORECASE)
@@ -24,6 +24,14 @@ def contents_place(named: str | None, database: Path | str) -> ContentsPlace | N
     if named is None:
         return database.with_name(f"{database.name}.blobs") if isinstance(database, Path) else None
     return named if _URL.match(named) else Path(named)
+
+
+def contents_beside(database: Path | str) -> Path | None:
+    """The folder beside a database that is a file, if there are contents in it."""
+    place = contents_place(None, database)
+    if not isinstance(place, Path) or not place.is_dir():
+        return None
+    return place if any(len(each.name) == 2 for each in place.iterdir()) else None
 
 
 def open_contents(place: ContentsPlace) -> ContentStore:

@@ -38,6 +38,7 @@ __all__ = [
     "condemned",
     "expect",
     "forget",
+    "is_due",
     "note_unnamed",
     "of_project",
     "release",
@@ -146,6 +147,14 @@ def note_unnamed(connection: Connection, project_id: int, hashes: Collection[byt
         one_of_them, values = connection.among(part)
         statement = f"UPDATE project_contents SET unnamed = ? WHERE project = ? AND sha256 {one_of_them}"  # noqa: S608
         connection.execute(statement, (now, project_id, *values))
+
+
+def is_due(connection: Connection, now: int) -> bool:
+    """Whether there is something to release, condemn or remove."""
+    found = connection.execute(_UNNAMED, (now - UNNAMED_S, 1)).fetchone()
+    for state, age in ((_UNUSED, UNUSED_S), (_CONDEMNED, 2 * REMOVAL_S)):
+        found = found or connection.execute(_FREE, (state, now - age, 1)).fetchone()
+    return found is not None
 
 
 def release_unnamed(connection: Connection, now: int) -> int | None:

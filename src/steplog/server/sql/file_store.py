@@ -33,8 +33,8 @@ class SqlFiles(FileCatalogue):
         self._collected = 0
 
     def close_files(self) -> None:
-        """Finish what is being put in its place."""
-        self._putters.shutdown()
+        """Wait for no storage: what is being put in its place is sent again."""
+        self._putters.shutdown(wait=False, cancel_futures=True)
 
     def file_figures(self) -> Mapping[str, float]:
         """Of contents, as ``Store.figures`` has them. A read."""
@@ -78,6 +78,8 @@ class SqlFiles(FileCatalogue):
 
     def collect_contents(self, remove: Callable[[str], None], now: datetime | None = None) -> bool:
         moment = _seconds(now)
+        if not self._files_in.read(contents.is_due, moment):
+            return False
         released = self._files_in.write(contents.release_unnamed, moment).result()
         self._collected += released or 0
         began = time.monotonic()

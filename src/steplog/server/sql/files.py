@@ -29,9 +29,9 @@ _FILE = """
 SELECT f.id, f.sha256, f.size, f.type, f.path, f.suffix, f.time, c.sha256 IS NOT NULL
 FROM files f LEFT JOIN project_contents c ON c.project = f.project AND c.sha256 = f.sha256
 """
+# As a number, which is looked up for each row that is listed; PostgreSQL would join what does not exist, of all rows.
 _IS_LATEST = """
-(f.path = '' OR NOT EXISTS (SELECT 1 FROM files l WHERE l.run = f.run AND l.path = f.path AND l.path <> ''
-    AND l.number > f.number))
+(f.path = '' OR f.number = (SELECT max(l.number) FROM files l WHERE l.run = f.run AND l.path = f.path AND l.path <> ''))
 """
 
 

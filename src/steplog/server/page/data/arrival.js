@@ -11,7 +11,9 @@ const IMAGES_KEPT = 60;
 
 const images = new Map(); // by path: those that were asked for, the one used last at the end
 
-/** Resolves once the content at a path is there; calls `absent` each time that it is not. Throws Forbidden, AbortError. */
+/**
+ * Resolves once the content at a path is there; calls `absent` each time that it is not. Throws Forbidden, AbortError.
+ */
 export async function arrived(path, signal, absent) {
   for (let wait_ms = FIRST_MS; ; wait_ms = Math.min(MOST_MS, wait_ms * GROWTH)) {
     try {

@@ -43,10 +43,11 @@ function Version({ here, artifact, withRun }) {
         <bdi class="muted">${visible(type)}</bdi>
         ${aliases.length > 0 && html`<ul class="tags" aria-label="Aliases of ${called}">${aliases.map(alias)}</ul>`}
         <span class="muted figures">${many(count, "file")}, ${sizeOf(size)}${missing}</span>
-        <span class="muted">${date && html`<${Moment} iso=${date} />`}${withRun && html`<${By} ...${artifact} here=${here} />`}
+        <span class="muted">
+          ${date && html`<${Moment} iso=${date} />`}${withRun && html`<${By} ...${artifact} here=${here} />`}
         </span>
       </div>
-      ${open.value && html`<${Detail} here=${here} artifact=${artifact} />`}
+      ${open.value && html`<${Detail} key=${present} here=${here} artifact=${artifact} />`}
     </li>
   `;
 }

@@ -21,7 +21,9 @@ const SHOWN_AS = {
   audio: ["wav", "mp3", "ogg", "flac", "m4a"],
   video: ["mp4", "webm"],
   html: ["html", "htm"],
-  text: ["txt", "log", "md", "rst", "json", "jsonl", "yaml", "yml", "toml", "ini", "cfg", "csv", "tsv", "py", "sh", "xml"],
+  text: [
+    "txt", "log", "md", "rst", "json", "jsonl", "yaml", "yml", "toml", "ini", "cfg", "csv", "tsv", "py", "sh", "xml",
+  ],
 };
 
 /** `address(file)`: the path of a file's content. */

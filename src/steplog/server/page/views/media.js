@@ -14,7 +14,8 @@ export function Media({ value, small = false }) {
   const place = useContext(MediaPlace);
   if (isHistogram(value)) return html`<${Histogram} value=${value} />`;
   const path = place.address(value.file);
-  if (isPicture(value)) return html`<${Picture} value=${value} path=${path} small=${small} />`; // the next takes its place
+  // Without a key: the next image takes the place of this one.
+  if (isPicture(value)) return html`<${Picture} value=${value} path=${path} small=${small} />`;
   const View = { audio: Player, video: Player, html: HtmlPage }[value._type] ?? Other;
   return html`<${View} key=${path} value=${value} path=${path} small=${small} />`;
 }
@@ -23,7 +24,9 @@ function Other({ value, path, small }) {
   const type = typeof value.type === "string" ? value.type : value._type;
   return html`
     <${Figure} value=${value} small=${small}>
-      <p class="media-file"><bdi class="muted">${visible(type)} ${sizeOf(value.size)}</bdi><${Download} path=${path} /></p>
+      <p class="media-file">
+        <bdi class="muted">${visible(type)} ${sizeOf(value.size)}</bdi><${Download} path=${path} />
+      </p>
     <//>
   `;
 }

@@ -28,8 +28,8 @@ export function Histogram({ value }) {
   const leave = () => (at.value = null);
   return html`
     <figure class="media histogram">
-      <svg viewBox="0 0 ${WIDTH} ${HEIGHT}" preserveAspectRatio="none" role="img" tabindex="0" aria-label=${inWords(value)}
-        onPointerMove=${point} onPointerLeave=${leave} onKeyDown=${move} onBlur=${leave}>
+      <svg viewBox="0 0 ${WIDTH} ${HEIGHT}" preserveAspectRatio="none" role="img" tabindex="0"
+        aria-label=${inWords(value)} onPointerMove=${point} onPointerLeave=${leave} onKeyDown=${move} onBlur=${leave}>
         <path class="bars" d=${shape} />
         ${told !== null && html`<path class="bar" d=${barsOf(counts, edges, told)} />`}
       </svg>
@@ -58,7 +58,8 @@ function placesOf(edges) {
   const [first, last] = [edges[0], edges.at(-1)];
   const span = last - first;
   const isUsable = Number.isFinite(span) && span > 0;
-  return edges.map((edge, at) => (isUsable ? Math.max(0, Math.min(1, (edge - first) / span)) : at / (edges.length - 1)));
+  if (!isUsable) return edges.map((_edge, at) => at / (edges.length - 1));
+  return edges.map((edge) => Math.max(0, Math.min(1, (edge - first) / span)));
 }
 
 function binAt(edges, share) {

@@ -3,7 +3,7 @@
 import { linked } from "../data/api.js";
 import { arrived, textAt } from "../data/arrival.js";
 import { fill, markupAt } from "./media_markup.js";
-import { html, useEffect, useRef, useSignal } from "../ui.js";
+import { html, useEffect, useMemo, useRef, useSignal } from "../ui.js";
 import { Download, Figure, Instead, useLoaded } from "./media_parts.js";
 import { Button } from "./parts/button.js";
 import { SampleText } from "./samples_text.js";
@@ -36,18 +36,26 @@ export function HtmlPage({ value, path, small }) {
 /** The page may be reached from here, so that it can be filled in; it runs nothing, and opens and sends nothing. */
 function Frame({ page }) {
   const frame = useRef(null);
+  const filled = useRef(null);
   const height = useSignal(HEIGHT_LEAST);
+  const resized = useMemo(() => {
+    return new ResizeObserver(([{ target }]) => (height.value = Math.max(HEIGHT_LEAST, target.scrollHeight)));
+  }, []);
   const show = () => {
-    fill(frame.current, page);
-    const resized = new ResizeObserver(([{ target }]) => (height.value = Math.max(HEIGHT_LEAST, target.scrollHeight)));
-    resized.observe(frame.current.contentDocument.documentElement);
-    return () => resized.disconnect();
+    const known = frame.current?.contentDocument.documentElement ?? filled.current; // not there as it is put in
+    if (known === filled.current) return;
+    filled.current = fill(frame.current, page);
+    resized.disconnect();
+    resized.observe(filled.current);
   };
-  useEffect(show, [page]);
+  useEffect(() => {
+    show();
+    return () => resized.disconnect();
+  }, []);
   return html`
-    <iframe class="media-page" title="Page" sandbox="allow-same-origin" ref=${frame}
+    <iframe class="media-page" title="Page" sandbox="allow-same-origin" ref=${frame} onLoad=${show}
       style=${{ height: `${height.value}px` }}></iframe>
-  `;
+  `; // some browsers load the empty document only after a while
 }
 
 function Source({ path }) {

@@ -29,7 +29,7 @@ export async function markupAt(address, signal) {
   return { root, styles: unloading(styles.slice(0, STYLES_MAX)), inline };
 }
 
-/** Put a page into the document of a frame in which no script runs. */
+/** Put a page into the document of a frame in which no script runs; returns its root there. */
 export function fill(frame, { root, styles, inline }) {
   const { contentDocument: inside, contentWindow: window } = frame;
   const shown = inside.importNode(root, true);
@@ -41,6 +41,7 @@ export function fill(frame, { root, styles, inline }) {
   const sheet = new window.CSSStyleSheet();
   sheet.replaceSync(`${PAPER}\n${styles}`);
   inside.adoptedStyleSheets = [sheet];
+  return shown;
 }
 
 /** Parsed by the browser as it loads: making markup out of a text is what the page's policy forbids. */
@@ -52,7 +53,10 @@ function parsed(address, signal) {
     request.open("GET", address);
     request.responseType = "document";
     request.overrideMimeType("text/html; charset=utf-8");
-    request.onload = () => (request.status === 200 && request.response?.documentElement ? done(request.response) : fail());
+    request.onload = () => {
+      if (request.status === 200 && request.response?.documentElement) done(request.response);
+      else fail();
+    };
     request.onerror = request.onabort = fail;
     request.send();
   });

@@ -7,8 +7,9 @@ import { createContext, html, useEffect, useSignal } from "../ui.js";
 import { Icon } from "./parts/icon.js";
 
 /**
- * Where a sample is from: `name`, of its metric; `address(id)`, the path of a file of its run; `move(by)`, to the sample
- * before or after it, `show(step)`, to those of a step; `latest(count)`, the last ones. A file alone has the first two.
+ * Where a sample is from: `name`, of its metric; `address(id)`, the path of a file of its run; `move(by)`, to the
+ * sample before or after it, `show(step)`, to those of a step; `latest(count)`, the last ones. A file alone has the
+ * first two.
  */
 export const MediaPlace = createContext(null);
 
@@ -41,7 +42,7 @@ export function Download({ path, label = undefined, children = "Download" }) {
   `;
 }
 
-/** What to say of a text that is a file: `load(signal, absent)` gives it. `{state, found}`, `state` as `Instead` has it. */
+/** What `load(signal, absent)` gives: `{state, found}`, `state` "" or as `Instead` has it, `found` null at first. */
 export function useLoaded(load) {
   const state = useSignal("");
   const found = useSignal(null);

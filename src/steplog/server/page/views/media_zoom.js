@@ -1,6 +1,7 @@
 // An image that fills the window: zoomed by wheel, keys and buttons, moved by dragging. Page keys go from step to step.
 
 import { html, useEffect, useLayoutEffect, useRef, useSignal } from "../ui.js";
+import { Layered } from "./media_overlay.js";
 import { Download } from "./media_parts.js";
 import { Button } from "./parts/button.js";
 import { Dialog } from "./parts/dialog.js";
@@ -8,12 +9,16 @@ import { Dialog } from "./parts/dialog.js";
 const FACTOR = 1.25;
 const SIDE_MAX = 60_000; // pixels: browsers lay out no more
 const TIMES_MAX = 64;
+const WHOLE = 2; // from this scale on pixels have edges
 const ZOOMS = { "+": FACTOR, "=": FACTOR, "-": 1 / FACTOR };
 const MOVES = { PageUp: -1, PageDown: 1 };
 const MOVES_OF_WHOLE = { ArrowLeft: -1, ArrowRight: 1 }; // of what is larger than the window arrows move the image
 
-/** `shown`: `{src, path, width, height}`, which may become another image while it is open. */
-export function Zoom({ shown, label, place, onClose }) {
+/**
+ * `shown`: `{src, path, width, height, value}`, which may become another image while it is open; `isStale`: the one that
+ * is wanted cannot be shown.
+ */
+export function Zoom({ shown, label, place, marks, isStale, onClose }) {
   const room = useRef(null);
   const size = useSignal(null); // of the room: {width, height}
   const chosen = useSignal(null); // the scale; null: as large as there is room
@@ -44,7 +49,7 @@ export function Zoom({ shown, label, place, onClose }) {
   const tools = html`
     <${Button} kind="quiet" icon="minus" label="Zoom out" disabled=${chosen.value === null}
       onClick=${() => zoom(1 / FACTOR)} />
-    <${Button} kind="quiet" class="figures" title="Show all of it" onClick=${() => (chosen.value = null)}>
+    <${Button} kind="quiet" class="figures roomy" title="Show all of it" onClick=${() => (chosen.value = null)}>
       ${scale === null ? "" : `${Math.round(scale * 100)} %`}<//>
     <${Button} kind="quiet" icon="plus" label="Zoom in" onClick=${() => zoom(FACTOR)} />
     ${place.move && html`
@@ -54,21 +59,22 @@ export function Zoom({ shown, label, place, onClose }) {
     <${Download} path=${shown.path} label="Download this image" children="" />
   `;
   const sides = scale && { width: `${shown.width * scale}px`, height: `${shown.height * scale}px` };
+  const title = isStale ? "This image is not here" : label;
   return html`
-    <${Dialog} kind="large" title=${html`<bdi class="cut">${label}</bdi>`} label=${label} tools=${tools}
+    <${Dialog} kind="large" title=${html`<bdi class="cut">${title}</bdi>`} label=${title} tools=${tools}
       onKeyDown=${keyed} onClose=${onClose}>
-      <div class="zoom ${chosen.value === null ? "" : "zoomed"}" tabindex="0" role="group" aria-label="Image" ref=${room}
-        ...${dragging(room)}>
-        <img class=${scale > 1 ? "pixelated" : ""} src=${shown.src} alt=${label} draggable=${false} style=${sides} />
+      <div class="zoom ${isStale ? "stale" : ""}" tabindex="0" role="group" aria-label="Image" ref=${room} ...${dragging(room)}>
+        <${Layered} shown=${shown} kind=${scale >= WHOLE ? "pixelated" : ""} label="${label}, enlarged" style=${sides}
+          place=${place} marks=${marks} />
       </div>
     <//>
   `;
 }
 
-/** The scale at which all of it is seen: a whole number, where it is enlarged. */
+/** The scale at which all of it is seen: a whole number, where its pixels are seen as such. */
 function fitting({ width, height }, room) {
   const scale = Math.min(room.width / width, room.height / height);
-  return scale > 1 ? Math.min(TIMES_MAX, Math.floor(scale)) : scale;
+  return scale >= WHOLE ? Math.min(TIMES_MAX, Math.floor(scale)) : scale;
 }
 
 function useSize(room, size) {

@@ -18,7 +18,9 @@ import { Fate } from "./run_fate.js";
 export function RunPage({ here, view }) {
   const open = useMemo(() => new OpenRun(here), []);
   const runs = useMemo(() => shownAlone(open), []);
-  const files = useMemo(() => ({ text: "Files", View: () => html`<${RunFilesTab} here=${here} run=${open.run} />` }), []);
+  const files = useMemo(() => {
+    return { text: "Files", View: () => html`<${RunFilesTab} here=${here} run=${open.run} />` };
+  }, []);
   useEffect(() => open.follow(), []);
   const run = open.run.value;
   useCalled(here, run?.name, open);

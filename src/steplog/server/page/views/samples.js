@@ -168,7 +168,8 @@ function StepSlider({ samples, list, step }) {
     <div class="samples-slider" role="group" aria-label="Step">
       <${Button} kind="quiet" icon="back" label="Sample before" disabled=${!at} onClick=${go(-1)} />
       <input type="range" min="0" max=${count - 1} step="1" value=${at ?? count - 1} aria-label="Step"
-        aria-valuetext="step ${number(BigInt(step))}" onInput=${(event) => samples.go(event.currentTarget.valueAsNumber)} />
+        aria-valuetext="step ${number(BigInt(step))}"
+        onInput=${(event) => samples.go(event.currentTarget.valueAsNumber)} />
       <${Button} kind="quiet" icon="chevron" label="Sample after" disabled=${at !== null && at >= count - 1}
         onClick=${go(1)} />
     </div>
