@@ -37,6 +37,7 @@ GROUPS = (
     "stock",
     "size",
     "media",
+    "file_uploads",
     "blobs",
     "memory",
     "startup",

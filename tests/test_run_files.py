@@ -78,6 +78,24 @@ def test_what_was_saved_is_there_after_the_run_has_ended(here: Path):
 
 
 @apart
+def test_the_file_of_a_logged_value_is_read_before_any_server_has_it(here: Path):
+    run = begin(name="first")
+    page = "<b>" + "x" * 100_000
+    run.log("page", steplog.Html(page), step=3)
+    (logged,) = run.files(logged=True)
+    assert run.files() == []
+    assert run.file(logged.id).read().decode() == page
+    run.finish()
+
+    found = steplog.open("first")
+    (row,) = found.history("page")
+    wait_until(lambda: [file.id for file in found.files(logged=True)] == [logged.id])
+    file = found.file(row["page"])
+    assert (file.id, file.waits, file.read().decode()) == (logged.id, True, page)
+    assert file.download().name == f"{logged.id}.html"
+
+
+@apart
 def test_a_pattern_that_matches_nothing_is_said_once_and_no_error(here: Path, caplog: pytest.LogCaptureFixture):
     run = begin()
     assert [run.save("*.onnx"), run.save("*.onnx"), run.save([])] == [[], [], []]

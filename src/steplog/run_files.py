@@ -32,6 +32,7 @@ _METADATA_BYTES_MAX = 64 * 1024
 _DESCRIPTION_CHARACTERS_MAX = 65_536
 _ALIASES_MAX = 16
 _LISTED_MAX = 3
+_CREATION_S = 5.0  # for the server to make the run
 
 
 class RunFiles:
@@ -146,6 +147,8 @@ class RunFiles:
 
         if not wanted.project and (entry := waiting_artifact(opened, wanted)) is not None:
             return Artifact(entry, AwaitedArtifact(opened, entry.id, entry.name))
+        if not opened.manifest.run and opened.transport is not None:
+            opened.flush(_CREATION_S)  # the run is made meanwhile, whose use is to be noted
         there = project_of(opened, wanted.namespace, wanted.project)
         if there is None:
             where = "is not on this machine, and this run has no server to ask (offline, or none is configured)"

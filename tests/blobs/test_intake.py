@@ -17,11 +17,14 @@ import pytest
 from blobs.waiting import Host, Writing, a_content, contents_of
 from steplog.blobs.entries import ArtifactEntry, FileEntry
 from steplog.blobs.file_place import Unit
+from steplog.blobs.raw_media import RawMedia, head_of
 from steplog.blobs.waiting_files import WaitingFiles
 from steplog.media_value import Content
 from steplog.testing.failing_files import FailingFiles
 
 ARTIFACT = ArtifactEntry(id="a" * 32, name="mnist", type="model", time=5)
+
+RAW = RawMedia(id="b" * 32, type="image/png", suffix=".png", size=len(b"private"), time=1)
 
 
 def take_all(files: WaitingFiles) -> None:
@@ -143,6 +146,34 @@ def test_the_holder_of_the_run_takes_in_what_dead_writers_left(host, tmp_path):
     take_all(holder)
     assert sorted(contents_of(holder)) == [b"dead", b"living", b"saved", b"saved"]
     assert holder.left() == 4
+
+
+def test_a_writer_taken_for_dead_leaves_what_is_shared_to_the_other_process(host):
+    """As where a program closes all descriptors: its locks are free while it lives."""
+    writing = Writing(host)
+    writing.files.keep(a_content(b"shared"))
+    writing.files._media._keep_private("b" * 32, [head_of(RAW), b"private"])
+    writing.files.hand_over()
+    writing.die()
+    holder = host.holder()
+    take_all(holder)
+    take_all(writing.files)
+    host.clock.now += 1.0
+    assert sorted(contents_of(holder)) == [b"private", b"shared"]
+    assert (holder.lost(), writing.files.lost()) == (0, 0)
+
+
+def test_of_a_run_that_is_removed_nothing_is_taken_in_or_said(host, memory, caplog):
+    writing = Writing(host)
+    writing.files.keep(a_content())
+    writing.files._media._keep_private("b" * 32, [b"private"])
+    writing.files.end()
+    for directory in host.paths.directories():
+        shutil.rmtree(directory)
+    assert not writing.files.has_work()
+    assert not writing.files.take_in()
+    assert (writing.files.left(), writing.files.lost(), caplog.text) == (0, 0, "")
+    assert not host.paths.spool.exists()
 
 
 def test_who_does_not_hold_the_run_leaves_dead_writers_alone(host):

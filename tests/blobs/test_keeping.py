@@ -53,6 +53,23 @@ def test_parts_are_copied_as_they_are_when_log_is_called(host):
     assert contents_of(writing.files) == [b"firstsecond" + b"!" * 10]
 
 
+@pytest.mark.parametrize("shared", [True, False])
+def test_parts_may_be_any_buffers(host, shared):
+    numpy = pytest.importorskip("numpy")
+    arrays = [
+        numpy.arange(6, dtype=">u2").reshape(2, 3),
+        numpy.arange(12, dtype="f4").reshape(3, 4)[::2, ::-1],
+        numpy.zeros((0, 3), dtype="u1"),
+        numpy.array(7, dtype="i8"),
+        numpy.array([True, False]),
+        numpy.asfortranarray(numpy.arange(6, dtype="u1").reshape(2, 3)),
+    ]
+    writing = Writing(host, shared=shared)
+    writing.files.keep(Content("image", "image/png", ".png", [memoryview(array) for array in arrays]))
+    writing.files.take_in()
+    assert contents_of(writing.files) == [b"".join(array.tobytes() for array in arrays)]
+
+
 def test_a_thousand_parts_are_one_file(host):
     parts = [bytes([n % 256]) * (n % 7) for n in range(3000)]
     writing = Writing(host)

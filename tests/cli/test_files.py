@@ -175,6 +175,12 @@ def test_a_version_is_downloaded(server, steplog, tmp_path):
     assert (tmp_path / "set/a.csv").read_bytes() == b"a"
 
 
+def test_a_file_of_one_byte_has_one_byte(server, steplog):
+    lines = steplog("artifacts", "demo", "set:v0", url=server.url).output.splitlines()
+
+    assert [line.split() for line in lines[-2:]] == [["a.csv", "1", "byte"], ["deep/b.csv", "1", "byte"]]
+
+
 def test_what_a_server_says_cannot_reach_the_terminal(server, steplog):
     told = steplog("artifacts", "demo", "set:v0", url=server.url).output
 

@@ -188,3 +188,19 @@ def test_who_waits_for_a_status_waits_until_the_server_knows_that_no_file_is_lef
         lane.turn()
         assert lane.now < 1010.0
     assert lane.run.outbox.settled(waiter)
+
+
+def test_who_waits_is_not_let_go_before_files_for_no_server_can_be_moved():
+    """finish() said that they are in the journal, and later they were not."""
+    files = FakeFiles()
+    files.media.add("0" * 32)
+    lane = Lane(files, features=False)
+    waiter = lane.wait(lane.run)
+    lane.turn()
+    assert waiter in lane.run.outbox.waiters
+    assert lane.lane.trouble(lane.run) is None  # type: ignore[arg-type]
+    entry = files.add(b"taken in")
+    files.known = {"0" * 32: type(entry)(id="0" * 32, sha256=entry.sha256, size=entry.size)}
+    files.media.clear()
+    lane.turn()
+    assert waiter not in lane.run.outbox.waiters

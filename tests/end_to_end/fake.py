@@ -16,12 +16,15 @@ from steplog.testing.memory_server import MemoryServer
 
 
 class FakeServer:
-    """``memory`` says what it answers. For a test that runs apart: it ends with the process."""
+    """``memory`` says what it answers. For a test that runs apart: it ends with the process.
 
-    def __init__(self, memory: MemoryServer | None = None) -> None:
+    ``threaded``: a request that hangs does not keep the others; one that gets no answer hangs then, too.
+    """
+
+    def __init__(self, memory: MemoryServer | None = None, *, threaded: bool = False) -> None:
         self.memory = memory or MemoryServer()
         self.key: str | None = None  # None: whatever is sent is good
-        self._web = HTTPServer(threaded=True)
+        self._web = HTTPServer(threaded=threaded)
         self._web.expect_request(re.compile("")).respond_with_handler(self._answer)
         self._web.start()
 

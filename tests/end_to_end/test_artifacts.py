@@ -13,8 +13,8 @@ import pytest
 
 import steplog
 from apart import apart
-from end_to_end.programs import Host
-from server.process import ServerProcess
+from end_to_end.programs import Host, ended, go_on, line
+from server.process import ServerProcess, lasting_port
 from steplog import ArtifactNotFoundError, ProjectNotFoundError, RunFileNotFoundError
 
 
@@ -178,6 +178,35 @@ def test_another_process_of_a_run_saves_and_logs_artifacts(host: Host):
         assert run.file("data/deep/b.txt").read() == b"b"
 
 
+def test_a_run_that_began_while_its_server_was_away_has_its_use_noted(tmp_path: Path):
+    directory = tmp_path / "server"
+    directory.mkdir()
+    with ServerProcess(directory, "--user", "team", "--port", str(lasting_port())) as server:
+        host = Host(tmp_path, server)
+        made = host.run("""
+            run = begin("first")
+            print(run.log_artifact(__file__, "a").wait())
+            run.finish()
+        """)
+        assert made.out == "v0\n"
+        server.end(signal.SIGTERM)
+        program = host.start("""
+            run = begin("second")
+            print("ready", flush=True)
+            sys.stdin.readline()
+            print(run.use_artifact("a").version, run.uuid)
+            run.finish()
+        """)
+        assert line(program) == "ready"
+        server.start()
+        go_on(program)
+        done = ended(program)
+        assert done.code == 0, done.err
+        version, uuid = done.out.split()
+        used = server.ask("GET", f"/team/projects/{host.project}/artifacts/", params={"used_by": uuid}).json()
+        assert (version, [each["name"] for each in used]) == ("v0", ["a"])
+
+
 @apart
 def test_what_is_not_there_says_what_is(host: Host):
     with begin(host) as run:
@@ -202,6 +231,31 @@ def test_files_of_an_offline_run_come_with_sync(host: Host):
     assert [each.pending for each in steplog.sync()] == [0]
     assert steplog.open(f"{host.project}/late").file("data/deep/b.txt").read() == b"b"
     assert tree(steplog.artifact(host.project, "late-data").download()) == tree(Path("data"))
+
+
+@apart
+def test_what_was_saved_before_a_kill_arrives_with_the_next_sync(host: Host):
+    call = """if True:
+        import os, signal, sys, steplog
+        run = steplog.init("team", sys.argv[1], "killed")
+        run.save("data")
+        run.log("page", steplog.Html("<b>" * 50_000), step=1)
+        run.log_artifact("data", "of-killed", aliases=["last-words"])
+        os.kill(os.getpid(), signal.SIGKILL)
+    """
+    done = subprocess.run([sys.executable, "-c", call, host.project], capture_output=True, timeout=50, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+
+    assert [each.pending for each in steplog.sync()] == [0]
+
+    found = steplog.open(f"{host.project}/killed")
+    assert found.status.value == "CRASHED"
+    assert {file.path: file.read() for file in found.files()} == {
+        f"data/{path}": data for path, data in tree(Path("data")).items()
+    }
+    (row,) = found.history("page")
+    assert found.file(row["page"]).size == 150_000
+    assert tree(steplog.artifact(host.project, "of-killed:last-words").download()) == tree(Path("data"))
 
 
 @apart

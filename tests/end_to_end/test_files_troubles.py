@@ -36,7 +36,7 @@ class Blob(MediaValue):
 
 
 def serving(monkeypatch: pytest.MonkeyPatch, *, files: bool = True) -> FakeServer:
-    server = FakeServer()
+    server = FakeServer(threaded=True)
     if files:
         server.memory.features.append(wire.FILES_FEATURE)
     server.configure(monkeypatch)
@@ -202,3 +202,19 @@ def test_an_interrupted_finish_leaves_the_files_to_sync(monkeypatch: pytest.Monk
     assert time.monotonic() - begun < DEADLINE_S / 2
     freed.set()
     wait_until(lambda: bool(server.memory.files.contents.get("me/demo")), DEADLINE_S)
+
+
+@apart
+def test_a_file_that_the_server_refuses_keeps_neither_flush_nor_finish_waiting(monkeypatch: pytest.MonkeyPatch):
+    """One with a name that the server did not take had them wait to their deadlines."""
+    server = serving(monkeypatch)
+    refused = Fault(400, b'{"files": ["Entry 0: no."]}')
+    server.memory.script = lambda request: refused if request.path.endswith("/files/") else None
+    run = steplog.init("me", "demo")
+    run.log("image", Blob(b"x" * 1000), 0)
+    begun = time.monotonic()
+    assert not run.flush(DEADLINE_S)
+    assert time.monotonic() - begun < DEADLINE_S / 3
+    report = run.finish(timeout=DEADLINE_S)
+    assert time.monotonic() - begun < DEADLINE_S * 2 / 3
+    assert (report.files_pending, run_of(server).status) == (1, "COMPLETED")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy
 import pytest
 
 import steplog
@@ -13,7 +14,7 @@ pytest.importorskip("stable_baselines3", reason="needs stable-baselines3: pip in
 import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.logger import Figure, HParam, KVWriter, Logger
+from stable_baselines3.common.logger import Figure, HParam, Image, KVWriter, Logger, Video
 
 from steplog.integrations.sb3 import SteplogCallback, SteplogWriter
 
@@ -44,21 +45,27 @@ def agent(logger: Logger | None = None) -> PPO:
     return made
 
 
-def test_a_writer_logs_what_is_not_excluded_and_keeps_no_figures(caplog):
+def test_a_writer_logs_what_is_not_excluded_and_pictures(caplog):
     with steplog.init(project="rl", name="mine"):
         logger = Logger(folder=None, output_formats=[SteplogWriter()])
         logger.record("a", 1.0)
         logger.record("tensorboard only", 2.0, exclude=("stdout", "steplog"))
         logger.record("hparams", HParam({"lr": 0.1}, {"a": 0.0}))
         logger.record("figure", Figure(None, close=False))
+        logger.record("image", Image(numpy.zeros((3, 4, 5), numpy.uint8), "CHW"))
+        logger.record("grey", Image(numpy.zeros((4, 5), numpy.uint8), "HW"))
+        logger.record("video", Video(torch.zeros(2, 3, 3, 4, 5, dtype=torch.uint8), fps=4))
         logger.dump(step=7)
         logger.close()
         assert steplog.get_active_run().status.value == "RUNNING"
     read = opened("rl", "mine")
     assert points(read, "a") == [(7, 1.0)]
-    assert [row["name"] for row in read.series()] == ["a"]
+    assert [row["name"] for row in read.series()] == ["a", "image", "grey", "video"]
+    values = {row["name"]: row["json"] for row in read.history(["image", "grey", "video"], form="long")}
+    assert [(values[name]["width"], values[name]["height"]) for name in ("image", "grey")] == [(5, 4)] * 2
+    assert [(video["_type"], video["frames"]) for video in values["video"]] == [("video", 3)] * 2
     assert read.config == {"lr": 0.1}
-    assert "keeps no Figure" in caplog.text
+    assert "not kept: " in caplog.text  # the figure, which is none
 
 
 @pytest.mark.slow

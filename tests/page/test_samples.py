@@ -396,3 +396,17 @@ def test_words_that_another_text_has_not_are_told_apart(server, browser):
     assert apart("x", "") == ["x"]
     assert apart("", "x") == []
     assert diff.call("wordsApart", "a " * 4000 + "b", "c " * 4000) is None
+
+
+@pytest.mark.slow
+def test_all_of_the_nearest_sample_is_that_of_the_one_that_is_shown(server, browser):
+    """Of several of a step the nearest is the last, and the first was shown once all of it was asked for."""
+    records = [("words", text_of(letter * 30_000), 7) for letter in "ab"]
+    place = project(server, "nearest of several")
+    for name, step in (("a", 0), ("b", 7)):
+        Live(server, place, name=name).log([("words", b'"x"', 9)] if step == 0 else records)
+    samples_of(server, browser, place, "&step=9")
+    browser.wait(f"{TEXTS}.some((each) => each.startsWith('bbb'))")
+    browser.by_role("button", re.compile(r"^Show all \(")).click()
+    browser.wait(f"{TEXTS}.some((each) => each.length === 30000)")
+    assert any(each == "b" * 30_000 for each in browser.run(TEXTS))

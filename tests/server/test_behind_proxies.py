@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import shutil
 import signal
@@ -22,6 +23,7 @@ from server.batches import range_of
 from server.process import BATCH_HEADERS, DEADLINE_S, KEY, ServerProcess, lasting_port
 from steplog.delivery.wire import API
 from steplog.journal.range import encode
+from steplog.server.byte_ranges import PART_BYTES_MAX
 
 NGINX = """
 daemon off; pid {at}/nginx.pid; error_log {at}/error.log; worker_processes 1;
@@ -114,6 +116,17 @@ def browser(authority: Path, address: str) -> requests.Session:
     return session
 
 
+def check_files(session: requests.Session, blobs: str, keyed: dict[str, str], binding: str) -> None:
+    """A largest part is passed on, and a range of it to a browser."""
+    content = bytes(range(256)) * (PART_BYTES_MAX // 256)
+    blob = f"{blobs}{hashlib.sha256(content).hexdigest()}"
+    said = {"Content-Range": f"bytes 0-{len(content) - 1}/{len(content)}"}
+    sent = session.put(blob, data=content, headers=keyed | said)
+    assert sent.status_code == 201, sent.text
+    shown = session.get(f"{blob}?binding={binding}", headers={"Range": "bytes=1-9"})
+    assert (shown.status_code, shown.content) == (206, content[1:10])
+
+
 @pytest.mark.parametrize("by", ["port", pytest.param("socket", marks=pytest.mark.slow)])
 def test_behind_nginx_the_client_its_scheme_and_the_id_are_those_of_the_browser(tmp_path, by):
     nginx, port = program("nginx"), lasting_port()
@@ -147,6 +160,7 @@ def test_behind_nginx_the_client_its_scheme_and_the_id_are_those_of_the_browser(
                 f"{projects}behind/runs/{run}/metrics/batch/", data=batch, headers=keyed | BATCH_HEADERS
             )
             assert sent.json()["accepted"] == 2_000
+            check_files(session, f"{projects}behind/blobs/", keyed, binding["Steplog-Binding"])
             forged = {"X-Forwarded-For": "127.0.0.1", "Forwarded": "for=127.0.0.1"}
             assert session.get(f"{url}/metrics", headers=forged).status_code == 403
             assert session.get(f"{url}/readyz").json()["ready"] is True

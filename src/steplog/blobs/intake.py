@@ -53,7 +53,7 @@ def hash_of(place: FilePlace, name: str) -> tuple[str, int]:
 
 
 class Intake:
-    """Of one run, for ``writer``; ``holds``: for those that died, too. One thread calls it."""
+    """Of one run, for ``writer``; ``holds``: for those that died, too. One thread at a time."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class Intake:
         clock: Callable[[], float] = time.monotonic,
         boot: Callable[[], str] = boot_id,
     ) -> None:
-        self.holds = False
+        self.holds = self.ended = False
         self.trouble: str | None = None  # why the disk takes nothing
         self.retry_at: float | None = None
         self._paths = paths
@@ -82,7 +82,7 @@ class Intake:
 
     def step(self) -> bool:
         """Take in the next batch of media, or unit of copies; whether there was any."""
-        if self.retry_at is not None and self._clock() < self.retry_at:
+        if self.ended or (self.retry_at is not None and self._clock() < self.retry_at):
             return False
         try:
             found = self._take_in()
@@ -100,6 +100,8 @@ class Intake:
 
     def has_work(self) -> bool:
         """Whether there may be something to take in."""
+        if self.ended:
+            return False
         if self._media.waiting() or self._own_saved() is not None:
             return True
         return self.holds and self._clock() >= self._dead_at and self._find_dead() is not None

@@ -93,7 +93,7 @@ class MediaMemory:
     def _keep_private(self, id_: str, parts: list[_Bytes]) -> bool:
         if not self._room.take_private(sum(memoryview(part).nbytes for part in parts)):
             return False
-        self._private[id_] = b"".join(parts)
+        self._private[id_] = b"".join(map(_as_bytes, parts))
         return True
 
     def waiting(self) -> list[str]:
@@ -172,4 +172,7 @@ def _write_all(descriptor: int, parts: list[_Bytes]) -> None:
 
 def _as_bytes(part: _Bytes) -> memoryview:
     view = memoryview(part)
-    return view.cast("B") if view.c_contiguous else memoryview(view.tobytes())
+    try:
+        return view.cast("B")
+    except (TypeError, ValueError, NotImplementedError):  # with gaps, of other byte order, or empty
+        return memoryview(view.tobytes())

@@ -149,6 +149,12 @@ class WaitingFiles:
         """Another process takes this writer for dead, and what it has in shared memory."""
         self._media.hand_over()
 
+    def end(self) -> None:
+        """The run is removed from this machine: take in nothing more."""
+        self._intake.ended = True
+        for id_ in self._media.waiting():
+            self._media.remove(id_)
+
     def hold(self) -> None:
         """This process has the run's lease: take in what dead writers have left, too."""
         self._intake.holds = True

@@ -20,7 +20,7 @@ _Put = Callable[[steplog.RunFile, Callable[[int], None]], Path]
 def download(files: Sequence[steplog.RunFile], put: _Put, where: str) -> bool:
     """Download each; whether all came. What did not is said on standard error, and the others come all the same."""
     console = Console(stderr=True)
-    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn()
+    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(binary_units=True), TransferSpeedColumn()
     bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal)
     there = [file for file in files if file.present]
     failed, size = len(files) - len(there), sum(file.size for file in there)

@@ -129,7 +129,7 @@ def size(size_bytes: int) -> str:
     for unit, unit_bytes in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
         if size_bytes >= unit_bytes:
             return f"{size_bytes / unit_bytes:.1f} {unit}"
-    return f"{size_bytes} bytes"
+    return f"{size_bytes} byte{'s' * (size_bytes != 1)}"
 
 
 def value(value: Any, characters_max: int | None = 60) -> str:

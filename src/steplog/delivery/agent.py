@@ -101,7 +101,9 @@ class Agent:
         self.maintenance = Maintenance(self, spool_interval_s, adopt, memory_is_short, clock)
         self.sampling: Sampling | None = None
         self._lanes_max = options.connections_max
-        self.files = FileIntake(self.attempt, options.cpu_share_max, lambda: any(run.waiters for run in self.leases))
+        self.files = FileIntake(
+            self.attempt, options.cpu_share_max, lambda: any(run.waiters for run in list(self.leases))
+        )
         self.uploads = UploadLane(self, exchange_timeout_s, options.cpu_share_max, clock, self.random)
         self.files.on_files = self.uploads.wake
         deferred_log.forget()

@@ -312,6 +312,7 @@ class Lease:
         """Remove the run from this host; all of it is on the server."""
         files, memory, spool = self._disk.files, self.paths.memory, self.paths.spool
         self.manifest_store.removed = True
+        self.files.end()
         self._tell_losses()
         with lent():
             clean = [opened.remove() for opened in self._journals.values()]

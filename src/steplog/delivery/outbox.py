@@ -190,7 +190,7 @@ class Outbox:
 
     def files_are_stuck(self) -> bool:
         """Whether no more files arrive for now."""
-        return self.takes_files() is False or self.uploads.is_stuck()
+        return (self.takes_files() is False and not self.uploads.is_behind()) or self.uploads.is_stuck()
 
     def _files_until(self) -> float:
         """Until when the status waits for files: as long as somebody waits for it."""

@@ -125,7 +125,7 @@ class UploadLane:
             return None
         transport = self._runs.transport(lease)
         server = None if transport is None else self._servers.get(transport)
-        if transport is not None and lease.outbox.takes_files() is False:
+        if transport is not None and lease.outbox.takes_files() is False and not lease.outbox.uploads.is_behind():
             return f"{transport.base_url} keeps no files"
         of_server = None if server is None else server.trouble
         return lease.files.trouble or lease.outbox.uploads.trouble or of_server
@@ -196,6 +196,8 @@ class UploadLane:
             self._disk_at = {outbox: due for outbox, due in self._disk_at.items() if outbox in self._runs.leases}
         for lease in leases:
             lease.look_at_files(self._runs.lock)
+            with self._runs.lock:
+                lease.outbox.release_waiters()
 
     def _rank(self, lease: Lease) -> tuple[bool, bool, int]:
         return not lease.outbox.waiters, lease.own is None, self._turns.get(lease.outbox, 0)

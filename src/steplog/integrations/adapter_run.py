@@ -17,7 +17,7 @@ import logging
 import multiprocessing
 import threading
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
@@ -90,6 +90,10 @@ class AdapterRun:
             config.update(config_values(values))
         except Exception as error:  # noqa: BLE001 - any, of a value that is computed when it is looked at
             self._say("not set in the config: %s", error)
+
+    def keep(self, act: Callable[[Run], object]) -> None:
+        """Have the run keep files. What cannot be kept, and a run that is over, is said once and stops nothing."""
+        self._try("not kept: %s", act, self._run or self.get())
 
     def rest(self, *, is_over: bool = True) -> None:
         """A training is over: the run is ended by whoever begins one of its own next, or with the program.

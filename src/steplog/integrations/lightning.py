@@ -9,7 +9,8 @@
 2. ``fit`` and ``test`` of a logger are one run, which ends with the program, or when the next logger begins its own.
 3. A training that fails, is interrupted or gets SIGTERM ends its run CRASHED, with the exception; a later ``fit`` goes
    on with it. A run that the program has begun is ended by the program, or when that is about to exit.
-4. Checkpoints are in ``save_dir/PROJECT/ID``; without a ``save_dir``, in the trainer's ``default_root_dir``.
+4. Checkpoints are in ``save_dir/PROJECT/ID``; without a ``save_dir``, in the trainer's ``default_root_dir``. With
+   ``log_model``, True or "all", they are artifacts, too (``lightning_files``).
 """
 
 from __future__ import annotations
@@ -24,22 +25,22 @@ try:
     if "pytorch_lightning" in sys.modules and "lightning.pytorch" not in sys.modules:
         raise ModuleNotFoundError
     from lightning.pytorch.loggers.logger import Logger, rank_zero_experiment
-    from lightning.pytorch.utilities.rank_zero import rank_zero_only
 except ModuleNotFoundError:
     from pytorch_lightning.loggers.logger import Logger, rank_zero_experiment
-    from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from steplog import Run
 from steplog.integrations.adapter_run import AdapterRun
+from steplog.integrations.lightning_files import LightningFiles, rank_zero_only
 
 __all__ = ["SteplogLogger"]
 
 
-class SteplogLogger(Logger):
+class SteplogLogger(LightningFiles, Logger):
     """Logs to ``run``, else to the active run, else to one of its own, begun by ``steplog.init(**init)``."""
 
     def __init__(self, run: Run | None = None, save_dir: str | None = None, prefix: str = "", **init: Any) -> None:
         super().__init__()
+        self._log_model = init.pop("log_model", False)
         self._save_dir = save_dir
         self._prefix = f"{prefix}/" if prefix else ""
         self._project = init.get("project") or "lightning_logs"
@@ -87,6 +88,7 @@ class SteplogLogger(Logger):
     @rank_zero_only
     def finalize(self, status: str) -> None:
         """A ``fit`` or ``test`` is over; where it has failed, the exception is being handled now."""
+        self._log_left_checkpoints()
         if status == "failed":
             self._run.fail(sys.exc_info()[1])
         else:

@@ -7,12 +7,11 @@
     logger = Logger(folder=None, output_formats=[HumanOutputFormat(sys.stdout), SteplogWriter(project="cartpole")])
     model.set_logger(logger)
 
-``record(key, value, exclude="steplog")`` leaves a value out. Videos, figures and images are not kept; it says so once.
+``record(key, value, exclude="steplog")`` leaves a value out. A figure is an image, a batch of videos a list of them.
 """
 
 from __future__ import annotations
 
-import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Figure, HParam, Image, KVWriter, Video
 
 from steplog.integrations.adapter_run import AdapterRun
+from steplog.integrations.sb3_pictures import picture_of
 
 if TYPE_CHECKING:
     from steplog import Run
@@ -28,7 +28,6 @@ __all__ = ["SteplogCallback", "SteplogWriter"]
 
 _PLAIN = (bool, int, float, str, dict, type(None))
 _STATE = {"num_timesteps", "start_time", "verbose", "tensorboard_log", "lr_schedule"}  # no hyperparameters
-_log = logging.getLogger("steplog")
 
 
 class SteplogWriter(KVWriter):
@@ -36,7 +35,6 @@ class SteplogWriter(KVWriter):
 
     def __init__(self, run: Run | None = None, **init: Any) -> None:
         self.target = AdapterRun(run, default_project="sb3", **init)
-        self._said: set[type] = set()
 
     def write(self, key_values: dict[str, Any], key_excluded: dict[str, tuple[str, ...]], step: int = 0) -> None:
         """Log what was recorded since the last time."""
@@ -47,7 +45,7 @@ class SteplogWriter(KVWriter):
             if isinstance(value, HParam):
                 self.target.configure(value.hparam_dict)
             elif isinstance(value, (Figure, Image, Video)):
-                self._say(key, type(value))
+                self.target.keep(lambda _, of=(key, value): kept.update({of[0]: picture_of(of[1])}))  # type: ignore[misc]
             else:
                 kept[key] = value
         self.target.log(kept, step=step)
@@ -55,11 +53,6 @@ class SteplogWriter(KVWriter):
     def close(self) -> None:
         """End the run, if it is one of its own."""
         self.target.finish()
-
-    def _say(self, key: str, kind: type) -> None:
-        if kind not in self._said:
-            self._said.add(kind)
-            _log.warning("steplog: not logged, since a run keeps no %s: %s", kind.__name__, key)
 
 
 class SteplogCallback(BaseCallback):

@@ -12,6 +12,7 @@
 3. The world's first process logs. ``train``, ``evaluate`` and ``predict`` are one run, which ends with the program, or
    when the next trainer begins its own. It is CRASHED if an exception of a training ends the program.
 4. Each trial of a hyperparameter search is a run of its own.
+5. ``log_model="checkpoint"`` keeps each checkpoint, "end" the model at the end, as an artifact (``pretrained``).
 """
 
 from __future__ import annotations
@@ -19,9 +20,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from transformers import TrainerCallback
-
 from steplog.integrations.adapter_run import AdapterRun
+from steplog.integrations.pretrained import ModelFiles
 
 if TYPE_CHECKING:
     from steplog import Run
@@ -45,11 +45,11 @@ def _named(logs: Mapping[str, Any]) -> dict[str, Any]:
     return named
 
 
-class SteplogCallback(TrainerCallback):
+class SteplogCallback(ModelFiles):
     """Logs to ``run``, else to the active run, else to one of its own, begun by ``steplog.init(**init)``."""
 
-    def __init__(self, run: Run | None = None, **init: Any) -> None:
-        self._given, self._init = run, init
+    def __init__(self, run: Run | None = None, log_model: str | None = None, **init: Any) -> None:
+        self._given, self._init, self._log_model = run, init, log_model
         self._run: AdapterRun | None = None
 
     def _begin(self, args: Any, state: Any, model: Any) -> AdapterRun:
@@ -89,7 +89,8 @@ class SteplogCallback(TrainerCallback):
         """Log the metrics of ``predict``, which the trainer logs nowhere."""
         self.on_log(args, state, control, metrics, model)
 
-    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_train_end(self, args: Any, state: Any, control: Any, model: Any = None, **more: Any) -> None:
         """What comes now is logged to the same run."""
         if self._run is not None:
+            self.log_model(self._run, model, more.get("processing_class"))
             self._run.rest()

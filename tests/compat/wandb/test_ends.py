@@ -109,7 +109,7 @@ def test_a_killed_script_loses_no_row_and_goes_on_at_the_next_step(host):
     assert (second.code, second.out) == (0, "True 4 {'lr': 0.5}\n"), second.errors
     assert host.server.run("job").status == "COMPLETED"
     losses = [(value, step) for name, value, step in logged(host, "job") if name == "loss"]
-    assert losses == [(step, step) for step in (0, 1, 2, 4, 5, 6)]
+    assert sorted(losses) == [(step, step) for step in (0, 1, 2, 4, 5, 6)]  # either process may deliver first
 
 
 @pytest.mark.slow

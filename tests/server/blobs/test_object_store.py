@@ -77,6 +77,29 @@ def test_an_error_of_the_storage_is_an_os_error_without_a_password(contents, mon
     assert raised.value.__cause__ is None
 
 
+def test_a_place_that_cannot_be_written_is_refused_at_the_start(monkeypatch, contents):
+    def fail(*_args: Any, **_options: Any) -> None:
+        raise FileNotFoundError(2, "The specified bucket does not exist")
+
+    monkeypatch.setattr(type(contents._files), "pipe_file", fail)
+    with pytest.raises(ConfigurationError, match="memory://nothing: The specified bucket does not exist"):
+        open_contents("memory://nothing")
+
+
+def test_in_storage_without_folders_none_is_made_since_it_might_be_a_bucket(monkeypatch, tmp_path):
+    made: list[str] = []
+    files = fsspec.filesystem("memory")
+    monkeypatch.setattr(type(files), "makedirs", lambda self, path, exist_ok=False: made.append(path))
+    contents = ObjectContents(f"memory://{tmp_path.name}/files")
+    contents.append(KEY, 0, b"abc")
+    assert [path.rpartition("/")[2] for path in made] == ["files", KEY]
+    made.clear()
+    monkeypatch.setattr(type(files), "protocol", ("s3", "s3a"))
+    flat = ObjectContents(f"memory://{tmp_path.name}/flat")
+    assert flat.append(KEY, 0, b"abc") == 3
+    assert made == []
+
+
 def test_a_place_is_shown_without_its_password(tmp_path):
     assert shown_contents(SECRET) == "http://storage.example.org/bucket"
     assert shown_contents("s3://bucket/files") == "s3://bucket/files"

@@ -12,6 +12,8 @@ import pytest
 pytest.importorskip("fsspec", reason="needs fsspec: pip install 'steplog[objects]'")
 
 from steplog.server.blobs.content_store import ContentStore, WrongContentError
+from steplog.server.blobs.folder import FolderContents
+from steplog.server.blobs.object_store import ObjectContents
 from steplog.server.blobs.open_contents import open_contents
 
 STORES: dict[str, Callable[[Path], ContentStore]] = {
@@ -39,6 +41,15 @@ def put(contents: ContentStore, data: bytes, key: str = KEY) -> str:
     contents.verify(key, sha256, len(data))
     contents.put(key, sha256)
     return sha256
+
+
+def plant(contents: ContentStore, name: str) -> None:
+    """Put something of somebody else's into the place."""
+    if isinstance(contents, FolderContents):
+        (contents.root / name).write_bytes(b"x")
+    else:
+        assert isinstance(contents, ObjectContents)
+        contents._files.pipe_file(f"{contents._root}/{name}", b"x")
 
 
 @pytest.mark.parametrize("size", [0, 1, 100_000, 2_500_001])
@@ -103,6 +114,7 @@ def test_uploads_that_nobody_has_added_to_for_long_are_swept(contents):
     for key in (KEY, "0f-2"):
         contents.append(key, 0, b"abc")
     sha256 = put(contents, b"whole", "0f-3")
+    plant(contents, "uploads/not ours")
     assert contents.sweep(3600) == 0
     assert contents.sweep(-1) == 2
     assert (contents.uploaded(KEY), contents.size(sha256)) == (0, 5)

@@ -183,12 +183,14 @@ def image_of(image: Any) -> MediaValue:
     if not hasattr(image, "dtype"):
         raise TypeError(f"Unsupported image object type: {type(image)}; it is an array, Pillow's or mlflow.Image.")
     array = array_of(image)
-    if array.dtype.kind == "f" and array.size and (array.min() < 0 or array.max() > 1):
-        raise ValueError("Image array values must be in the range [0, 1] when they are floats")
-    if array.dtype.kind in "iu" and array.size and (array.min() < 0 or array.max() > 255):
-        raise ValueError("Integer pixel values out of acceptable range [0, 255]")
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"Invalid array data type: '{array.dtype}'. Must be one of bool, integer, floating")
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
         raise ValueError(f"The image is expected to have 2 or 3 dimensions, and 1, 3 or 4 channels, not {array.shape}")
+    if array.dtype.kind in "iu" and array.size and (array.min() < 0 or array.max() > 255):
+        raise ValueError("Integer pixel values out of acceptable range [0, 255]")
+    if array.dtype.kind == "f" and array.size and (array.min() < 0 or array.max() > 1):  # scaled, as MLflow does
+        array = (array - array.min()) / ((array.max() - array.min()) or 1)
     return steplog.Image(uint8_of(array))
 
 

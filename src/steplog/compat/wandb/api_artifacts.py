@@ -11,6 +11,7 @@ from typing import Any
 
 import steplog
 from steplog.compat.wandb.artifact import Artifact
+from steplog.compat.wandb.artifact_names import found, safe_name
 from steplog.compat.wandb.errors import CommError
 
 __all__ = ["ArtifactCollection", "ArtifactType", "logged_by", "one", "parted", "versions"]
@@ -63,7 +64,7 @@ class ArtifactType:
 
     def collections(self, per_page: int = 50) -> list[ArtifactCollection]:
         """One a name."""
-        return _collections(self.entity, self.project, self.name)
+        return _collections(self.entity, self.project, safe_name(self.name))
 
     def collection(self, name: str) -> ArtifactCollection:
         """One of them. Raises CommError where there is none."""
@@ -93,8 +94,8 @@ def _listed(
 
 def versions(entity: str | None, project: str | None, name: str) -> list[Artifact]:
     """The versions of a name, the newest first. Raises CommError."""
-    found = [Artifact.of(each, entity, project) for each in _listed(entity, project, name=name)]
-    return sorted(found, key=lambda each: int(each.version[1:]), reverse=True)
+    listed = [Artifact.of(each, entity, project) for each in _listed(entity, project, name=name)]
+    return sorted(listed, key=lambda each: int(each.version[1:]), reverse=True)
 
 
 def logged_by(entity: str | None, project: str | None, run: str) -> list[Artifact]:
@@ -117,7 +118,6 @@ def parted(entity: str | None, project: str | None) -> dict[str, ArtifactType]:
 
 def one(entity: str | None, project: str, name: str, kind: str | None) -> Artifact:
     """The version that ``name:alias`` means. Raises CommError, ValueError where it is of another type."""
-    from steplog.compat.wandb.artifact_names import found
 
     def ask(text: str) -> Any:
         place, _, last = text.rpartition("/")

@@ -37,7 +37,7 @@ def found(text: str, ask: Callable[[str], Any], kind: str | None = None) -> Any:
         except (steplog.SteplogError, OSError) as error:
             refused = refused or error
             continue
-        if kind is not None and artifact.type != kind:
+        if kind is not None and artifact.type != safe_name(kind):
             raise ValueError(f"Supplied type {kind} does not match type {artifact.type} of artifact {text}")
         return artifact
     raise CommError(f"artifact {text!r} is not to be had: {refused}", refused)

@@ -24,6 +24,7 @@ from steplog.compat.wandb.api_artifacts import ArtifactCollection, ArtifactType
 from steplog.compat.wandb.api_filters import Filter, Order, filter_of, order_of
 from steplog.compat.wandb.api_run import Run, frame, normalized
 from steplog.compat.wandb.artifact import Artifact
+from steplog.compat.wandb.artifact_names import safe_name
 from steplog.compat.wandb.errors import CommError
 from steplog.reading.arrow_table import ArrowTable
 from steplog.reading.rows import table_of
@@ -309,14 +310,14 @@ class Api:
         """Whether there is an artifact of this name and type."""
         entity, project, called = self._artifact_parts(name)
         try:
-            return any(each.type == type for each in api_artifacts.versions(entity, project, called))
+            return any(each.type == safe_name(type) for each in api_artifacts.versions(entity, project, called))
         except CommError:
             return False
 
     def artifacts(self, type_name: str, name: str, **_: Any) -> list[Artifact]:
         """The versions of an artifact, the newest first. Raises CommError."""
         entity, project, called = self._artifact_parts(name)
-        return [each for each in api_artifacts.versions(entity, project, called) if each.type == type_name]
+        return [each for each in api_artifacts.versions(entity, project, called) if each.type == safe_name(type_name)]
 
     artifact_versions = artifacts
 

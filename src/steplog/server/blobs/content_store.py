@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import ClassVar
 
-__all__ = ["ContentStore", "WrongContentError", "checked_key", "checked_sha256"]
+__all__ = ["ContentStore", "WrongContentError", "checked_key", "checked_sha256", "is_key"]
 
 _KEY = re.compile(r"[0-9a-f-]{1,128}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -69,9 +69,14 @@ class ContentStore(ABC):
         return None
 
 
+def is_key(name: str) -> bool:
+    """Whether this can be the key of an upload."""
+    return _KEY.fullmatch(name) is not None
+
+
 def checked_key(key: str) -> str:
     """A key that can be the name of a file. Raises ValueError."""
-    if not _KEY.fullmatch(key):
+    if not is_key(key):
         raise ValueError(f"not a key of an upload: {key!r:.80}")
     return key
 

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import ClassVar, NamedTuple, Protocol, TypeVar
 
 from steplog.private_files import is_private_file, make_private, names_in, open_directory, open_private, unlink_private
-from steplog.server.blobs.content_store import ContentStore, WrongContentError, checked_key, checked_sha256
+from steplog.server.blobs.content_store import ContentStore, WrongContentError, checked_key, checked_sha256, is_key
 
 __all__ = ["RESERVE_BYTES", "FolderContents"]
 
@@ -131,7 +131,7 @@ class FolderContents(ContentStore):
 
     def sweep(self, older_s: float) -> int:
         swept, oldest = 0, time.time() - older_s
-        for name in names_in(self._uploads):
+        for name in filter(is_key, names_in(self._uploads)):
             with suppress(FileNotFoundError), self._locked(name, make=False) as descriptor:
                 if descriptor is not None and os.fstat(descriptor).st_mtime < oldest:
                     unlink_private(self._uploads / name)

@@ -29,12 +29,13 @@ from typing import Any, ClassVar
 
 import fsspec
 
-from steplog.server.blobs.content_store import ContentStore, WrongContentError, checked_key, checked_sha256
+from steplog.server.blobs.content_store import ContentStore, WrongContentError, checked_key, checked_sha256, is_key
 
 __all__ = ["ObjectContents"]
 
 _READ_BYTES = 4 << 20
 _CHECKED_MAX = 256
+_FLAT = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "oss", "oci"}  # object storage, which has no folders
 _PART = re.compile(r"[0-9]{20}")
 _CREDENTIALS = re.compile(r"(?<=://)[^/\s]*@")
 
@@ -51,8 +52,17 @@ class ObjectContents(ContentStore):
         with _as_os_errors():
             options = {"auto_mkdir": True} if url.startswith(("file://", "local://")) else {}
             self._files, root = fsspec.core.url_to_fs(url, **options)
+            protocols = self._files.protocol
+            self._is_flat = not _FLAT.isdisjoint([protocols] if isinstance(protocols, str) else protocols)
             self._root = root.rstrip("/")
-            self._files.exists(self._root)
+            self._try_out()
+
+    def _try_out(self) -> None:
+        """Write something, and remove it."""
+        probe = f"{self._root}/.probe-{secrets.token_hex(8)}"
+        self._make(probe)
+        self._files.pipe_file(probe, b"steplog")
+        self._files.rm_file(probe)
 
     def uploaded(self, key: str) -> int:
         return sum(size for _, size in self._parts(key))
@@ -119,6 +129,8 @@ class ObjectContents(ContentStore):
         swept, oldest = 0, datetime.now(timezone.utc) - timedelta(seconds=older_s)
         for folder in self._listed(f"{self._root}/uploads"):
             key = folder["name"].rstrip("/").rpartition("/")[2]
+            if not is_key(key):
+                continue
             with _as_os_errors():
                 times = [self._files.modified(part["name"]) for part in self._listed(self._upload(key))]
             if all(_in_utc(time) < oldest for time in times):
@@ -172,9 +184,9 @@ class ObjectContents(ContentStore):
             self._files.pipe_file(path, data)
 
     def _make(self, path: str) -> None:
-        """Make the folder of an object, where there are folders."""
+        """Make the folder of an object, where there are folders: elsewhere it would be a bucket."""
         folder = path.rpartition("/")[0]
-        if folder not in self._made:
+        if folder not in self._made and not self._is_flat:
             self._files.makedirs(folder, exist_ok=True)
             self._made.add(folder)
             if len(self._made) > 10_000:

@@ -165,7 +165,8 @@ export class Samples {
 
   /**
    * A signal of the samples at a step of a run: `{rows, first, exact}`, null until they have come. `rows` are
-   * `{step, time, value, bytes}` from the `first` of that step on; if they are not `exact`, the nearest one alone.
+   * `{step, time, value, bytes}` from the `first` of that step on; if they are not `exact`, the nearest one alone, with
+   * `near`, which asks for it.
    */
   at(uuid, name, step, nth) {
     const first = Math.floor(nth / AT_ONCE) * AT_ONCE;
@@ -183,9 +184,12 @@ export class Samples {
     return cell.found;
   }
 
-  /** The whole value of a sample: the `nth` at its step. */
-  async whole(uuid, name, step, nth) {
-    const [row] = await this.#history(uuid, { name, from: step, to: step, skip: nth, limit: 1 });
+  /** The whole value of a sample, one of those that `at` has found. */
+  async whole(uuid, name, found, sample) {
+    const { step } = sample;
+    const nth = found.first + found.rows.indexOf(sample);
+    const which = found.exact ? { from: step, to: step, skip: nth, limit: 1 } : sample.near;
+    const [row] = await this.#history(uuid, { name, ...which });
     return row?.value;
   }
 
@@ -208,21 +212,22 @@ export class Samples {
   }
 
   /** Have all of media whose values were cut. */
-  async #complete({ rows, first, exact }, uuid, name) {
+  async #complete(found, uuid, name) {
     const isWanted = ({ bytes, value }) => bytes <= WHOLE_MAX && isMediaText(value);
-    const wholes = rows.filter(isWanted).slice(0, WHOLES_MAX).map(async (row) => {
-      row.value = await this.whole(uuid, name, row.step, exact ? first + rows.indexOf(row) : 0);
+    const wholes = found.rows.filter(isWanted).slice(0, WHOLES_MAX).map(async (row) => {
+      row.value = await this.whole(uuid, name, found, row);
       row.bytes = undefined;
     });
     await Promise.all(wholes);
   }
 
   async #nearest(uuid, name, step) {
-    const [before, after] = await Promise.all([
-      this.#history(uuid, { name, to: step, last: 1, cut: CUT }),
-      this.#history(uuid, { name, from: step, limit: 1, cut: CUT }),
-    ]);
-    const near = [...before, ...after].sort((a, b) => distance(a.step, step) - distance(b.step, step));
+    const questions = [{ to: step, last: 1 }, { from: step, limit: 1 }];
+    const answers = questions.map(async (near) => {
+      const rows = await this.#history(uuid, { name, ...near, cut: CUT });
+      return rows.map((row) => ({ ...row, near }));
+    });
+    const near = (await Promise.all(answers)).flat().sort((a, b) => distance(a.step, step) - distance(b.step, step));
     return { rows: near.slice(0, 1), first: 0, exact: false };
   }
 

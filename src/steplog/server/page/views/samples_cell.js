@@ -63,7 +63,7 @@ function content({ samples, run, name, found, at, find, beside }) {
   if (row.bytes === undefined) {
     return html`<${SampleValue} key=${key} value=${row.value} find=${find} beside=${beside} />`;
   }
-  const whole = () => samples.whole(run.uuid, name, row.step, found.exact ? found.first + at : 0);
+  const whole = () => samples.whole(run.uuid, name, found, row);
   return html`<${CutValue} key=${key} whole=${whole} row=${row} find=${find} />`;
 }
 
@@ -115,7 +115,7 @@ function CutValue({ whole, row, find }) {
 
 async function textOf(samples, uuid, name, found, at) {
   const row = found.rows[at];
-  const value = row.bytes === undefined ? row.value : await samples.whole(uuid, name, row.step, found.first + at);
+  const value = row.bytes === undefined ? row.value : await samples.whole(uuid, name, found, row);
   return typeof value === "string" ? value : json(value, 2);
 }
 
