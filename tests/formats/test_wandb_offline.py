@@ -89,8 +89,9 @@ def test_what_wandb_wrote_is_read(golden):
     assert (values["list"], values["none"], values["even"]) == ([1, 2], None, True)
     assert values["hist"] == {"_type": "histogram", "bins": [1, 2, 3], "values": [1, 2]}
     assert {row[1] for row in rows if row[0] == "part 1"} == {row[1] for row in rows if row[0] == "part 2"}
-    assert not [name for name in values if name.startswith(("_", "table", "html"))]
-    assert first.remarks() == ["left out, since their files are not imported: html (1), table (1)"]
+    assert not [name for name in values if name.startswith("_")]
+    assert (values["html"]["_type"], values["table"]["_type"]) == ("html", "table")
+    assert first.remarks() == ["left out: files of values that are not there (2)"]
     system = [row for row in rows if row[0] == "system/proc.cpu.threads"]
     assert [type(value) for _, _, _, value in system] == [float]
     assert system[0][1] is None
@@ -172,6 +173,7 @@ def test_a_record_gives_its_step_its_time_and_values_of_every_form(tmp_path):
     assert {(step, time) for _, step, time, _ in rows} == {(7, 1_795_756_480_125_000_000)}
     values = values_of(run)
     assert math.isnan(values.pop("old nan"))
+    assert values.pop("image")["_type"] == "image"
     assert values == {
         "none": None,
         "yes": True,
@@ -186,7 +188,7 @@ def test_a_record_gives_its_step_its_time_and_values_of_every_form(tmp_path):
         "bytes": '"\ufffd"',
         "a" * 200: 1,
     }
-    assert run.remarks() == ["left out, since their files are not imported: image (1)"]
+    assert run.remarks() == ["left out: files of values that are not there (1)"]
 
 
 def test_a_record_without_step_or_time_follows_the_one_before(tmp_path):

@@ -18,6 +18,7 @@ import click
 from rich.console import Console, RenderableType
 from rich.text import Text
 
+from steplog.cli.media_text import media_text
 from steplog.cli.run_times import as_date
 from steplog.cli.table import Table
 from steplog.printable import printable as one_line
@@ -132,7 +133,9 @@ def size(size_bytes: int) -> str:
 
 
 def value(value: Any, characters_max: int | None = 60) -> str:
-    """A short form of a metric's or setting's value."""
+    """A short form of a metric's or setting's value; of media what they are (``media_text``)."""
+    if isinstance(value, (dict, list)) and (words := media_text(value)):
+        return printable(words, characters_max)
     if isinstance(value, float):
         return f"{value:.6g}"
     if value is None:

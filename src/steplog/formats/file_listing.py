@@ -29,9 +29,7 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import re
-import stat
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -40,6 +38,7 @@ import msgspec
 
 from steplog.blobs.entries import checked_path, known_suffix
 from steplog.errors import FormatError
+from steplog.formats.local_files import open_within
 from steplog.formats.parquet_file import require_pyarrow
 from steplog.formats.run_writer import ByteSink
 
@@ -64,7 +63,6 @@ _HASH, _ID, _ARTIFACT = re.compile("[0-9a-f]{64}"), re.compile("[0-9a-f]{32}"), 
 _CONTENT = re.compile(r"[0-9a-f]{2}/[0-9a-f]{64}(?:\.[A-Za-z0-9]{1,16}){0,2}")
 _CELL_BYTES_MAX = 4 * 1024 * 1024
 _NUMBER_MAX = 2**63 - 1
-_NO_LINK = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 
 class ListedFile(msgspec.Struct, kw_only=True, frozen=True):
@@ -124,23 +122,7 @@ def open_content(listing: Path, row: ListedFile) -> BinaryIO | None:
         raise FormatError(f"{listing}: not the place of a content: {row.content!r:.200}")
     if name[:2] != row.sha256[:2] or name[3:67] != row.sha256:
         raise FormatError(f"{listing}: the content {row.content} is of another hash than {row.sha256}")
-    descriptor = os.open(listing.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        for part in row.content.split("/"):
-            above, descriptor = descriptor, os.open(part, _NO_LINK, dir_fd=descriptor)
-            os.close(above)
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise FormatError(f"{listing}: the content {row.content} is not a file")
-    except FileNotFoundError:
-        os.close(descriptor)
-        return None
-    except OSError as error:
-        os.close(descriptor)
-        raise FormatError(f"{listing}: the content {row.content}: {error.strerror}") from None
-    except BaseException:
-        os.close(descriptor)
-        raise
-    return open(descriptor, "rb")
+    return open_within(listing.parent, row.content)
 
 
 def write_listing(sink: ByteSink, kind: str, rows: Sequence[ListedFile]) -> None:

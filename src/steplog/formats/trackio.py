@@ -5,8 +5,8 @@
     configs         run_id, run_name, config, created_at
 
 Before trackio 0.24 a run was its name, and there was no ``run_id``. Trackio keeps no status: a run counts as COMPLETED.
-NaN and infinities are texts there, which cannot be told from texts that were logged. Alerts, traces and the files of
-media and artifacts stay where they are; a medium's value is the JSON that names its file.
+NaN and infinities are texts there, which cannot be told from texts that were logged. Files of media are in ``media``
+beside the database; a table is a value itself. Alerts, traces and artifacts stay where they are.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any
 import msgspec
 
 from steplog.formats.imported import BATCH_RECORDS, ImportedRun, RecordBatch, Stream
+from steplog.formats.local_files import MediaFolder
 from steplog.formats.run_info import RunInfo
 from steplog.formats.sqlite_file import SqliteFile, is_sqlite
 from steplog.records.dates import date_of
@@ -32,6 +33,9 @@ _NEEDED = {"timestamp", "run_name", "step", "metrics"}
 _OWN_KEYS = ("_Username", "_Created", "_Group")  # in a config, by trackio
 _NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _LEFT_OUT = ("alerts", "traces")
+_MEDIA = {"trackio.image": "image", "trackio.audio": "audio", "trackio.video": "video"}
+_TABLE = "trackio.table"
+_DEPTH_MAX = 8
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
@@ -59,6 +63,7 @@ class _Project:
 
     def __init__(self, path: Path) -> None:
         self._name = path.stem
+        self._folder = path.parent / "media"
         self._file = SqliteFile(path)
         self._key = "run_id" if "run_id" in self._file.columns("metrics") else "run_name"
         self._tables = [table for table in ("metrics", "system_metrics") if self._file.columns(table)]
@@ -95,10 +100,11 @@ class _Project:
             ended=date_of(last_ns),
             config={entry: value for entry, value in config.items() if entry not in _OWN_KEYS},
         )
-        streams = [Stream(table, partial(self._records, table, key)) for table in self._tables]
-        return ImportedRun(info, streams, partial(self._remarks, key))
+        media = MediaFolder(self._folder, "trackio")
+        streams = [Stream(table, partial(self._records, table, key, media)) for table in self._tables]
+        return ImportedRun(info, streams, partial(self._remarks, key, media), files=media.files)
 
-    def _records(self, table: str, key: str) -> Iterator[RecordBatch]:
+    def _records(self, table: str, key: str, media: MediaFolder) -> Iterator[RecordBatch]:
         system = table == "system_metrics"
         columns = f"timestamp, {'NULL' if system else 'step'}, metrics"
         names: list[str] = []
@@ -112,19 +118,42 @@ class _Project:
                 names += [f"system/{name}" for name in logged] if system else logged
                 steps += [step] * len(logged)
                 times += [time_ns] * len(logged)
-                values += [_value(value) for value in logged.values()]
+                values += [_value(value, media, time_ns) for value in logged.values()]
                 if len(names) >= BATCH_RECORDS:
                     yield from _batches(names, steps, times, values)
                     names, steps, times, values = [], [], [], []
         yield from _batches(names, steps, times, values)
 
-    def _remarks(self, key: str) -> list[str]:
-        found = []
+    def _remarks(self, key: str, media: MediaFolder) -> list[str]:
+        found = [f"left out: files of values that are not there ({len(media.missing):,})"] if media.missing else []
         for table in _LEFT_OUT:
             if self._key in self._file.columns(table):
                 ((count,),) = self._file.rows(f"SELECT COUNT(*) FROM {table} WHERE {self._key} = ?", (key,))
                 found += [f"{count:,} {table if count > 1 else table[:-1]} left out"] if count else []
         return found
+
+
+def _value(value: Any, media: MediaFolder, time_ns: int, depth: int = 0) -> Any:
+    """A number that JSON has not; or as steplog has it a file's value, a table, a histogram, or what has such in it."""
+    if isinstance(value, str):
+        return value if depth else _NUMBERS.get(value, value)
+    if isinstance(value, list) and depth < _DEPTH_MAX:
+        return [_value(each, media, time_ns, depth + 1) for each in value]
+    if not isinstance(value, dict) or depth >= _DEPTH_MAX:
+        return value
+    kind = value.get("_type")
+    if isinstance(kind, str) and kind in _MEDIA:
+        fields = {"caption": value["caption"]} if value.get("caption") else {}
+        made = media.value(_MEDIA[kind], value.get("file_path"), fields, time_ns)
+        return value if made is None else made
+    rows = value.get("_value")
+    if kind == _TABLE and isinstance(rows, list) and all(isinstance(row, dict) for row in rows):
+        columns = list(dict.fromkeys(str(name) for row in rows for name in row))
+        cells = [[_value(row.get(name), media, time_ns, depth + 1) for name in columns] for row in rows]
+        return {"_type": "table", "columns": columns, "data": cells}
+    if kind == "trackio.histogram":
+        return {**value, "_type": "histogram"}
+    return {name: _value(each, media, time_ns, depth + 1) for name, each in value.items()}
 
 
 def _batches(
@@ -133,19 +162,6 @@ def _batches(
     for first in range(0, len(names), BATCH_RECORDS):
         part = slice(first, first + BATCH_RECORDS)
         yield RecordBatch(names[part], steps[part], times[part], values[part])
-
-
-def _value(value: Any) -> Any:
-    """A number that JSON has not; a table or a histogram as steplog has them."""
-    if isinstance(value, str):
-        return _NUMBERS.get(value, value)
-    if not isinstance(value, dict):
-        return value
-    rows = value.get("_value")
-    if value.get("_type") == "trackio.table" and isinstance(rows, list) and all(isinstance(row, dict) for row in rows):
-        columns = list(dict.fromkeys(name for row in rows for name in row))
-        return {"_type": "table", "columns": columns, "data": [[row.get(name) for name in columns] for row in rows]}
-    return {**value, "_type": "histogram"} if value.get("_type") == "trackio.histogram" else value
 
 
 def _decoded(content: str | bytes) -> dict[str, Any]:

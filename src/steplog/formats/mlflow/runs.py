@@ -6,7 +6,8 @@
     metrics         key, value, timestamp (ms), step, is_nan, run_uuid: in the order of their rows
 
 Deleted runs are left out. NaN is a 0 with ``is_nan``, and an infinity the largest double, which is an infinity again.
-What becomes of params and tags is in ``found_run``. Artifacts, models, datasets and traces stay where they are.
+What becomes of params and tags is in ``found_run``, of artifacts in ``artifacts``. Models, datasets and traces stay
+where they are, but for the files that they have among the artifacts.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from functools import partial
 from pathlib import Path
 
 from steplog.formats.imported import ImportedRun, RecordBatch, Stream
+from steplog.formats.mlflow.artifacts import Artifacts, folder_of
 from steplog.formats.mlflow.files import file_runs, is_folder, streams
 from steplog.formats.mlflow.found_run import FoundRun, remarks_on, run_info
 from steplog.formats.sqlite_file import SqliteFile, is_sqlite
@@ -38,13 +40,37 @@ def runs(path: Path) -> Iterator[ImportedRun]:
     """Its runs, in the order in which they began. Raises FormatError."""
     if path.is_file():
         file = SqliteFile(path)
-        found = [(_database_streams(file, run.id), run) for run in _database_runs(file)]
+        places = _artifact_places(file)
+        found = [
+            (_database_streams(file, run.id), run, _artifacts_of(path, run.id, places.get(run.id, "")))
+            for run in _database_runs(file)
+        ]
     else:
-        found = [(streams(folder), run) for folder, run in file_runs(path)]
-    names = {run.id: run_info(run, {}).name for _, run in found}
-    for its_streams, run in sorted(found, key=lambda each: (each[1].start_ms or 0, each[1].id)):
-        origin = "mlflow" if path.is_file() else "mlruns"
-        yield ImportedRun(run_info(run, names), its_streams, partial(remarks_on, run), origin=origin)
+        found = [(streams(folder), run, Artifacts(run.id, folder / "artifacts")) for folder, run in file_runs(path)]
+    names = {run.id: run_info(run, {}).name for _, run, _ in found}
+    for its_streams, run, artifacts in sorted(found, key=lambda each: (each[1].start_ms or 0, each[1].id)):
+        yield ImportedRun(
+            run_info(run, names),
+            its_streams,
+            partial(_remarks, run, artifacts),
+            origin="mlflow" if path.is_file() else "mlruns",
+            files=artifacts.files,
+        )
+
+
+def _remarks(run: FoundRun, artifacts: Artifacts) -> list[str]:
+    return [*remarks_on(run), *artifacts.remarks()]
+
+
+def _artifacts_of(database: Path, run_id: str, uri: str) -> Artifacts:
+    return Artifacts(run_id, folder_of(database, uri, run_id), uri)
+
+
+def _artifact_places(file: SqliteFile) -> dict[str, str]:
+    """Where the artifacts of runs are, as the database says."""
+    if "artifact_uri" not in file.columns("runs"):
+        return {}
+    return {str(run): str(uri or "") for run, uri in file.rows("SELECT run_uuid, artifact_uri FROM runs")}
 
 
 def _is_database(path: Path) -> bool:

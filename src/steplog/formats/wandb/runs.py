@@ -13,7 +13,8 @@ Each has a file ``run-<id>.wandb``, a log (``log``) of protocol buffers called `
 
 1. Folders of one project and run id (a run that was resumed) are one run, each folder a stream.
 2. Keys within keys are joined by dots, as wandb shows them; ``_step`` and ``_timestamp`` become step and time, and
-   ``_runtime`` and ``_wandb`` are left out. A histogram is a JSON value. Media and tables are counted: they are files.
+   ``_runtime`` and ``_wandb`` are left out. A histogram is a JSON value. Media and tables are values that name their
+   files (``media``).
 3. System statistics are called ``system/`` and wandb's name, or ours where it is the same (``_SYSTEM``).
 4. Without an exit record a run is CRASHED, or RUNNING if its last record is not older than ``RUNNING_S``.
 """
@@ -30,7 +31,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -44,6 +45,7 @@ from steplog.formats.remarks import remarks_on
 from steplog.formats.run_info import RunInfo
 from steplog.formats.tfevents.event import time_of
 from steplog.formats.wandb.log import MAGIC, WandbLog
+from steplog.formats.wandb.media import RunFolder
 from steplog.records.dates import date_of
 
 __all__ = ["RUNNING_S", "recognizes", "runs"]
@@ -254,8 +256,17 @@ def _run(run_id: str, files: Sequence[_File], about: _About, *, is_live: bool) -
         provenance=about.provenance or None,
     )
     readings: dict[str, _Reading] = {}
-    streams = [Stream(key, partial(_batches, path, about.started_ns or 0, readings)) for path, key in files]
-    return ImportedRun(info, streams, partial(_remarks, readings))
+    folders = [RunFolder(path.parent, key) for path, key in files]
+    streams = [
+        Stream(key, partial(_batches, path, about.started_ns or 0, readings, folder))
+        for (path, key), folder in zip(files, folders, strict=True)
+    ]
+    return ImportedRun(
+        info,
+        streams,
+        partial(_remarks, readings, folders),
+        files=lambda: chain.from_iterable(folder.files() for folder in folders),
+    )
 
 
 def _id(run_id: str) -> str:
@@ -284,15 +295,19 @@ class _Reading(NamedTuple):
     left_out: Counter[str]
 
 
-def _remarks(readings: Mapping[str, _Reading]) -> list[str]:
+def _remarks(readings: Mapping[str, _Reading], folders: Sequence[RunFolder]) -> list[str]:
     left_out = sum((reading.left_out for reading in readings.values()), Counter[str]())
     logs = {name: reading.log for name, reading in readings.items()}
-    return remarks_on("their files are not imported", left_out, logs)
+    missing, others = sum(folder.missing for folder in folders), sum(folder.others for folder in folders)
+    found = [f"left out: files of values that are not there ({missing:,})"] if missing else []
+    if others:
+        found.append(f"left out: links among its files ({others:,}); copy the folder with cp -rL, and import the copy")
+    return [*remarks_on("they name no file in the folder", left_out, logs), *found]
 
 
-def _batches(path: Path, started_ns: int, readings: dict[str, _Reading]) -> Iterator[RecordBatch]:
+def _batches(path: Path, started_ns: int, readings: dict[str, _Reading], folder: RunFolder) -> Iterator[RecordBatch]:
     reading = readings[path.parent.name] = _Reading(WandbLog(), Counter())
-    history = _History(started_ns, reading.left_out)
+    history = _History(started_ns, reading.left_out, folder)
 
     def take(number: int, content: bytes) -> Iterable[_Row]:
         if number == _HISTORY:
@@ -311,8 +326,9 @@ def _batch(rows: Sequence[_Row]) -> RecordBatch:
 class _History:
     """The records of a file's history."""
 
-    def __init__(self, started_ns: int, left_out: Counter[str]) -> None:
+    def __init__(self, started_ns: int, left_out: Counter[str], folder: RunFolder | None = None) -> None:
         self._time_ns = started_ns
+        self._folder = folder
         self._step = -1
         self._left_out = left_out
 
@@ -337,18 +353,23 @@ class _History:
             for path, value in items
             if path and path[0] not in _OWN and not (media and self._is_within(path, media))
         ]
-        kept = [row for row in rows if not (isinstance(row[3], dict) and self._is_media(row[3]))]
+        kept = [row for row in map(self._converted, rows) if row is not None]
         return [*kept, *self._media(items, media)]
 
     def _is_within(self, path: tuple[str, ...], media: set[tuple[str, ...]]) -> bool:
         return any(path[: len(prefix)] == prefix for prefix in media)
 
-    def _is_media(self, value: Mapping[str, Any]) -> bool:
-        kind = value.get("_type")
+    def _converted(self, row: _Row) -> _Row | None:
+        """A row as it is kept; None, and counted, of a value whose file is not there."""
+        name, step, time_ns, value = row
+        kind = value.get("_type") if isinstance(value, dict) else None
         if not isinstance(kind, str) or kind == "histogram":
-            return False
-        self._left_out[kind.removesuffix("-file")] += 1
-        return True
+            return row
+        made = None if self._folder is None else self._folder.value(value, time_ns)
+        if made is None:
+            self._left_out[kind.removesuffix("-file")] += 1
+            return None
+        return name, step, time_ns, made
 
     def _media(self, items: Sequence[tuple[tuple[str, ...], Any]], media: set[tuple[str, ...]]) -> Iterator[_Row]:
         """Objects that wandb has spread over several items."""
@@ -357,8 +378,9 @@ class _History:
             for path, part in items:
                 if path[: len(prefix)] == prefix and len(path) > len(prefix):
                     _place(value, path[len(prefix) :])[path[-1]] = part
-            if not self._is_media(value):
-                yield ".".join(prefix), self._step, self._time_ns, dict(sorted(value.items()))
+            row = self._converted((".".join(prefix), self._step, self._time_ns, dict(sorted(value.items()))))
+            if row is not None:
+                yield row
 
 
 def _stats(content: bytes) -> Iterator[_Row]:
