@@ -255,7 +255,7 @@ def test_a_disabled_run_has_the_same_calls_and_keeps_nothing(here: Path):
     assert (artifact.wait(), artifact.files, run.files()) == (None, [], [])
     with pytest.raises(RunFileNotFoundError):
         run.file("ckpt/1.pt")
-    with pytest.raises(ArtifactNotFoundError):
+    with pytest.raises(ArtifactNotFoundError, match=r"as steplog\.artifact\(project, name\) does"):
         run.use_artifact("cnn")
     with pytest.raises(ValueError, match="no regular file"):
         run.save("/dev/zero")
