@@ -142,8 +142,10 @@ class RunFiles:
 
         wanted, opened = parsed(name), self._open(None)
         if isinstance(opened, DisabledRun):
-            words = "it asks no server, as steplog.artifact(project, name) does"
-            raise ArtifactNotFoundError(f"this run is disabled, and has no artifact {name!r}: {words}")
+            raise ArtifactNotFoundError(
+                f"this run is disabled, and has no artifact {name!r}: "
+                "it asks no server, as steplog.artifact(project, name) does"
+            )
         from steplog.lifecycle.run_files import AwaitedArtifact, project_of, waiting_artifact
 
         if not wanted.project and (entry := waiting_artifact(opened, wanted)) is not None:
