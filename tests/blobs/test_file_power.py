@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -72,19 +72,22 @@ def operations(make: Callable[[], Host], tmp_path: Path) -> int:
 
 
 @pytest.fixture
-def make(memory: Path, tmp_path: Path) -> Callable[[], Host]:
+def make(memory: Path, tmp_path: Path) -> Iterator[Callable[[], Host]]:
     (tmp_path / "file").write_bytes(b"a file")
     (tmp_path / "other").write_bytes(os.urandom(100_000))
     made: list[Host] = []
 
-    def make() -> Host:
+    def new() -> Host:
         disk = tmp_path / f"spool-{len(made)}"
         make_private(disk)
         made.append(Host(memory, disk, FailingFiles()))
         made[-1].files.sync_directory(disk)
         return made[-1]
 
-    return make
+    yield new
+    for host in made:
+        assert isinstance(host.files, FailingFiles)
+        host.files.close_all()
 
 
 def cut_power(host: Host, keeps: Callable[[Path], bool]) -> None:
@@ -152,6 +155,7 @@ def test_after_a_kill_at_every_operation_nothing_that_was_taken_is_lost(make, tm
         assert holder.ids() >= set(taken), operation
         assert all(holder.has(entry.sha256) for entry in holder.entries()), operation
         assert holder.lost() == 0
+        host.files.close_all()
 
 
 def test_copies_not_durable_when_the_machine_stopped_are_counted_as_lost(host, tmp_path, caplog):

@@ -19,7 +19,7 @@ _MEMORY = re.compile(r", \d+ GiB$")  # of older series
 KILLED_AT = {
     "kills": "random moments",
     "system calls": "system calls",
-    "files": "files",
+    "files": "random moments, with files",
     "figures": "a spooled backlog",
 }
 CUTS = "power cuts"
@@ -61,11 +61,15 @@ def _sums(runs: Sequence[Run]) -> str:
     def total(name: str, *kinds: str) -> int:
         return sum(run.get(name, 0) for run in runs if run["kind"] in kinds)
 
-    counts = {paths: total("kills", kind) for kind, paths in KILLED_AT.items()}
+    records = [kind for kind in KILLED_AT if kind != "files"]
+    counts = {KILLED_AT[kind]: total("kills", kind) for kind in records}
     kills = ", ".join(f"{count:,} kills at {paths}" for paths, count in counts.items() if count)
-    amiss = ", ".join(f"{WORDS.get(name, name)} {total(name, *KILLED_AT):,}" for name in KILL_COLUMNS[3:])
+    amiss = ", ".join(f"{WORDS.get(name, name)} {total(name, *records):,}" for name in KILL_COLUMNS[3:])
+    of_files = ", ".join(f"{name} {total(name, 'files'):,}" for name in ("dropped", "lost", "twice", "wrong", "other"))
+    files = f"{total('kills', 'files'):,} kills of programs that save files, {total('servers_killed', 'files'):,} of "
+    files += f"their servers; {total('calls', 'files'):,} calls: {of_files}.\n"
     return (
-        f"{kills}; {total('calls', *KILLED_AT):,} calls: {amiss}.\n"
+        f"{kills}; {total('calls', *records):,} calls: {amiss}.\n{files * (total('kills', 'files') > 0)}"
         f"{total('cuts', CUTS):,} power cuts, {total('promised', CUTS):,} records below `durable`:"
         f" missing {total('missing', CUTS):,}, wrong {total('wrong', CUTS):,}.\n"
     )

@@ -9,8 +9,7 @@
 2. ``fit`` and ``test`` of a logger are one run, which ends with the program, or when the next logger begins its own.
 3. A training that fails, is interrupted or gets SIGTERM ends its run CRASHED, with the exception; a later ``fit`` goes
    on with it. A run that the program has begun is ended by the program, or when that is about to exit.
-4. Checkpoints are in ``save_dir/PROJECT/ID``; without a ``save_dir``, in the trainer's ``default_root_dir``. With
-   ``log_model``, True or "all", they are artifacts, too (``lightning_files``).
+4. Checkpoints are below ``save_dir`` or the trainer's ``default_root_dir``; artifacts, too, with ``log_model``.
 """
 
 from __future__ import annotations
@@ -25,12 +24,14 @@ try:
     if "pytorch_lightning" in sys.modules and "lightning.pytorch" not in sys.modules:
         raise ModuleNotFoundError
     from lightning.pytorch.loggers.logger import Logger, rank_zero_experiment
+    from lightning.pytorch.utilities.rank_zero import rank_zero_only
 except ModuleNotFoundError:
     from pytorch_lightning.loggers.logger import Logger, rank_zero_experiment
+    from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from steplog import Run
 from steplog.integrations.adapter_run import AdapterRun
-from steplog.integrations.lightning_files import LightningFiles, rank_zero_only
+from steplog.integrations.lightning_files import LightningFiles
 
 __all__ = ["SteplogLogger"]
 
@@ -61,7 +62,7 @@ class SteplogLogger(LightningFiles, Logger):
 
     @property
     def version(self) -> str | None:
-        """The id that the run was given, else its uuid; as it is at the first look, and None before the run begins."""
+        """The id that the run was given, else its uuid, as it is at the first look; None before the run begins."""
         if self._version is None and (run := self._run.begun) is not None:
             self._version = run.key or run.id
         return self._version

@@ -21,7 +21,7 @@ except ModuleNotFoundError:
 import steplog
 from steplog.integrations.adapter_run import AdapterRun
 
-__all__ = ["LightningFiles", "rank_zero_only"]
+__all__ = ["LightningFiles"]
 
 
 class LightningFiles:
