@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import mimetypes
 import os
 import time
@@ -22,7 +23,6 @@ from steplog.journal.jsonable import NoRoomError
 __all__ = ["FILES_MAX", "Saving", "boot_id"]
 
 FILES_MAX = 100_000  # of an artifact
-_types = mimetypes.MimeTypes()  # none of the machine's own
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
@@ -124,7 +124,13 @@ def _checked_size(path: Path) -> int:
     return min(found.st_size, found.st_blocks * 512) if found.st_blocks else found.st_size
 
 
+@functools.cache
+def _types() -> mimetypes.MimeTypes:
+    """None of the machine's own; made at the first file, as it takes a millisecond."""
+    return mimetypes.MimeTypes()
+
+
 def _entry(id_: str, name: str, size: int) -> FileEntry:
     suffix = known_suffix(Path(name).suffix)
-    kind = _types.guess_type(name)[0] or ""
+    kind = _types().guess_type(name)[0] or ""
     return FileEntry(id=id_, size=size, type=kind, path=name, suffix=suffix, time=time.time_ns())
