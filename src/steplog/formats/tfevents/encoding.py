@@ -2,14 +2,15 @@
 
 A number is a ``simple_value``, the nearest float, which is what TensorBoard shows; where it is another, or an integer,
 the exact one follows (``event``). A text is one of the plugin ``text``, and so is any other JSON value, marked as
-JSON. The config is shown by the plugin ``hparams``.
+JSON; images, audio and histograms are of the plugins that show them (``media``). The config is shown by the plugin
+``hparams``.
 """
 
 from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -17,7 +18,8 @@ import msgspec
 from steplog.column_format import json_value
 from steplog.formats.crc32c import PLANES_MAX, crc32c, crc32c_of_planes, masked, masked_lanes
 from steplog.formats.protobuf import bytes_field, double_field, float_field, varint, varint_field
-from steplog.formats.tfevents.event import EXACT_FLOAT, EXACT_INT, HPARAMS, INFO_PLUGIN, JSON_TEXT
+from steplog.formats.tfevents.event import EXACT_FLOAT, EXACT_INT, EXACT_JSON, HPARAMS, INFO_PLUGIN, JSON_TEXT
+from steplog.formats.tfevents.media import shown
 
 __all__ = ["config_event", "float_events", "framed", "info_event", "int_events", "json_events", "version_event"]
 
@@ -124,16 +126,24 @@ def int_events(name: str, steps: Sequence[int], walls: Sequence[float], values: 
     return _events(steps, walls, summaries)
 
 
-def json_events(name: str, steps: Sequence[int], walls: Sequence[float], values: Sequence[bytes]) -> list[bytes]:
-    """Events of what ``column_format.json_text`` made."""
+def json_events(
+    name: str,
+    steps: Sequence[int],
+    walls: Sequence[float],
+    values: Sequence[bytes],
+    content_of: Callable[[str], bytes | None] = lambda file_id: None,
+) -> list[bytes]:
+    """Events of what ``column_format.json_text`` made; ``content_of`` an id of a file: its content, None: not here."""
     return [
         record
         for step, wall, text in zip(steps, walls, values, strict=True)
-        for record in _json_event(name, step, wall, text)
+        for record in _json_event(name, step, wall, text, content_of)
     ]
 
 
-def _json_event(name: str, step: int, wall: float, text: bytes) -> list[bytes]:
+def _json_event(
+    name: str, step: int, wall: float, text: bytes, content_of: Callable[[str], bytes | None]
+) -> list[bytes]:
     value = json_value(text)
     if type(value) is float:
         return float_events(name, (step,), (wall,), (value,))
@@ -141,6 +151,12 @@ def _json_event(name: str, step: int, wall: float, text: bytes) -> list[bytes]:
         return int_events(name, (step,), (wall,), (value,))
     if isinstance(value, str) and value.isascii() | _is_unicode(value):
         return [_text_event(name, step, wall, value.encode(), "")]
+    media = shown(value, content_of) if isinstance(value, (dict, list)) else None
+    if media is not None:
+        plugin, content, tensor = media
+        exact = bytes_field(EXACT_JSON, text)
+        summary = bytes_field(1, name.encode()) + _metadata(plugin, content=content) + bytes_field(8, tensor) + exact
+        return [_event(wall, step, summary)]
     return [_text_event(name, step, wall, text, JSON_TEXT)]
 
 

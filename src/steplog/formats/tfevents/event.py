@@ -5,15 +5,16 @@
     metadata  1 plugin_data: 1 plugin_name, 2 content   3 summary_description
 
 TensorBoard's faster reader shows floats alone. So an export writes a ``simple_value`` and beside it, in fields that
-other readers skip, what it does not hold: the double (``EXACT_FLOAT``) or the integer (``EXACT_INT``).
+other readers skip, what it does not hold: the double (``EXACT_FLOAT``) or the integer (``EXACT_INT``). Beside an image,
+audio or a histogram it writes the JSON of the value (``EXACT_JSON``).
 
 https://github.com/tensorflow/tensorflow/blob/master/tensorflow/core/util/event.proto, and ``summary.proto``,
 ``tensor.proto`` in ``core/framework``. A tag's metadata may be in its first event alone, so that a parser
 has a memory.
 
 What becomes a point: a ``simple_value``; a tensor of one number of the plugin ``scalars``, or of none; a string tensor
-of the plugin ``text``: a text if it has one element, else a list. The hyperparameters of the plugin ``hparams`` become
-an event's config. All else is counted by its kind.
+of the plugin ``text``: a text if it has one element, else a list; images, audio and histograms (``media``). The
+hyperparameters of the plugin ``hparams`` become an event's config. All else is counted by its kind.
 """
 
 from __future__ import annotations
@@ -28,10 +29,12 @@ import msgspec
 from steplog.errors import FormatError
 from steplog.formats import protobuf
 from steplog.formats.protobuf import fields, signed, text_of
+from steplog.formats.tfevents.media import PLUGINS, MediaContent, media_of
 
 __all__ = [
     "EXACT_FLOAT",
     "EXACT_INT",
+    "EXACT_JSON",
     "HPARAMS",
     "INFO_PLUGIN",
     "JSON_TEXT",
@@ -45,6 +48,7 @@ __all__ = [
 
 EXACT_FLOAT = 1001
 EXACT_INT = 1002  # an sfixed64
+EXACT_JSON = 1003  # bytes
 HPARAMS = "hparams"  # a plugin's name
 INFO_PLUGIN = "steplog_run"  # our own, of the event that holds a run's RunInfo
 JSON_TEXT = "JSON"  # the summary_description of a text that is a JSON value
@@ -52,7 +56,6 @@ NAME_BYTES_MAX = 256
 _DEPTH_MAX = 32
 _TIME_MAX = (1 << 63) - 1
 
-_KINDS = {4: "images", 5: "histograms", 6: "audio clips"}  # fields of a Summary.Value
 _EVENT_KINDS = {4: "graphs", 6: "log messages", 8: "profiles", 9: "graphs"}  # fields of an Event
 _PLUGINS = {"images": "images", "histograms": "histograms", "audio": "audio clips"}
 _STRING = 7
@@ -65,10 +68,11 @@ class Event(NamedTuple):
     """What a record says.
 
     Attributes:
-        points: names and values: float, int, bool, str, a list of str, or ``msgspec.Raw`` of JSON.
-        left_out: kinds of what is no point, such as "images".
+        points: names and values: float, int, bool, str, a list of str, ``msgspec.Raw`` of JSON, or of media.
+        left_out: kinds of what is no point, such as "graphs".
         info: the JSON of a run, if an export wrote it here.
         config: hyperparameters.
+        contents: what values of media name.
     """
 
     wall_time: float
@@ -77,6 +81,7 @@ class Event(NamedTuple):
     left_out: list[str]
     info: bytes | None
     config: dict[str, Any]
+    contents: list[MediaContent]
 
 
 class _Metadata(NamedTuple):
@@ -96,7 +101,7 @@ class EventParser:
 
     def parse(self, data: bytes) -> Event:
         """Raises FormatError where the record is damaged."""
-        event = Event(0.0, 0, [], [], None, {})
+        event = Event(0.0, 0, [], [], None, {}, [])
         for number, value, content in fields(data):
             if number == 1:
                 event = event._replace(wall_time=protobuf.double_of(content))
@@ -123,11 +128,7 @@ class EventParser:
         if metadata.plugin == HPARAMS:
             event.config.update(_hyperparameters(metadata.content))
             return event
-        for number, kind in _KINDS.items():
-            if number in parts:
-                event.left_out.append(kind)
-                return event
-        values = _values(parts, metadata)
+        values = _media(parts, metadata, event.contents) if _is_media(parts, metadata) else _values(parts, metadata)
         if not isinstance(values, list):
             event.left_out.append(values)
         elif not 0 < len(tag) <= NAME_BYTES_MAX:
@@ -141,6 +142,31 @@ def _metadata(data: bytes) -> _Metadata:
     parts = {number: content for number, _, content in fields(data)}
     plugin = {number: content for number, _, content in fields(parts.get(1, b""))}
     return _Metadata(text_of(plugin.get(1, b"")), plugin.get(2, b""), text_of(parts.get(3, b"")))
+
+
+def _is_media(parts: dict[int, bytes], metadata: _Metadata) -> bool:
+    if EXACT_JSON in parts or not parts.keys().isdisjoint(PLUGINS):
+        return True
+    return metadata.plugin in PLUGINS.values() and 8 in parts
+
+
+def _media(parts: dict[int, bytes], metadata: _Metadata, contents: list[MediaContent]) -> list[Any] | str:
+    """The value, in a list, and its contents in ``contents``; or which kind of thing it is that is left out."""
+    if EXACT_JSON in parts:
+        text = parts[EXACT_JSON]
+        try:
+            json.loads(text)
+        except (ValueError, RecursionError):
+            raise FormatError("a value that is no JSON") from None
+        return [msgspec.Raw(text)]
+    number = next((number for number in PLUGINS if number in parts), None)
+    plugin = metadata.plugin if number is None else PLUGINS[number]
+    tensor, old = parts.get(8, b""), None if number is None else parts[number]
+    made = media_of(plugin, old, lambda: tensor_strings(tensor), lambda: tensor_numbers(tensor))
+    if made is None:
+        return _PLUGINS[plugin]
+    contents += made.contents
+    return [made.value]
 
 
 def _values(parts: dict[int, bytes], metadata: _Metadata) -> list[Any] | str:

@@ -5,7 +5,8 @@ CRC-32C of the data; little-endian.
 
 1. Records come in the order of the file, so that a file that has grown begins with the same records.
 2. Reading ends before the first record whose length, checksum or structure is wrong, or that is cut, as in TensorBoard;
-   ``damage`` says where. Records that give nothing are not checked beyond ``_UNCHECKED_BYTES``: images take long.
+   ``damage`` says where. Records of media, and that give nothing, are not checked beyond ``_UNCHECKED_BYTES``, since
+   that takes long.
 3. ``EventParser`` alone knows what a record says. Records of a known shape are read without it, repeating patterns by
    ``read_stretch``; both give what it gives.
 """
@@ -29,7 +30,7 @@ from steplog.formats.tfevents.event import EventParser, time_of
 from steplog.formats.tfevents.shapes import WALL, WALL_BYTES, Shape, Shapes, step_bytes
 from steplog.formats.tfevents.stretch import HEAD_BYTES, TAIL_BYTES, Placed, array_of, read_stretch
 
-__all__ = ["EventFile", "Head", "read_head"]
+__all__ = ["EventFile", "Head", "MediaPlace", "read_head"]
 
 _HEAD = struct.Struct("<QI")
 _BITS = struct.Struct("<xQ")
@@ -50,6 +51,17 @@ _EXPONENT_MASK, _EXPONENT = 0xFFF << 52, (1023 + 30) << 52
 _Single = tuple[int, int, int, Shape, int, int, Any]
 
 
+class MediaPlace(NamedTuple):
+    """Where a content is: in the record that begins with its data at ``offset`` and has ``length`` bytes."""
+
+    offset: int
+    length: int
+    id: str
+    type: str
+    suffix: str
+    time_ns: int
+
+
 class EventFile:
     """One reading of one event file, given as a ``read(size)`` that returns b"" at its end.
 
@@ -60,6 +72,7 @@ class EventFile:
         info: the JSON of a run, if an export wrote it.
         config: hyperparameters.
         wall_time: of the first record, s.
+        media: where the contents of values are, each once, so far.
     """
 
     def __init__(self, read: Callable[[int], bytes]) -> None:
@@ -69,6 +82,7 @@ class EventFile:
         self.info: bytes | None = None
         self.config: dict[str, Any] = {}
         self.wall_time: float | None = None
+        self.media: dict[str, MediaPlace] = {}
         self._read = read
         self._parser = EventParser()
         self._shapes = Shapes(self._parser)
@@ -105,6 +119,10 @@ class EventFile:
             self._cut(0, whole)
         if not self._ended() and self._buffer:
             self.damage, self.is_cut = f"it ends within a record, at byte {self._offset}", True
+
+    def content(self, record: bytes, id_: str) -> bytes | None:
+        """The content of this id in a record that has been read; None: it is another record by now."""
+        return next((each.data for each in self._parser.parse(record).contents if each.id == id_), None)
 
     def _ended(self) -> bool:
         return self.damage is not None
@@ -193,7 +211,11 @@ class EventFile:
         except FormatError as error:
             self._end(position, str(error))
             return False
-        if event.points or len(data) <= _UNCHECKED_BYTES:
+        for content in event.contents:
+            place = self._offset + position + HEAD_BYTES, len(data)
+            found = MediaPlace(*place, content.id, content.type, content.suffix, time_of(event.wall_time))
+            self.media.setdefault(content.id, found)
+        if (event.points and not event.contents) or len(data) <= _UNCHECKED_BYTES:
             stored = self._buffer[position + HEAD_BYTES + len(data) : position + HEAD_BYTES + len(data) + TAIL_BYTES]
             if masked(crc32c(data)) != int.from_bytes(stored, "little"):
                 self._end(position, "the checksum of a record is wrong")
@@ -209,7 +231,7 @@ class EventFile:
             self._steps.append(event.step)
             self._bits.append(int.from_bytes(struct.pack("<d", event.wall_time), "little"))
             self._add_values((value,))
-        if len(event.points) == 1:
+        if len(event.points) == 1 and not event.contents:
             self._shapes.learn(data)
         return True
 

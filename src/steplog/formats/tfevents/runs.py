@@ -16,6 +16,7 @@ a writer began again at an earlier step, are there.
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import re
 from collections import Counter
@@ -28,8 +29,9 @@ from typing import Any, BinaryIO, NamedTuple
 
 import msgspec
 
+from steplog.blobs.entries import FileEntry
 from steplog.errors import FormatError
-from steplog.formats.imported import ImportedRun, RecordBatch, Stream, exported
+from steplog.formats.imported import ImportedFile, ImportedRun, RecordBatch, Stream, exported
 from steplog.formats.remarks import remarks_on
 from steplog.formats.run_info import RunInfo
 from steplog.formats.tfevents.encoding import (
@@ -42,7 +44,7 @@ from steplog.formats.tfevents.encoding import (
     version_event,
 )
 from steplog.formats.tfevents.event import HPARAMS
-from steplog.formats.tfevents.reader import EventFile, Head, read_head
+from steplog.formats.tfevents.reader import EventFile, Head, MediaPlace, read_head
 from steplog.reading.points import SeriesPoints
 
 __all__ = ["Writer", "recognizes", "runs"]
@@ -53,6 +55,7 @@ _HPARAMS_FOLDER = re.compile(r"\d{9,11}\.\d+")
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _PIECE_BYTES = 1 << 20
 _WRITTEN_TOGETHER = 8192
+_SHOWN_BYTES_MAX = 16 * 1024 * 1024
 
 
 def recognizes(path: Path) -> bool:
@@ -173,7 +176,26 @@ def _run(name: str, folder: _Folder, parts: Sequence[_Part], only: str | None = 
         config |= _config(source.path / file)
     started = min((head.began for head in folder.heads.values() if head.began), default=None)
     made = RunInfo(id=_id(folder), name=name, started=_date(started), config=config)
-    return ImportedRun(made, streams, partial(_remarks, readings))
+    paths = {key: source.path / file for source, file, key, _ in sources}
+    return ImportedRun(made, streams, partial(_remarks, readings), files=partial(_files, paths, readings))
+
+
+def _files(paths: Mapping[str, Path], readings: Mapping[str, EventFile]) -> Iterator[ImportedFile]:
+    """The contents of values in the files that were read, each once."""
+    seen: set[str] = set()
+    for key, reading in readings.items():
+        for place in reading.media.values():
+            if place.id not in seen:
+                seen.add(place.id)
+                entry = FileEntry(id=place.id, type=place.type, suffix=place.suffix, time=max(0, place.time_ns))
+                yield ImportedFile(entry, partial(_content, paths[key], reading, place))
+
+
+def _content(path: Path, reading: EventFile, place: MediaPlace) -> BinaryIO | None:
+    with open(path, "rb") as file:
+        file.seek(place.offset)
+        content = reading.content(file.read(place.length), place.id)
+    return None if content is None else io.BytesIO(content)
 
 
 def _decoded(info: bytes, path: Path) -> RunInfo:
@@ -252,16 +274,27 @@ class Writer:
         self._file.write(framed(records))
 
     def points(self, points: SeriesPoints) -> None:
-        """Write an event a point."""
-        for begin in range(0, len(points.steps), _WRITTEN_TOGETHER):
-            self._points(points, slice(begin, begin + _WRITTEN_TOGETHER))
+        """Write an event a point; what may have a file in it alone."""
+        together = 1 if self._contents and points.kind == "json" else _WRITTEN_TOGETHER
+        for begin in range(0, len(points.steps), together):
+            self._points(points, slice(begin, begin + together))
 
     def _points(self, points: SeriesPoints, part: slice) -> None:
         steps, values = points.steps[part], points.values[part]
         walls = [0.0] * len(steps) if points.times is None else [time / 1_000_000_000 for time in points.times[part]]
-        encode: Any = {"f8": float_events, "i8": int_events, "json": json_events}[points.kind]
+        of_json = partial(json_events, content_of=self._content_of)
+        encode: Any = {"f8": float_events, "i8": int_events, "json": of_json}[points.kind]
         if self._file is not None:
             self._file.write(framed(encode(points.name, steps, walls, values)))
+
+    def _content_of(self, file_id: str) -> bytes | None:
+        """A content that is there, and not too large to be in an event."""
+        path = self._contents.get(file_id)
+        if path is None:
+            return None
+        with open(path, "rb") as file:
+            content = file.read(_SHOWN_BYTES_MAX + 1)
+        return content if len(content) <= _SHOWN_BYTES_MAX else None
 
     def end(self) -> None:
         """Nothing."""
