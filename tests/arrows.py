@@ -108,7 +108,6 @@ ARROWS = {
         "client",
         "given_client",
         "machine",
-        "media_value",
     },
     "safeguard": {"settings", "lifecycle"},
     "lifecycle.run_files": {"errors", "identity", "blobs", "files", "lifecycle"},
