@@ -124,7 +124,7 @@ def test_a_pattern_that_matches_nothing_is_said_once_and_no_error(here: Path, ca
     run = begin()
     assert [run.save("*.onnx"), run.save("*.onnx"), run.save([])] == [[], [], []]
 
-    assert caplog.text.count("no such file; nothing is kept") == 1
+    assert caplog.text.count("no file is found; nothing is kept") == 1
 
 
 @apart

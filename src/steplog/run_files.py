@@ -69,7 +69,7 @@ class RunFiles:
         chosen = chosen_to_save(path, base_path)
         opened, waiting = self._waiting()
         for text in chosen.unmatched:
-            say_once(opened.settings.quiet, f"save({text!r}): there is no such file; nothing is kept")
+            say_once(opened.settings.quiet, f"save({text!r}): no file is found; nothing is kept")
         if waiting is None:
             _say_left_out(opened, chosen)
             return list(chosen.files)
