@@ -38,6 +38,7 @@ GROUPS = (
     "size",
     "media",
     "file_uploads",
+    "file_delivery",
     "blobs",
     "memory",
     "startup",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import pickle
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ from polling import wait_until
 from steplog import Artifact, ArtifactNotFoundError, RunFile, RunFileNotFoundError, RunFinishedError
 from steplog.blobs.waiting_files import WaitingFiles
 from steplog.errors import ServerUnavailableError
+from steplog.files import chosen
+from steplog.files.chosen import Chosen
 from steplog.journal.jsonable import NoRoomError
 
 
@@ -61,6 +65,26 @@ def test_of_a_file_that_is_saved_again_the_last_one_counts(here: Path):
 
     assert contents(run.files()) == {"a.pt": b"third"}
     assert run.file("a.pt").read() == b"third"
+
+
+@apart
+@pytest.mark.parametrize("given", ["ckpt", "ckpt/*.pt"])
+def test_a_file_that_goes_away_before_its_copy_is_left_out(here: Path, monkeypatch: pytest.MonkeyPatch, given: str):
+    def lose_one(choose: Callable[..., Chosen], *arguments: Any) -> Chosen:
+        found = choose(*arguments)
+        Path("ckpt/2.pt").unlink()
+        return found
+
+    run = begin()
+    for name in ("chosen_to_save", "chosen_for_artifact"):
+        monkeypatch.setattr(chosen, name, partial(lose_one, getattr(chosen, name)))
+
+    assert run.save(given) == ["ckpt/1.pt"]
+    Path("ckpt/2.pt").write_bytes(b"two")
+    assert [file.path for file in run.log_artifact("ckpt").files] == ["1.pt"]
+    Path("ckpt/2.pt").write_bytes(b"two")
+    with pytest.raises(FileNotFoundError):
+        run.save(["ckpt/1.pt", "ckpt/2.pt"])
 
 
 @apart

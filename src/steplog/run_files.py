@@ -70,13 +70,19 @@ class RunFiles:
         opened, waiting = self._waiting()
         for text in chosen.unmatched:
             say_once(opened.settings.quiet, f"save({text!r}): there is no such file; nothing is kept")
-        _say_left_out(opened, chosen)
         if waiting is None:
+            _say_left_out(opened, chosen)
             return list(chosen.files)
         kept = []
-        for name, file in chosen.files.items():
-            if _has_room(opened, partial(waiting.save, file, name, immutable=immutable)):
-                kept.append(name)
+        for name, file in list(chosen.files.items()):
+            try:
+                if _has_room(opened, partial(waiting.save, file, name, immutable=immutable)):
+                    kept.append(name)
+            except (OSError, ValueError) as error:
+                if isinstance(error, OSError) and str(error.filename) != str(file):
+                    raise
+                chosen.leave_out(name, error)
+        _say_left_out(opened, chosen)
         return kept
 
     def log_artifact(
@@ -115,11 +121,14 @@ class RunFiles:
         chosen = chosen_for_artifact(path)
         entry = _entry(path, name, type, aliases, description, metadata, chosen)
         opened, waiting = self._waiting()
-        _say_left_out(opened, chosen)
         if waiting is None or isinstance(opened, DisabledRun):
+            _say_left_out(opened, chosen)
             return Artifact(entry)
         files = list(chosen.files.items())
-        if not _has_room(opened, partial(waiting.save_artifact, entry, files, immutable=immutable)):
+        keep = partial(waiting.save_artifact, entry, files, immutable=immutable, on_gone=chosen.leave_out)
+        has_room = _has_room(opened, keep)
+        _say_left_out(opened, chosen)
+        if not has_room:
             return Artifact(entry)
         from steplog.lifecycle.run_files import AwaitedArtifact
 

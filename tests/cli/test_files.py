@@ -125,6 +125,15 @@ def test_what_has_not_arrived_is_said_and_the_others_come(server, steplog, tmp_p
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["here.pt"]
 
 
+def test_a_download_of_a_path_that_no_file_has_is_an_error(server, steplog, tmp_path):
+    told = steplog("files", "demo/first", "ckpts/", "--download", str(tmp_path / "out"), url=server.url)
+    assert (told.exit_code, told.output) == (1, "steplog: no files below ckpts/ of the run first\n")
+
+    named_run(server, "bare", "bare")
+    whole = steplog("files", "bare/bare", "--download", str(tmp_path / "out"), url=server.url)
+    assert (whole.exit_code, whole.output) == (0, "steplog: no files of the run bare\n")
+
+
 def test_a_run_without_files_says_so(server, steplog):
     named_run(server, "none", "none")
 

@@ -137,6 +137,7 @@ def test_a_programs_own_module_of_the_name_is_never_replaced(tmp_path):
         ((), "python -m steplog.compat: error: the following arguments are required: NAME"),
         (("wandb",), "which program? Such as: python -m steplog.compat wandb train.py"),
         (("wandbb", "train.py"), "invalid choice: 'wandbb'"),
+        (("tensorboard", "train.py"), "from steplog.compat.tensorboard import SummaryWriter"),
     ],
 )
 def test_a_wrong_call_says_what_to_type(tmp_path, arguments, words):

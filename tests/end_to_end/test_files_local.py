@@ -200,8 +200,11 @@ def test_a_file_without_room_is_counted_and_the_training_goes_on(host: Host):
             """,
         ),
         STEPLOG_BLOB_MEMORY_BYTES_MAX=str(256 * 1024),
+        STEPLOG_QUIET="0",
     )
     assert done.out == "4 {'files full': 6} 20\n", done.errors
+    full = "media take all of the memory that they may (blob_memory_bytes_max)"
+    assert done.errors.count(f"images and the like are dropped, and counted: {full}; log fewer, or smaller ones") == 1
 
 
 def test_a_record_that_is_not_taken_leaves_no_file(host: Host):

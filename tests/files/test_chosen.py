@@ -150,3 +150,33 @@ def test_a_mapping_cannot_name_what_is_outside_the_artifact(here, name):
 def test_an_artifact_of_a_missing_file_is_an_error(here):
     with pytest.raises(FileNotFoundError):
         chosen_for_artifact("nothing.pt")
+
+
+def test_a_pattern_does_not_go_round_through_links(here):
+    (here / "ckpt/back").symlink_to(here)
+
+    assert sorted(chosen_to_save("**/*.pt").files) == ["a.pt", "b.pt", "ckpt/1.pt", "ckpt/deep/2.pt"]
+    assert sorted(chosen_to_save("ckpt/**").files) == ["ckpt/1.pt", "ckpt/deep/2.pt"]
+    assert sorted(chosen_to_save(str(here / "*/**/2.*")).files) == ["ckpt/deep/2.pt"]
+
+
+def test_a_broken_link_that_a_pattern_matches_is_left_out(here):
+    (here / "d.pt").symlink_to("nowhere")
+    (here / "e.pt").symlink_to("e.pt")
+
+    found = chosen_to_save("*.pt")
+
+    assert sorted(found.files) == ["a.pt", "b.pt"]
+    assert sorted(found.left_out) == ["d.pt", "e.pt"]
+
+
+def test_only_a_file_that_was_not_named_itself_may_be_gone_when_it_is_copied(here):
+    found = chosen_to_save(["a.pt", "*.pt", "ckpt"])
+
+    found.leave_out("b.pt", FileNotFoundError(2, "No such file or directory"))
+    found.leave_out("ckpt/1.pt", ValueError("not a regular file"))
+
+    assert sorted(found.files) == ["a.pt", "ckpt/.hidden", "ckpt/deep/2.pt"]
+    assert found.left_out == {"b.pt": "No such file or directory", "ckpt/1.pt": "no regular file any more"}
+    with pytest.raises(FileNotFoundError):
+        found.leave_out("a.pt", FileNotFoundError(2, "No such file or directory"))

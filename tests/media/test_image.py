@@ -54,8 +54,9 @@ def test_an_array_in_fortran_order_is_shown_as_it_is():
     assert (shown(steplog.Image(pixels)) == pixels).all()
 
 
-def test_sixteen_bits_are_kept():
-    pixels = numpy.arange(600, dtype=numpy.uint16).reshape(20, 30) * 109
+@pytest.mark.parametrize("order", "<>")
+def test_sixteen_bits_are_kept_in_either_order_of_bytes(order):
+    pixels = (numpy.arange(600, dtype=numpy.uint16).reshape(20, 30) * 109).astype(f"{order}u2")
     assert (shown(steplog.Image(pixels)) == pixels).all()
 
 

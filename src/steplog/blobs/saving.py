@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import mimetypes
 import os
 import time
@@ -22,8 +23,8 @@ from steplog.journal.jsonable import NoRoomError
 __all__ = ["FILES_MAX", "Saving", "boot_id"]
 
 FILES_MAX = 100_000  # of an artifact
-_types = mimetypes.MimeTypes()  # none of the machine's own
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_OnGone = Callable[[str, OSError | ValueError], None]
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
@@ -46,18 +47,25 @@ class Saving:
     def save(self, path: Path, name: str, immutable: bool) -> FileEntry:
         """Copy a file. Raises OSError, ValueError, NoRoomError."""
         id_ = new_id()
-        with self._taking([(checked_path(name), path)], immutable, lambda at: id_) as files:
+        with self._taking([(checked_path(name), path)], immutable, lambda at: id_, _raise) as files:
             self._store(Unit(id=id_, files=tuple(files)))
         return files[0]
 
-    def save_artifact(self, entry: ArtifactEntry, files: Sequence[tuple[str, Path]], immutable: bool) -> ArtifactEntry:
-        """Copy the files of an artifact, all or none; it with their number and size. Raises as ``save``."""
+    def save_artifact(
+        self, entry: ArtifactEntry, files: Sequence[tuple[str, Path]], immutable: bool, on_gone: _OnGone | None = None
+    ) -> ArtifactEntry:
+        """Copy the files of an artifact, all or none; it with their number and size. Raises as ``save``.
+
+        ``on_gone`` is told of a file that cannot be opened, which is left out then unless it raises the error.
+        """
         if len(files) > FILES_MAX:
             raise ValueError(f"an artifact has {FILES_MAX:,} files at most: make an archive of them (tar)")
         checked = [(checked_path(name), path) for name, path in files]
         if len({name for name, _ in checked}) < len(checked):
             raise ValueError("two files of the artifact have one path")
-        with self._taking(checked, immutable, lambda at: new_id()) as copied:
+        with self._taking(checked, immutable, lambda at: new_id(), on_gone or _raise) as copied:
+            if not copied:
+                raise ValueError("an artifact has at least one file; none of its files is there any more")
             size = sum(file.size for file in copied)
             entry = replace(entry, count=len(copied), size=size)
             named = tuple(replace(file, artifact=entry.id) for file in copied)
@@ -66,10 +74,15 @@ class Saving:
 
     @contextlib.contextmanager
     def _taking(
-        self, files: Sequence[tuple[str, Path]], immutable: bool, make_id: Callable[[int], str]
+        self, files: Sequence[tuple[str, Path]], immutable: bool, make_id: Callable[[int], str], on_gone: _OnGone
     ) -> Iterator[list[FileEntry]]:
         """Copy files; remove the copies again if the body, or a copy, fails."""
-        sources = [(name, path, _checked_size(path)) for name, path in files]
+        sources = []
+        for name, path in files:
+            try:
+                sources.append((name, path, _checked_size(path)))
+            except (OSError, ValueError) as error:
+                on_gone(name, error)
         needed = sum(size for _, _, size in sources)
         if not self._room.leaves_disk(needed):
             raise NoRoomError(
@@ -82,9 +95,14 @@ class Saving:
             self._place.make()
             found = []
             for at, (name, path, _) in enumerate(sources):
+                try:
+                    source = open_regular(path)
+                except (OSError, ValueError) as error:
+                    on_gone(name, error)
+                    continue
                 id_ = make_id(at)
                 made.append(f"{id_}.{self._writer}.copy")
-                size = self._copy(path, self._place.path(made[-1]), immutable)
+                size = self._copy(source, path, self._place.path(made[-1]), immutable)
                 found.append(_entry(id_, name, size))
             yield found
             done = True
@@ -99,8 +117,7 @@ class Saving:
                     with contextlib.suppress(OSError):
                         self._place.remove(copy)
 
-    def _copy(self, path: Path, to: Path, immutable: bool) -> int:
-        source = open_regular(path)
+    def _copy(self, source: int, path: Path, to: Path, immutable: bool) -> int:
         try:
             if immutable and link_file(source, path, to):
                 return os.fstat(source).st_size
@@ -117,6 +134,10 @@ class Saving:
         self._place.store(replace(unit, boot=boot, synced=not boot), name, sync=not boot)
 
 
+def _raise(_name: str, error: OSError | ValueError) -> None:
+    raise error
+
+
 def _checked_size(path: Path) -> int:
     """Bytes that a file takes. Raises ValueError unless it is a regular file, OSError."""
     os.close(open_regular(path))
@@ -124,7 +145,13 @@ def _checked_size(path: Path) -> int:
     return min(found.st_size, found.st_blocks * 512) if found.st_blocks else found.st_size
 
 
+@functools.cache
+def _types() -> mimetypes.MimeTypes:
+    """None of the machine's own; made at the first file, as it takes a millisecond."""
+    return mimetypes.MimeTypes()
+
+
 def _entry(id_: str, name: str, size: int) -> FileEntry:
     suffix = known_suffix(Path(name).suffix)
-    kind = _types.guess_type(name)[0] or ""
+    kind = _types().guess_type(name)[0] or ""
     return FileEntry(id=id_, size=size, type=kind, path=name, suffix=suffix, time=time.time_ns())

@@ -98,12 +98,20 @@ class WaitingFiles:
         return entry
 
     def save_artifact(
-        self, entry: ArtifactEntry, files: Sequence[tuple[str, Path]], *, immutable: bool = False
+        self,
+        entry: ArtifactEntry,
+        files: Sequence[tuple[str, Path]],
+        *,
+        immutable: bool = False,
+        on_gone: Callable[[str, OSError | ValueError], None] | None = None,
     ) -> ArtifactEntry:
-        """Copy the files of an artifact, each with its path there; all or none. Raises as ``save``."""
+        """Copy the files of an artifact, each with its path there; all or none. Raises as ``save``.
+
+        ``on_gone`` is told of a file that cannot be opened, which is left out then unless it raises the error.
+        """
         with self._dropping():
-            entry = self._saving.save_artifact(entry, files, immutable)
-        self._saved(len(files))
+            entry = self._saving.save_artifact(entry, files, immutable, on_gone)
+        self._saved(entry.count)
         return entry
 
     @contextmanager

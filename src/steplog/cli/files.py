@@ -30,12 +30,19 @@ def command(
     """List the files of a run, or download them.
 
     RUN is what show takes; PREFIX is how their paths begin. A download that was stopped goes on from where it was, and
-    a file that is there already is not fetched. The exit code is 1 if one could not be downloaded; a line says why.
+    a file that is there already is not fetched. The exit code is 1 if one could not be downloaded, or if none begins
+    with PREFIX; a line says why.
     """
     if replace and folder is None:
         raise click.UsageError("--replace is for --download.")
     opened = _opened(run)
     files = opened.files(as_text(prefix), logged=logged)
+    none = printing.printable(f"no files{f' below {prefix}' if prefix else ''} of the run {opened.name}")
+    if folder is not None and not files:
+        if as_json:
+            printing.print_json([])
+        printing.note(none)
+        context.exit(1 if prefix else 0)
     if folder is not None:
         root = Path(as_text(folder))
         whole = download(files, lambda file, arrived: file.put(root, replace=replace, arrived=arrived), str(root))
@@ -47,7 +54,7 @@ def command(
     elif files:
         _print(files)
     else:
-        click.echo(printing.printable(f"no files{f' below {prefix}' if prefix else ''} of the run {opened.name}"))
+        click.echo(none)
 
 
 def _opened(text: str) -> steplog.ReadOnlyRun:

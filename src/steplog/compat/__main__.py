@@ -31,7 +31,8 @@ def main() -> None:
         allow_abbrev=False,
     )
     parser.add_argument("--replace", action="store_true", help="also where the other logger is installed")
-    parser.add_argument("name", metavar="NAME", choices=NAMES, help=f"the other logger: {', '.join(NAMES)}")
+    names = ", ".join(NAMES)
+    parser.add_argument("name", metavar="NAME", type=_name, choices=NAMES, help=f"the other logger: {names}")
     parser.add_argument(
         "program", metavar="SCRIPT", nargs=argparse.REMAINDER, help="what python gets as arguments, or a command"
     )
@@ -51,6 +52,13 @@ def main() -> None:
     python = [sys.executable, *flags(sys.orig_argv, len(sys.argv) - 1)]
     arguments = given.program if _is_command(given.program[0]) else [*python, *given.program]
     os.execvp(arguments[0], arguments)  # noqa: S606 - what the user has typed, and no shell
+
+
+def _name(given: str) -> str:
+    if given.lower() in ("tensorboard", "tensorboardx"):  # frameworks have many names for its writer
+        words = "its writers take one line: from steplog.compat.tensorboard import SummaryWriter; or, for those of a "
+        raise argparse.ArgumentTypeError(f"{words}framework: steplog.compat.tensorboard_sync.start(run)")
+    return given
 
 
 def _ignores_environment(arguments: list[str]) -> bool:

@@ -4,14 +4,16 @@
 
     given                      files                                        called
     a file                     it                                           its path below the base
-    a pattern ("ckpt/*.pt")    the files that match; "**" reaches below     the same
+    a pattern ("ckpt/*.pt")    the files that match; "**" reaches below,    the same
+                               not through links
     a directory                all below it                                 the same; in an artifact, from it on
     a mapping {name: path}     its files, or all below its directories      as it says
 
 The base is the directory that is given, else the current one; what is outside that is called by its last part.
 
 A link that is given is followed. One below a directory is followed to a regular file inside that directory, else left
-out (``Chosen.left_out``), as is what is no regular file there: a pipe, a socket, a device.
+out (``Chosen.left_out``), as is what is no regular file there: a pipe, a socket, a device. So is what a pattern or a
+directory has had, and is gone or cannot be opened when it is copied.
 """
 
 from __future__ import annotations
@@ -35,13 +37,14 @@ _PatternOrPath = str | os.PathLike[str]
 
 @dataclass
 class Chosen:
-    """Files by what they are called, and what was left out, by its path with why."""
+    """Files by what they are called, and what was left out, by its path with why; ``named``: one by one."""
 
     files: dict[str, Path] = field(default_factory=dict)
+    named: set[str] = field(default_factory=set)
     left_out: dict[str, str] = field(default_factory=dict)
     unmatched: list[str] = field(default_factory=list)
 
-    def add(self, name: str, path: str) -> None:
+    def add(self, name: str, path: str, *, named: bool) -> None:
         """Raises ValueError for a bad name, two files of one name, or one too many."""
         try:
             name.encode()  # a UnicodeEncodeError is a ValueError
@@ -54,6 +57,15 @@ class Chosen:
             raise ValueError(f"{words}; pass base_path, the directory from which on they are named")
         if len(self.files) > FILES_MAX:
             raise ValueError(f"more than {FILES_MAX:,} files; make an archive of them, and keep that")
+        if named:
+            self.named.add(name)
+
+    def leave_out(self, name: str, error: OSError | ValueError) -> None:
+        """A file cannot be copied. Raises the error if it was named: it is not missing by chance then."""
+        if name in self.named:
+            raise error
+        words = getattr(error, "strerror", None) or "no regular file any more"
+        self.left_out[str(self.files.pop(name))] = words
 
 
 def chosen_to_save(given: Any, base_path: Any = None) -> Chosen:
@@ -63,14 +75,14 @@ def chosen_to_save(given: Any, base_path: Any = None) -> Chosen:
     """
     found, base = Chosen(), None if base_path is None else os.path.abspath(_path(base_path))
     for text in map(_path, given if isinstance(given, (list, tuple, set, frozenset)) else [given]):
-        matches = [text] if os.path.lexists(text) else sorted(glob.glob(text, recursive=True))
+        matches = [text] if os.path.lexists(text) else sorted(set(_matches(text)))
         if not matches:
             found.unmatched.append(text)
         for match in matches:
-            if os.path.isdir(match) and match != text:
+            if match != text and (os.path.isdir(match) or not _is_there(match, found)):
                 continue  # a pattern means files
             for path in _files_of(match, found):
-                found.add(_name_of(path, base), path)
+                found.add(_name_of(path, base), path, named=path == text)
     return found
 
 
@@ -87,11 +99,11 @@ def chosen_for_artifact(given: Any) -> Chosen:
             raise TypeError(f"the name of a file in an artifact is a str, not {type(name).__name__}")
         if not os.path.isdir(path):
             for file in _files_of(path, found):
-                found.add(os.path.basename(os.path.abspath(path)) if name is None else name, file)
+                found.add(os.path.basename(os.path.abspath(path)) if name is None else name, file, named=True)
             continue
         before = f"{name.rstrip('/')}/" if name else ""
         for file in _files_of(path, found):
-            found.add(before + _slashes(os.path.relpath(file, path)), file)
+            found.add(before + _slashes(os.path.relpath(file, path)), file, named=False)
     return found
 
 
@@ -117,6 +129,31 @@ def _name_of(path: str, base: str | None) -> str:
 
 def _slashes(path: str) -> str:
     return path.replace(os.sep, "/")
+
+
+def _matches(pattern: str) -> Iterator[str]:
+    """What matches. ``glob`` itself follows links for "**": almost without end, where some lead back."""
+    parts = pattern.split("/")
+    if "**" not in parts:
+        yield from glob.iglob(pattern)
+        return
+    at = parts.index("**")
+    top, after = "/".join(parts[:at]) or ("/" if at else ""), parts[at + 1 :]
+    for above in glob.iglob(f"{top.rstrip('/')}/") if top else [""]:
+        for place, directories, _ in os.walk(above or os.curdir):
+            directories[:] = [name for name in directories if not name.startswith(".")]
+            inside = os.path.join(above, os.path.relpath(place, above or os.curdir))
+            yield from _matches("/".join([glob.escape(os.path.normpath(inside)), *(after or ["*"])]))
+
+
+def _is_there(path: str, found: Chosen) -> bool:
+    """Whether what a pattern matches leads to something; else it is left out."""
+    try:
+        os.stat(path)
+    except OSError as error:
+        found.left_out[path] = error.strerror or "it cannot be read"
+        return False
+    return True
 
 
 def _files_of(path: str, found: Chosen) -> Iterator[str]:

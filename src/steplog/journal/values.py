@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from steplog.journal import slot
+from steplog.journal.hints import hint
 from steplog.journal.jsonable import DEPTH_MAX, INT64, Copy, TooLargeError, element, keep_nothing, short_repr
 from steplog.journal.range import NAME_BYTES_MAX
 from steplog.media_value import Content
@@ -129,16 +130,17 @@ class Values:
 
     def _coerce(self, value: object, error: Exception) -> None:
         what = f"a value of type {type(value).__name__}"
+        instead = hint(value) if self.keep is not keep_nothing else ""
         if self.strict:
             kind = ValueError if isinstance(error, ValueError) else TypeError
-            raise kind(f"{what} cannot be logged: {_words(error)}") from error
+            raise kind(f"{what} cannot be logged: {_words(error)}{instead}") from error
         # No call and no backward jump between load and store, so CPython switches no thread.
         self.coerced += 1
         once = (type(value).__module__, type(value).__qualname__)
         if once not in _said:
             _said.add(once)  # first: the log's receiver may log such a value
             with contextlib.suppress(Exception):
-                _log.warning("steplog: %s is logged as its repr: %s", what, _words(error))
+                _log.warning("steplog: %s is logged as its repr: %s%s", what, _words(error), instead)
 
 
 def restored(kind: int, scalar: Scalar) -> object:

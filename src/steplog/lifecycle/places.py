@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,8 +16,11 @@ from steplog.delivery.wire import web_path
 from steplog.identity import slug_of
 from steplog.journal.at_exit import call_at_exit
 from steplog.journal.directories import RunPaths
+from steplog.journal.jsonable import NoRoomError
 from steplog.journal.manifest import Manifest
 from steplog.journal.open_writer import OpenWriter
+from steplog.lifecycle.messages import say_once
+from steplog.media_value import Content
 
 if TYPE_CHECKING:
     from steplog.lifecycle.process import Process
@@ -69,5 +73,18 @@ def waiting_files(process: Process, paths: RunPaths, own: OpenWriter) -> Waiting
     files.on_kept = partial(process.agent.take_in, files)
     files.on_private = partial(call_at_exit, files.secure)
     files.on_drop, files.on_taken = writer.count_file, own.count_files
-    writer.values.keep, writer.values.discard = files.keep, files.discard
+    writer.values.keep, writer.values.discard = _said_if_full(files.keep, process.settings.quiet), files.discard
     return files
+
+
+def _said_if_full(keep: Callable[[Content], str], quiet: bool) -> Callable[[Content], str]:
+    """``keep``, which says once, before it raises NoRoomError, that a value is dropped."""
+
+    def kept(content: Content) -> str:
+        try:
+            return keep(content)
+        except NoRoomError as error:
+            say_once(quiet, f"images and the like are dropped, and counted: {error}; log fewer, or smaller ones")
+            raise
+
+    return kept

@@ -67,10 +67,11 @@ def pixels_of(array: Any, bytes_max: int) -> Any:
     """
     import numpy
 
-    check_size(array.size * (2 if array.dtype == numpy.uint16 else 1), bytes_max)
+    is_16_bits = array.dtype.kind == "u" and array.dtype.itemsize == 2  # in any order of bytes
+    check_size(array.size * (2 if is_16_bits else 1), bytes_max)
     if array.dtype == numpy.uint8:
         return numpy.ascontiguousarray(array)
-    if array.dtype == numpy.uint16:
+    if is_16_bits:
         return numpy.ascontiguousarray(array, dtype=">u2")
     if array.dtype == numpy.bool_:
         return numpy.ascontiguousarray(array).view(numpy.uint8) * numpy.uint8(255)

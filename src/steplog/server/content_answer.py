@@ -9,31 +9,26 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, cast
 from urllib.parse import quote
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
-from starlette.types import Send
+from starlette.responses import Response
 
 from steplog.printable import printable
 from steplog.server.byte_ranges import RangeError, asked_range
-from steplog.server.content_reader import ContentReader, Pieces
+from steplog.server.content_reader import ContentReader
 from steplog.server.endpoint import Endpoint, JsonResponse, NotModifiedError
 from steplog.server.negotiation import is_known
-from steplog.server.protocol import CONNECTION
-from steplog.server.store_types import RefusedError
+from steplog.server.streaming import WholeResponse
 
 __all__ = ["CHANGING", "LASTING", "ContentEndpoint", "attachment", "content_answer"]
 
 LASTING = "private, max-age=31536000, immutable"  # of an address that always leads to the same content
 CHANGING = "private, no-cache"
 _POLICY = "sandbox; default-src 'none'; frame-ancestors 'none'"
-_log = logging.getLogger("steplog.server")
 
 
 class ContentEndpoint(Endpoint):
@@ -77,7 +72,7 @@ async def content_answer(
     headers["Content-Length"] = str(end - first)
     if part is not None:
         headers["Content-Range"] = f"bytes {first}-{end - 1}/{size}"
-    return _Content(request, reader, found, 200 if part is None else 206, headers)
+    return WholeResponse(request, _read(reader, found.pieces), found.media_type, 200 if part is None else 206, headers)
 
 
 def attachment(name: str) -> str:
@@ -91,27 +86,6 @@ def attachment(name: str) -> str:
     # What ``printable`` replaces can turn the direction of text, and so show another suffix.
     plain = printable(name, replacement="_").replace("/", "_").replace("\\", "_")
     return f"attachment; filename*=UTF-8''{quote(plain, safe='')}"
-
-
-class _Content(StreamingResponse):
-    """Pieces as they are read; where that fails after the first one, the connection is dropped."""
-
-    def __init__(
-        self, request: Request, reader: ContentReader, found: Pieces, status: int, headers: dict[str, str]
-    ) -> None:
-        super().__init__(_read(reader, found.pieces), status, headers, found.media_type)
-        self._request = request
-
-    async def stream_response(self, send: Send) -> None:
-        try:
-            await super().stream_response(send)
-        except RefusedError as error:
-            connection: Any = self._request.scope.get("state", {}).get(CONNECTION)
-            if connection is None:
-                raise
-            _log.warning("an answer to %s was broken off: %s", self._request.url.path, error)
-            connection.drop()
-            await asyncio.sleep(0)  # until the connection is lost, the answer counts as forgotten
 
 
 async def _read(reader: ContentReader, pieces: Iterator[bytes]) -> AsyncIterator[bytes]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from itertools import chain
 from typing import Any
 
@@ -21,7 +21,7 @@ from starlette.types import Send
 from steplog.server.protocol import CONNECTION
 from steplog.server.store_types import RefusedError
 
-__all__ = ["streamed"]
+__all__ = ["WholeResponse", "streamed"]
 
 _log = logging.getLogger("steplog.server")
 
@@ -30,15 +30,25 @@ async def streamed(request: Request, pieces: Iterator[bytes], media_type: str) -
     """The answer with these pieces; of a HEAD none is made but the first."""
     first = await run_in_threadpool(next, pieces, b"")
     rest = () if request.method == "HEAD" else pieces
-    return _Streamed(request, chain((first,), rest), media_type)
+    return WholeResponse(request, chain((first,), rest), media_type)
 
 
-class _Streamed(StreamingResponse):
-    def __init__(self, request: Request, pieces: Iterator[bytes], media_type: str) -> None:
-        super().__init__(pieces, media_type=media_type)
+class WholeResponse(StreamingResponse):
+    """Pieces as they are made; where that fails after the first one, the connection is dropped."""
+
+    def __init__(
+        self,
+        request: Request,
+        pieces: Iterator[bytes] | AsyncIterator[bytes],
+        media_type: str,
+        status: int = 200,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(pieces, status, headers, media_type)
         self._request = request
 
     async def stream_response(self, send: Send) -> None:
+        """Send them."""
         try:
             await super().stream_response(send)
         except RefusedError as error:
