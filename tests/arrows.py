@@ -100,6 +100,7 @@ ARROWS = {
         "address",
         "settings",
         "instance",
+        "media_value",
         "journal",
         "blobs",
         "delivery",

@@ -107,7 +107,10 @@ def test_every_adapter_and_every_module_of_another_loggers_names_has_its_page():
         "config_values",
         "flat_names",
         "inspect_task",
+        "lightning_files",
         "optuna_trial",
+        "pretrained",
+        "sb3_pictures",
         "side_run",
     }  # of several, or of one
     adapters = {file.stem for file in (sources / "integrations").glob("[!_]*.py")} - shared
