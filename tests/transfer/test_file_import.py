@@ -130,13 +130,15 @@ def test_a_content_that_arrives_damaged_is_sent_again_and_then_counted():
 def test_a_project_that_is_full_leaves_out_contents_and_takes_the_run():
     server = memory()
     server.files.bytes_max = 4
-    outcome = add(server, file_of(1, b"1234"), file_of(2, b"56789"), file_of(3, b"x"))
+    more = [file_of(2, b"56789"), file_of(3, b"x")]
+    assert sent(add(server, file_of(1, b"1234"))).sent == 1
+    outcome = importer_to(server).add(run_of(losses(2), id="other")._replace(files=lambda: iter(more)))
     done = sent(outcome)
     ((reason, count),) = done.left_out.items()
-    assert (done.sent, count) == (1, 2)
+    assert (done.sent, count) == (0, 2)
     assert "The project uses 4 of 4 bytes" in reason
     assert outcome.sent == 2
-    assert only_run(server).status == "COMPLETED"
+    assert {run.status for run in server.runs.values()} == {"COMPLETED"}
 
 
 def test_a_proxy_that_takes_small_parts_alone_gets_them():
