@@ -16,10 +16,10 @@ from server.process import ServerProcess
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden"
 TOOLS = {  # of each section: the file of the golden ones, where it belongs, and each run with how many records it has
-    "wandb": ("wandb-0.31.tar.gz", "", {"first run": 46, "failed01": 13, "killed01": 15, "twice001": 26}),
+    "wandb": ("wandb-0.31.tar.gz", "", {"first run": 48, "failed01": 13, "killed01": 15, "twice001": 26}),
     "MLflow": ("mlflow-3.17.db.gz", "mlflow.db", {"first: a 'quoted' name": 7, "child": 1, "broken": 0, "going": 5}),
     "MLflow files": ("mlruns-3.17.tar.gz", "", {"first: a 'quoted' name": 7, "child": 1, "broken": 0, "going": 5}),
-    "TensorBoard": ("tensorboard-2.21.tar.gz", "", {"x": 84, "keras/train": 61}),
+    "TensorBoard": ("tensorboard-2.21.tar.gz", "", {"x": 86, "keras/train": 61}),
     "trackio": ("trackio-0.43.db.gz", "trackio/mnistdemo.db", {"first": 12, "second": 1}),
     "CSV": ("", "metrics.csv", {"work": 2}),
 }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
+import hashlib
 import json
 import os
 import sqlite3
@@ -12,11 +14,13 @@ from typing import Any
 
 import pytest
 
+from formats.events import message
 from formats.test_mlflow import GOLDEN, folder
 from formats.test_wandb_offline import EXIT, history, item, only, rows_of, run_record, write
 from steplog.formats import trackio
-from steplog.formats.imported import ImportedFile, ImportedRun
+from steplog.formats.imported import ImportedArtifact, ImportedFile, ImportedRun
 from steplog.formats.mlflow import runs as mlflow
+from steplog.formats.wandb import runs as wandb
 
 __all__ = ["folder"]  # a fixture
 
@@ -119,6 +123,64 @@ def test_records_of_wandb_stay_the_same_when_files_are_removed(tmp_path: Path):
     (root / "media/a.png").unlink()
 
     assert rows_of(only(tmp_path)) == before
+
+
+def wandb_artifact(name: str, *files: tuple[str, bytes | str, Path], kind: str = "model") -> bytes:
+    """A record; of each file the path, the content whose digest it has, or the digest, and where it is."""
+
+    def digest(data: bytes | str) -> bytes:
+        return data.encode() if isinstance(data, str) else base64.b64encode(hashlib.md5(data).digest())
+
+    contents = [
+        message(4, message(1, path.encode()), message(2, digest(data)), message(6, bytes(place)))
+        for path, data, place in files
+    ]
+    about = message(4, kind.encode()), message(5, name.encode()), message(8, b'{"acc": 1}'), message(11, b"latest")
+    return message(8, *about, message(11, b"best"), message(12, *contents))
+
+
+def artifacts(run: ImportedRun) -> dict[str, ImportedArtifact]:
+    return {each.entry.name: each for each in run.files() if isinstance(each, ImportedArtifact)}
+
+
+def test_an_artifact_of_wandb_has_the_files_that_it_staged(tmp_path: Path):
+    staged = tmp_path / "staged"
+    staged.write_bytes(b"weights")
+    record = wandb_artifact("my model", ("w/model.pt", b"weights", staged))
+    write(tmp_path, run_record(), record, wandb_artifact("run-abc-t", kind="run_table"), EXIT)
+
+    (artifact,) = artifacts(only(tmp_path)).values()
+
+    assert (artifact.entry.name, artifact.entry.type, artifact.entry.aliases) == ("my-model", "model", ("best",))
+    assert artifact.entry.metadata == {"acc": 1}
+    (file,) = artifact.files
+    opened = file.open()
+    assert opened is not None
+    with opened:
+        assert (file.entry.path, opened.read()) == ("w/model.pt", b"weights")
+
+
+def test_an_artifact_of_wandb_names_no_file_that_its_writer_did_not_know(tmp_path: Path):
+    secret, pipe, link, known = (tmp_path / name for name in ("secret", "pipe", "link", "known"))
+    secret.write_bytes(b"secret")
+    known.write_bytes(b"known")
+    link.symlink_to(known)
+    os.mkfifo(pipe)
+    places = (secret, pipe, tmp_path / "gone", Path("/dev/zero"), tmp_path)
+    write(tmp_path, run_record(), wandb_artifact("a", *((f"{n}", b"guess", p) for n, p in enumerate(places))), EXIT)
+
+    assert [file.open() for file in artifacts(only(tmp_path))["a"].files] == [None] * len(places)
+
+    write(tmp_path, run_record("b"), wandb_artifact("l", ("x", b"known", link)), EXIT, run_id="b")
+    runs = {run.info.id: run for run in wandb.runs(tmp_path)}
+    (linked,) = artifacts(runs["wandb-b"])["l"].files
+    with pytest.raises(OSError, match="link"):
+        linked.open()
+
+
+def test_an_artifact_of_wandb_with_a_path_outside_is_damaged(tmp_path: Path):
+    write(tmp_path, run_record(), wandb_artifact("a", ("../up", b"x", tmp_path)), EXIT)
+    assert artifacts(only(tmp_path)) == {}
 
 
 def test_artifacts_in_a_folder_of_mlflow_are_saved_files(folder: Path):

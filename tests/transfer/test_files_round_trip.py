@@ -231,3 +231,53 @@ def test_a_damaged_listing_is_refused_in_words(
 
     assert told.exit_code == 1
     assert "x.files.jsonl: after row 0: " in told.output
+
+
+def test_a_table_of_several_runs_gives_each_its_files(servers: tuple[ServerProcess, ServerProcess], tmp_path: Path):
+    one, other = servers
+    done(one, tmp_path, "export", "--project", "mnist", "--output", str(tmp_path / "all.csv"))
+
+    done(other, tmp_path, "import", str(tmp_path / "all.csv"), "--project", "several")
+
+    listed = other.ask("GET", "/you/projects/several/runs/").json()
+    count = {
+        run["name"]: len(other.ask("GET", f"/you/projects/several/runs/{run['uuid']}/files/").json()) for run in listed
+    }
+    assert count == {"with": 5, "without": 0}
+
+
+def test_listings_and_contents_of_an_export_are_no_runs(servers: tuple[ServerProcess, ServerProcess], tmp_path: Path):
+    one, other = servers
+    logged = named_run(one, "lists", "lists")
+    assert one.send(logged, range_of([("loss", 0.5, 0)])).status_code == 200
+    table = b"step,loss\n0,1\n"
+    files = {"files": [entry(table, path="table.csv"), entry(b'{"loss":1}\n', path="a.jsonl")]}
+    assert one.ask("POST", f"{logged}files/", json=files).status_code == 200
+    send(one, logged, table)
+    send(one, logged, b'{"loss":1}\n')
+    for kind in ("csv", "jsonl", "tfevents"):
+        out = tmp_path / kind
+        done(one, tmp_path, "export", "lists/lists", "--format", kind, "--output", f"{out}/")
+        paths = [str(path) for path in sorted(out.iterdir()) if path.name not in ("files", ".steplog-export.jsonl")]
+
+        for given in ([str(out)], paths):
+            said = done(other, tmp_path, "import", "--dry-run", *given)
+            assert said.count("1 record of loss") == 1, said
+
+
+def test_a_run_called_as_the_folder_of_contents_keeps_out_of_it(
+    servers: tuple[ServerProcess, ServerProcess], tmp_path: Path
+):
+    one, _ = servers
+    run = named_run(one, "names", "files")
+    keep(one, run)
+    for name in ("x", "x.files"):
+        keep(one, named_run(one, "names", name))
+    for kind in ("tfevents", "jsonl"):
+        out = tmp_path / kind
+        done(one, tmp_path, "export", "--project", "names", "--format", kind, "--output", f"{out}/")
+        listings = [path for path in out.iterdir() if path.name.endswith(".files.jsonl")]
+        assert len(listings) == 3
+        assert all(
+            Path(out, row["content"]).is_file() for each in listings for row in lines(each) if "about" not in row
+        )

@@ -22,7 +22,7 @@ import steplog
 from steplog.cli import printing
 from steplog.cli.api import as_text
 from steplog.formats.file_listing import is_listing
-from steplog.formats.imported import ImportedRun
+from steplog.formats.imported import ImportedArtifact, ImportedRun
 from steplog.settings import check_directories, resolve
 from steplog.transfer.importer import MAKER, Importer, Outcome
 from steplog.transfer.sources import FORMATS, format_of, runs_in
@@ -179,6 +179,8 @@ def _would(run: ImportedRun, name: str | None) -> str:
     info = run.info
     where = f" of {printing.printable(info.project)}" if info.project else ""
     records = f"{printing.plural(counts.total(), 'record')} of {names}{more}" if counts else "no records"
+    files = sum(len(each.files) if isinstance(each, ImportedArtifact) else 1 for each in run.files())
+    records += f", {printing.plural(files, 'file')}" if files else ""
     return f"{printing.printable(name or info.name or info.id)}{where}, {info.status}: {records}; id {info.id}"
 
 

@@ -232,7 +232,8 @@ def _run(
     said = sorted([column, cell] for column, cell in zip(table.header, first, strict=False) if cell)
     run_id = id_of("csv", table.name, *parts, said)
     stream = Stream("rows", read, by_name=table.is_own)
-    return ImportedRun(RunInfo(id=run_id, name=name), [stream], table.remarks, is_anonymous=True)
+    label = parts[0] if parts else None
+    return ImportedRun(RunInfo(id=run_id, name=name), [stream], table.remarks, is_anonymous=True, label=label)
 
 
 def _parts(table: _Table, by_run: int | None) -> list[_Part]:

@@ -85,6 +85,7 @@ class ImportedRun(NamedTuple):
             begins alike.
         files: asked once the streams are read: its files and its artifacts, the older version of one first.
         table: the file or directory that it is read from, where that may be an export of steplog's.
+        label: what the table calls it; None: it has that run alone.
         origin: what counts the records: [A-Za-z0-9._-]+. Sources of one run and one origin have the same streams; "":
             the format.
     """
@@ -96,6 +97,7 @@ class ImportedRun(NamedTuple):
     origin: str = ""
     files: Callable[[], Iterator[ImportedFile | ImportedArtifact]] = lambda: iter(())
     table: Path | None = None
+    label: str | None = None
 
 
 def exported(

@@ -78,7 +78,8 @@ class FileExport:
         artifacts = [(artifact, artifact.files) for artifact in source.artifacts()]
         self.done.missing += source.unwritten()
         sizes = {file.sha256: file.size for file in (*files, *(each for _, some in artifacts for each in some))}
-        self._begin(f"{label}: files", sum(sizes.values()))
+        if sizes:
+            self._begin(f"{label}: files", sum(sizes.values()))
         rows = [self._listed(run_id, label, file, "") for file in files]
         for artifact, its_files in artifacts:
             rows += self._of_artifact(run_id, label, artifact, its_files)

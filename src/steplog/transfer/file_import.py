@@ -2,6 +2,7 @@
 
 1. Files are told to the server by their ids, and those that it has are not sent again: a second import sends nothing.
 2. A content is read twice, once for its hash, and never held but for a part. The server checks the hash as well.
+   ``_AT_ONCE`` contents are sent at a time, since the server makes each durable.
 3. A file whose content is not there, or is not what its source says, is told without one, and counted.
 4. An artifact gets its version from the server, once all its files are told; one that the last version equals is that.
 """
@@ -12,6 +13,7 @@ import hashlib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
@@ -32,7 +34,9 @@ _TOGETHER_BYTES_MAX = 512 * 1024  # of the JSON of files that are told together
 _PIECE_BYTES = 1024 * 1024
 _PART_BYTES_MIN, _PART_BYTES, _PART_BYTES_MAX = 64 * 1024, 1024 * 1024, 8 * 1024 * 1024
 _QUICK_S = 2.0
+_GONE = "gone"  # the reason of a content that is not there any more
 _TAKEN = (308, 413, 422)  # answers to a part that say something of it
+_AT_ONCE = 4
 _ROUNDS_MAX = 3  # of a content that the server forgets, or finds to have another hash
 
 
@@ -66,8 +70,15 @@ class _Read:
     open: Callable[[], BinaryIO | None] | None
 
 
+@dataclass
+class _Sending:
+    """How much of a content was sent."""
+
+    bytes: int = 0
+
+
 class FileImport:
-    """To a run; ``progress`` is told of bytes as they are sent.
+    """To a run; ``progress`` is told of bytes as they are sent, in threads.
 
     Raises as ``Exchanges.send``, and OSError where what is told of a file cannot be read.
     """
@@ -139,12 +150,32 @@ class FileImport:
         missing = self._announce([each.entry for each in files], ())
         if missing is None:
             return
+        wanted: list[_Read] = []
         for each in files:
             if each.entry.sha256 not in missing:
                 self.done.there += each.open is not None
             elif each.open is not None:
                 missing.discard(each.entry.sha256)
-                self._send_content(each.entry, each.open)
+                wanted.append(each)
+        self._send_contents(wanted)
+
+    def _send_contents(self, wanted: Sequence[_Read]) -> None:
+        pool = ThreadPoolExecutor(min(_AT_ONCE, max(1, len(wanted))), "steplog-import-files")
+        try:
+            for size, reason in pool.map(self._send_content, wanted):
+                self.done.bytes += size
+                if reason is None:
+                    self.done.sent += 1
+                elif reason == _GONE:
+                    self.done.missing += 1
+                else:
+                    self.done.left_out[reason] += 1
+        except BaseException as error:
+            if not isinstance(error, Exception):  # Ctrl-C waits for no answer
+                self._exchanges.interrupt()
+            raise
+        finally:
+            pool.shutdown(cancel_futures=True)
 
     def _announce(self, files: Sequence[FileEntry], artifacts: Sequence[ArtifactEntry]) -> set[str] | None:
         """The hashes that the server lacks; None, and counted, where it refuses them."""
@@ -164,33 +195,29 @@ class FileImport:
         told = upload_wire.announced(answer.body)
         return set() if told is None else set(told.missing)
 
-    def _send_content(self, entry: FileEntry, opened: Callable[[], BinaryIO | None]) -> None:
+    def _send_content(self, file: _Read) -> tuple[int, str | None]:
+        """Send a content, in a thread: how many bytes were sent, and why it is left out."""
         if self._full:
-            self.done.left_out[self._full] += 1
-            return
+            return 0, self._full
+        sending = _Sending()
         try:
-            content = opened()
+            content = None if file.open is None else file.open()
             if content is None:
-                self.done.missing += 1
-                return
+                return 0, _GONE
             with content:
-                is_stored = any(self._put_all(entry, content) for _ in range(_ROUNDS_MAX))
+                is_stored = any(self._put_all(file.entry, content, sending) for _ in range(_ROUNDS_MAX))
         except _ProjectFullError as error:
             self._full = str(error)
-            self.done.left_out[self._full] += 1
+            return sending.bytes, self._full
         except FormatError as error:
-            self.done.left_out[_words(error)] += 1
+            return sending.bytes, _words(error)
         except SteplogError:  # some are an OSError as well
             raise
         except OSError as error:
-            self.done.left_out[_words(error)] += 1
-        else:
-            if is_stored:
-                self.done.sent += 1
-            else:
-                self.done.left_out["that changed while it was sent"] += 1
+            return sending.bytes, _words(error)
+        return sending.bytes, None if is_stored else "that changed while it was sent"
 
-    def _put_all(self, entry: FileEntry, content: BinaryIO) -> bool:
+    def _put_all(self, entry: FileEntry, content: BinaryIO, sending: _Sending) -> bool:
         """Send a content from where the server has it; False: it has found another hash, or forgotten it."""
         at, size = 0, entry.size
         if size == 0 or size > _PART_BYTES:
@@ -209,18 +236,18 @@ class FileImport:
                 continue
             if outcome is not Outcome.GO_ON:
                 if outcome is Outcome.STORED:
-                    self._arrived(len(data))
+                    self._arrived(len(data), sending)
                 return outcome is Outcome.STORED
             if arrived <= at:
                 return False
-            self._arrived(arrived - at)
+            self._arrived(arrived - at, sending)
             if self._clock() - began < _QUICK_S and len(data) == self._part_bytes:
                 self._part_bytes = min(2 * self._part_bytes, _PART_BYTES_MAX)
             at = arrived
         return False
 
-    def _arrived(self, size: int) -> None:
-        self.done.bytes += size
+    def _arrived(self, size: int, sending: _Sending) -> None:
+        sending.bytes += size
         self._progress(size)
 
     def _exchange(self, work: Ask | Put, data: bytes) -> tuple[Outcome, int]:

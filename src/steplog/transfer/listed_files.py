@@ -16,21 +16,21 @@ from steplog.formats.imported import ImportedArtifact, ImportedFile, ImportedRun
 __all__ = ["with_listed_files"]
 
 
-def with_listed_files(run: ImportedRun, *, is_only: bool = False) -> ImportedRun:
-    """The run with its files, if there is a listing; ``is_only``: its table has no other run."""
+def with_listed_files(run: ImportedRun) -> ImportedRun:
+    """The run with its files, if there is a listing."""
     if run.table is None:
         return run
     listing = listing_of(run.table)
     if not listing.is_file():
         return run
-    return run._replace(files=partial(_files, listing, run, is_only))
+    return run._replace(files=partial(_files, listing, run))
 
 
-def _files(listing: Path, run: ImportedRun, is_only: bool) -> Iterator[ImportedFile | ImportedArtifact]:
+def _files(listing: Path, run: ImportedRun) -> Iterator[ImportedFile | ImportedArtifact]:
     entry: ArtifactEntry | None = None
     files: list[ImportedFile] = []
     for row in read_listing(listing):
-        if not _is_of(row, run, is_only):
+        if not _is_of(row, run):
             continue
         if row.about is not None or not row.artifact:
             if entry is not None:
@@ -46,11 +46,11 @@ def _files(listing: Path, run: ImportedRun, is_only: bool) -> Iterator[ImportedF
         yield ImportedArtifact(entry, files)
 
 
-def _is_of(row: ListedFile, run: ImportedRun, is_only: bool) -> bool:
-    """Whether a row is of this run. A table without ids, as CSV is, knows the label alone, or nothing."""
+def _is_of(row: ListedFile, run: ImportedRun) -> bool:
+    """Whether a row is of this run. A table without ids, as CSV is, knows the label alone, or has one run."""
     if not run.is_anonymous:
         return row.run == run.info.id
-    return is_only or row.label == run.info.name
+    return run.label is None or row.label == run.label
 
 
 def _file(listing: Path, row: ListedFile, file_id: str) -> ImportedFile:

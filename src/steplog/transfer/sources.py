@@ -49,13 +49,8 @@ def runs_in(path: Path, kind: str, /, **options: Any) -> Iterator[ImportedRun]:
     given = {option: value for option, value in options.items() if value}
     if unknown := sorted(given.keys() - inspect.signature(runs).parameters.keys()):
         raise ConfigurationError(f"{kind} has no --{unknown[0].replace('_', '-').removesuffix('s')}: leave it out")
-    found = runs(path, **given)
-    before, run = None, next(found, None)
-    while run is not None:
-        after = next(found, None)
-        is_only = run.table not in [each.table for each in (before, after) if each is not None]
-        yield with_listed_files(run._replace(origin=run.origin or kind), is_only=is_only)
-        before, run = run, after
+    for run in runs(path, **given):
+        yield with_listed_files(run._replace(origin=run.origin or kind))
 
 
 def _module(name: str) -> Any:

@@ -6,6 +6,7 @@ Each has a file ``run-<id>.wandb``, a log (``log``) of protocol buffers called `
      2  history   1 item: 1 key or 2 nested_key, 16 value_json or a typed value; 2 step: 1 num
      5  config    1 update, 2 remove: 1 key or 2 nested_key, 16 value_json
      7  stats     2 timestamp, 3 item: 1 key, 16 value_json
+     8  artifact  see ``artifacts``
     17  run       1 run_id, 3 project, 4 config, 6 run_group, 7 job_type, 8 display_name, 9 notes, 10 tags, 13 host,
                   17 start_time, 21 git: 2 commit
     18  exit      1 exit_code
@@ -39,11 +40,19 @@ import msgspec
 
 from steplog.errors import FormatError
 from steplog.formats import protobuf
-from steplog.formats.imported import BATCH_RECORDS, ImportedRun, RecordBatch, Stream
+from steplog.formats.imported import (
+    BATCH_RECORDS,
+    ImportedArtifact,
+    ImportedFile,
+    ImportedRun,
+    RecordBatch,
+    Stream,
+)
 from steplog.formats.protobuf import fields, signed, text_of
 from steplog.formats.remarks import remarks_on
 from steplog.formats.run_info import RunInfo
 from steplog.formats.tfevents.event import time_of
+from steplog.formats.wandb.artifacts import ARTIFACT, artifact_of
 from steplog.formats.wandb.log import MAGIC, WandbLog
 from steplog.formats.wandb.media import RunFolder
 from steplog.records.dates import date_of
@@ -145,7 +154,7 @@ def _taken(path: Path, take: Callable[[int, bytes], Iterable[_T]], log: WandbLog
 
 
 _HISTORY, _CONFIG, _STATS, _RUN, _EXIT, _ENVIRONMENT = 2, 5, 7, 17, 18, 26
-_KINDS = frozenset((_HISTORY, _CONFIG, _STATS, _RUN, _EXIT, _ENVIRONMENT))
+_KINDS = frozenset((_HISTORY, _CONFIG, _STATS, _RUN, _EXIT, _ENVIRONMENT, ARTIFACT))
 _TEXTS = {3: "project", 6: "group", 7: "job_type", 8: "name", 9: "notes", 13: "host"}
 
 
@@ -178,7 +187,7 @@ class _About:
             self._take_environment(content)
         elif number == _HISTORY:
             self._history = content
-        else:
+        elif number == _STATS:
             self._stats = content
         return ()
 
@@ -265,8 +274,25 @@ def _run(run_id: str, files: Sequence[_File], about: _About, *, is_live: bool) -
         info,
         streams,
         partial(_remarks, readings, folders),
-        files=lambda: chain.from_iterable(folder.files() for folder in folders),
+        files=partial(_all_files, files, folders),
     )
+
+
+def _all_files(files: Sequence[_File], folders: Sequence[RunFolder]) -> Iterator[ImportedFile | ImportedArtifact]:
+    """The files of all folders, then their artifacts."""
+    yield from chain.from_iterable(folder.files() for folder in folders)
+    for path, key in files:
+        place = 0
+
+        def take(number: int, content: bytes, key: str = key) -> Iterator[ImportedArtifact]:
+            nonlocal place
+            if number == ARTIFACT:
+                place += 1
+                made = artifact_of(content, f"{key}/{place}")
+                if made is not None:
+                    yield made
+
+        yield from _taken(path, take)
 
 
 def _id(run_id: str) -> str:
