@@ -174,7 +174,7 @@ def calls(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> list[
     database = copied(prepared.database, directory / "database")
     with traced(database, ["-o", str(directory / "trace")]) as ended:
         assert ended == (0, True)
-    assert database.stat().st_size < prepared.database.stat().st_size * 0.8
+    assert database.stat().st_size < prepared.database.stat().st_size * 0.85
     check_all(prepared, database, deleted=True)
     found = Counter(re.findall(r"^(\d+) +(\w+)\(", (directory / "trace").read_text(), re.MULTILINE))
     most: dict[str, int] = {}

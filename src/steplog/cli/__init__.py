@@ -27,7 +27,7 @@ _COMMANDS = {  # what --help lists without importing the commands: the first lin
     "db": "Copy, upgrade, shrink or move the database of a server.",
     "demo": "Kill a server and a training process, and count what is lost.",
     "doctor": "Check the settings, this machine, the server and the key.",
-    "export": "Write the metrics of runs to a file, or to a directory with a file for each.",
+    "export": "Write runs to a file, or to a directory with a file for each, and their files.",
     "files": "List the files of a run, or download them.",
     "import": "Import runs from files: of other loggers, and those that export has written.",
     "key": "Issue, list, revoke and rotate the keys of a server of this machine.",

@@ -81,7 +81,7 @@ def command(
     no_files: bool,
     here: bool,
 ) -> None:
-    """Write the metrics of runs to a file, or to a directory with a file for each, and their files beside it.
+    """Write runs to a file, or to a directory with a file for each, and their files.
 
     RUN is what show takes. A run that goes on is exported as it is at the start. A file is replaced when the new one is
     whole. Into a directory, an export that was stopped goes on with the runs that are missing or have changed.
