@@ -169,6 +169,18 @@ def test_a_full_project_is_asked_again_after_an_hour_and_that_is_said_once():
     assert files.known == {}
 
 
+def test_what_has_room_in_a_full_project_does_not_wait_for_what_has_none():
+    files = FakeFiles()
+    large, small = files.add(data(2000, 1)), files.add(data(10, 2))
+    lane = Lane(files)
+    lane.server.files.bytes_max = 1000
+    lane.deliver(limit_s=60)
+    assert lane.contents.keys() == {small.sha256}
+    assert list(files.known) == [large.id]
+    assert lane.uploads.is_stuck()
+    assert "of 1000" in str(lane.uploads.trouble)
+
+
 def test_who_asks_afresh_has_a_full_project_asked_at_once():
     files = FakeFiles()
     files.add(data(1000))

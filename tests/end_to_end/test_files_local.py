@@ -156,7 +156,7 @@ def test_without_shared_memory_a_process_that_ends_has_its_files_on_disk(host: H
     assert contents(waiting(host)) == [b"of a worker", b"private" * 100_000]
 
 
-def test_a_file_that_neither_memory_nor_disk_takes_is_lost_at_the_end_and_not_kept_too(host: Host):
+def test_a_file_that_neither_memory_nor_disk_takes_is_lost_and_not_kept(host: Host):
     done = host.run(
         program(
             host,

@@ -90,6 +90,15 @@ class UploadQueue:
         """Whether all of them are."""
         return not self._small and not self._large and all(content.refused for content in self._later)
 
+    def has_refused(self) -> bool:
+        """Whether some are."""
+        return any(content.refused for content in self._later)
+
+    def has_smaller(self, content: MissingContent, bytes_max: int) -> bool:
+        """Whether another one, of so many bytes at most, is there to send."""
+        others = (other for queue in (self._small, self._large) for other in queue if other is not content)
+        return any(other.size <= bytes_max for other in others)
+
     def try_again(self) -> None:
         """Those that wait wait no longer."""
         later, self._later = self._later, []

@@ -37,6 +37,7 @@ __all__ = [
     "announced",
     "judge_content",
     "received",
+    "room_left",
 ]
 
 ANNOUNCED_MAX = 1000  # files in one request
@@ -142,10 +143,21 @@ def judge_content(work: Ask | Put, answer: Answer) -> tuple[Outcome, Judgement]:
     return Outcome.VERDICT, judgement
 
 
+def room_left(answer: Answer) -> int:
+    """How many bytes more the project may have, by a 413 of its quota; 0 where that is not told."""
+    told = wire.read(answer.body, _Quota)
+    return 0 if told is None else max(0, told.allowed - told.used)
+
+
 def received(answer: Answer) -> int:
     """How many bytes from the beginning on the server has, by its 308."""
     told = _RANGE.fullmatch(answer.headers.get("range", "").strip())
     return int(told[1]) + 1 if told else 0
+
+
+class _Quota(msgspec.Struct):
+    used: int
+    allowed: int
 
 
 class _Content(msgspec.Struct):

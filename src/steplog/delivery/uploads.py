@@ -43,6 +43,7 @@ from steplog.delivery.upload_wire import (
     announced,
     judge_content,
     received,
+    room_left,
 )
 from steplog.delivery.verdicts import Judgement, Verdict, judge
 
@@ -316,8 +317,11 @@ class Uploads:
                 self._local.append(Rehash(content.sha256))
                 content.offset = None
             case Outcome.FULL:
-                self._full_until = now + max(REFUSED_INTERVAL_S, judgement.retry_after_s or 0.0)
                 self._say("full", judgement.words)
+                if self._queue.has_smaller(content, room_left(answer)):
+                    self._refuse(now, content)
+                else:
+                    self._full_until = now + max(REFUSED_INTERVAL_S, judgement.retry_after_s or 0.0)
             case Outcome.SMALLER:
                 self._too_large(now, content, work, judgement)
             case Outcome.VERDICT:
@@ -453,7 +457,7 @@ class Uploads:
 
     def _heard(self) -> None:
         self.backoff.passed()
-        if not self.is_stuck():
+        if not self.is_stuck() and not self._queue.has_refused():
             self.trouble = None
 
     def _say(self, kind: str, words: str) -> None:

@@ -83,7 +83,8 @@ class MemoryFiles:
             return _json(200, {"sha256": sha256, "size": size})
         used = sum(map(len, contents.values()))
         if self.bytes_max is not None and used + size > self.bytes_max:
-            return _json(413, {"detail": f"The project uses {used} of {self.bytes_max} bytes for files."})
+            words = f"The project uses {used} of {self.bytes_max} bytes for files."
+            return _json(413, {"detail": words, "used": used, "allowed": self.bytes_max})
         upload = self.uploads.setdefault((project, sha256), bytearray())
         if parsed[1] is not None and int(parsed[1]) <= len(upload):
             self.received += len(request.body)
