@@ -69,7 +69,7 @@ class RunFiles:
         chosen = chosen_to_save(path, base_path)
         opened, waiting = self._waiting()
         for text in chosen.unmatched:
-            say_once(opened.settings.quiet, f"save({text!r}): there is no such file; nothing is kept")
+            say_once(opened.settings.quiet, f"save({text!r}): no file is found; nothing is kept")
         if waiting is None:
             _say_left_out(opened, chosen)
             return list(chosen.files)
@@ -151,7 +151,10 @@ class RunFiles:
 
         wanted, opened = parsed(name), self._open(None)
         if isinstance(opened, DisabledRun):
-            raise ArtifactNotFoundError(f"this run is disabled, and has no artifact {name!r}; init() without disabled")
+            raise ArtifactNotFoundError(
+                f"this run is disabled, and has no artifact {name!r}: "
+                "it asks no server, as steplog.artifact(project, name) does"
+            )
         from steplog.lifecycle.run_files import AwaitedArtifact, project_of, waiting_artifact
 
         if not wanted.project and (entry := waiting_artifact(opened, wanted)) is not None:

@@ -89,6 +89,15 @@ def test_a_file_that_grows_is_copied_up_to_the_size_it_began_with(tmp_path, monk
     assert (tmp_path / "copy").read_bytes() == b"a" * MIB
 
 
+def test_a_file_that_says_no_size_is_copied_to_its_end(tmp_path):
+    descriptor = open_regular(Path("/proc/version"))
+    try:
+        assert copy_file(descriptor, tmp_path / "copy") > 0
+    finally:
+        os.close(descriptor)
+    assert (tmp_path / "copy").read_bytes() == Path("/proc/version").read_bytes()
+
+
 def test_a_file_that_shrinks_is_copied_as_far_as_it_goes(tmp_path, monkeypatch):
     (tmp_path / "file").write_bytes(b"a" * MIB)
     monkeypatch.setattr(copying, "_cloned", lambda source, target: os.truncate(tmp_path / "file", 1000) is not None)

@@ -347,6 +347,25 @@ def test_a_copy_that_cannot_be_read_does_not_hold_up_the_others(memory, disk, tm
     files.close_all()
 
 
+def test_media_find_room_in_memory_while_a_large_file_is_hashed(memory, disk, tmp_path):
+    files = FailingFiles()
+    writing = Writing(Host(memory, disk, files, memory_bytes_max=64 * 1024))
+    (tmp_path / "large").write_bytes(bytes(8 * 1024 * 1024))
+    writing.files.save(tmp_path / "large", "large")
+    read, kept = files.read, []
+
+    def read_while_media_come(path: Path, *place: int) -> bytes:
+        if path.name.endswith(".copy"):  # NoRoomError at the third, if they wait
+            kept.append(writing.files.keep(a_content(os.urandom(20_000))))
+        return read(path, *place)
+
+    files.read = read_while_media_come  # type: ignore[method-assign]
+    take_all(writing.files)
+    assert len(kept) == 9
+    assert {entry.id for entry in writing.files.entries()} > set(kept)
+    files.close_all()
+
+
 def test_a_disk_that_cannot_be_read_for_a_moment_loses_nothing(memory, disk, tmp_path):
     files = FailingFiles()
     host = Host(memory, disk, files)

@@ -191,6 +191,15 @@ def test_what_waits_on_this_machine_is_a_note_with_how_to_see_it(steplog, tmp_pa
     assert (waiting["state"], waiting["words"]) == ("note", "2 records of 1 run: steplog ls --here")
 
 
+def test_what_a_server_here_keeps_is_not_taken_for_runs_that_wait(steplog, monkeypatch, tmp_path):
+    monkeypatch.setenv("STEPLOG_DIR", str(tmp_path))
+    kept = ("server.db.blobs/ab", "kept-files/demo/first", "servers")
+    for folder in (*kept, "0" * 32):
+        (tmp_path / folder).mkdir(mode=0o700, parents=True)
+        (tmp_path / folder / "file").write_bytes(bytes(64 * 1024))
+    assert ", 64.0 KiB in use, " in checks(steplog("doctor", "--json"))["spool"]["words"]
+
+
 def test_a_setting_that_does_not_parse_is_one_line_that_names_it(steplog, monkeypatch):
     monkeypatch.setenv("STEPLOG_FINISH_TIMEOUT_S", "soon")
     result = steplog("doctor")

@@ -389,6 +389,22 @@ def test_a_server_that_is_full_is_left_alone_for_as_long_as_it_asks():
     assert len(files.known) == 1
 
 
+def test_that_a_server_takes_no_contents_is_said_once_however_many_files_come():
+    files = FakeFiles()
+    lane = Lane(files)
+    full = Fault(503, b'{"detail": "No."}')
+    lane.server.script = lambda request: full if request.method == "PUT" else None
+    for number in range(30):
+        files.add(data(10, number))
+        lane.deliver(limit_s=20)
+    said = [words for words in map(str, deferred_log.waiting) if "this is said once" in words]
+    assert len(said) == 1
+    assert len(puts(lane)) <= 30
+    lane.server.script = lambda request: None
+    lane.deliver(limit_s=600)
+    assert files.known == {}
+
+
 def test_runs_that_somebody_waits_for_come_first():
     files = [FakeFiles() for _ in range(3)]
     for number, each in enumerate(files):

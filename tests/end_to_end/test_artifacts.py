@@ -294,4 +294,4 @@ def test_a_stock_server_keeps_no_files_which_is_said(
         assert [file.read() for file in run.files()] == [b"b"]
         with pytest.raises(steplog.SteplogError, match="keeps no files"):
             run.use_artifact("set")
-    assert "keeps no files" in caplog.text
+    assert "keeps no files; those of this run are below kept-files in the state directory" in caplog.text

@@ -156,6 +156,23 @@ def test_without_shared_memory_a_process_that_ends_has_its_files_on_disk(host: H
     assert contents(waiting(host)) == [b"of a worker", b"private" * 100_000]
 
 
+def test_a_file_that_neither_memory_nor_disk_takes_is_lost_at_the_end_and_not_kept_too(host: Host):
+    done = host.run(
+        program(
+            host,
+            """
+            import resource
+            run = begin(mode="offline")
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+            run.log("x", Blob(b"private" * 100_000))
+            report = run.finish(timeout=1)
+            print(report.files, report.files_pending, report.files_lost)
+            """,
+        )
+    )
+    assert done.out == "1 0 1\n", done.errors
+
+
 def test_a_kill_counts_the_files_that_were_in_private_memory_as_lost(host: Host):
     """They are private where shared memory is full."""
     done = host.run(

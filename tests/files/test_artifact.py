@@ -107,4 +107,6 @@ def test_an_unknown_file_of_an_artifact_names_what_is_like_it():
 
     with pytest.raises(RunFileNotFoundError, match=r"did you mean 'weights\.pt'"):
         artifact.file("weight.pt")
+    with pytest.raises(RunFileNotFoundError, match=r"no file 'zz'; it has one file$"):
+        artifact.file("zz")
     assert Path(artifact.files[0].path) == Path("weights.pt")

@@ -152,6 +152,15 @@ def test_an_artifact_of_a_missing_file_is_an_error(here):
         chosen_for_artifact("nothing.pt")
 
 
+def test_a_pattern_of_directories_alone_and_an_empty_directory_match_nothing(here):
+    for number in (500, 1000):
+        (here / "out" / f"checkpoint-{number}").mkdir(parents=True)
+    (here / "out" / "checkpoint-500" / "w.pt").write_bytes(b"w")
+    assert chosen_to_save(["out/*", "out/checkpoint-1000"]).unmatched == ["out/*", "out/checkpoint-1000"]
+    below = chosen_to_save(["out/**", "out/checkpoint-500"])
+    assert (list(below.files), below.unmatched) == (["out/checkpoint-500/w.pt"], [])
+
+
 def test_a_pattern_does_not_go_round_through_links(here):
     (here / "ckpt/back").symlink_to(here)
 

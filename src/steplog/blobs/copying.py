@@ -27,6 +27,7 @@ __all__ = ["copy_file", "link_file", "open_regular"]
 
 _FICLONE = 0x40049409  # ioctl_ficlone(2)
 _PART_BYTES = 1024 * 1024
+_UNSIZED_BYTES_MAX = 16 * 1024 * 1024  # of a file that says it is empty, as those below /proc do
 _RANGE_BYTES = 128 * 1024 * 1024  # of one copy_file_range: Ctrl-C comes through between two
 _UNABLE = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EBADF, errno.EIO)
 _WITHOUT_HOLES = (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS)
@@ -53,7 +54,7 @@ def copy_file(source: int, to: Path) -> int:
     try:
         size = os.fstat(source).st_size
         if not _cloned(source, target):
-            size = _copied(source, target, size)
+            size = _copied(source, target, size or _UNSIZED_BYTES_MAX)
             os.ftruncate(target, size)  # a hole at the end
         else:
             size = os.fstat(target).st_size

@@ -43,12 +43,13 @@ _NOT_DURABLE = "not on disk yet when the machine stopped"
 _log = logging.getLogger("steplog")
 
 
-def hash_of(place: FilePlace, name: str) -> tuple[str, int]:
-    """SHA-256 and size of one of its files. Raises OSError."""
+def hash_of(place: FilePlace, name: str, between: Callable[[], object] = lambda: None) -> tuple[str, int]:
+    """SHA-256 and size of one of its files; ``between`` is called after each part. Raises OSError."""
     digest, size = hashlib.sha256(), 0
     while data := place.files.read(place.path(name), size, _PART_BYTES):
         digest.update(data)
         size += len(data)
+        between()
     return digest.hexdigest(), size
 
 
@@ -264,12 +265,17 @@ class Intake:
             place.sync()
             unit = replace(unit, synced=True)
             place.store(unit, name)
-        found = [hash_of(place, copy) for copy in copies]
+        found = [hash_of(place, copy, self._make_room) for copy in copies]
         pairs = zip(unit.files, found, strict=True)
         unit = replace(unit, files=tuple(replace(file, sha256=sha256, size=size) for file, (sha256, size) in pairs))
         place.store(unit, name)
         place.sync()
         return unit
+
+    def _make_room(self) -> None:
+        """Take in media while a large file is hashed, when they would soon find no memory. Raises OSError."""
+        if self._media.waiting() and self._room.is_half_full():
+            self._take_media(self._media.waiting(), self._media.read, self._media.remove)
 
     def _find_dead(self) -> Callable[[], object] | None:
         """What to do next with what dead writers have left; None: nothing."""

@@ -39,6 +39,7 @@ _SIGNS = {_GOOD: ("✓", "green"), _NOTE: ("!", "yellow"), _BAD: ("✗", "red")}
 _SHARED_BYTES_MIN = 8 * 1024 * 1024
 _DISK_BYTES_MIN = 64 * 1024 * 1024
 _ANSWER_S = 3.0  # of a server of this machine
+_OF_NO_RUN = ("servers", "kept-files")  # directories beside those of runs
 
 
 class _Check(NamedTuple):
@@ -253,11 +254,11 @@ def _in_words(server: _ServerHere) -> str:
 
 
 def _used_bytes(directory: Path) -> int:
-    """The size of the journals below a directory; files directly in it are none."""
+    """The size of the runs below a directory; files directly in it are of none, nor is what a server keeps."""
     total = 0
     for folder, folders, names in os.walk(directory):
-        if Path(folder) == directory and "servers" in folders:
-            folders.remove("servers")  # state files, which are no journals
+        if Path(folder) == directory:
+            folders[:] = [name for name in folders if name not in _OF_NO_RUN and not name.endswith(".blobs")]
         for name in names if Path(folder) != directory else ():
             with contextlib.suppress(OSError):
                 total += os.lstat(os.path.join(folder, name)).st_blocks * 512

@@ -56,6 +56,7 @@ class _Server:
         self.part = PartSize()
         self.trouble: str | None = None
         self.told = False  # of the trouble, in the log
+        self.refuses_contents = False  # as of the last one
 
 
 class _Sent(NamedTuple):
@@ -320,9 +321,10 @@ class UploadLane:
         judgement = outbox.uploads.answered(now, sent.work, answer, now - sent.sent_at)
         if judgement.verdict in _SERVER_TROUBLE:
             self._troubled(now, sent, judgement)
-        else:
+        elif isinstance(sent.work, Put) or not (server.refuses_contents and outbox.uploads.left):
+            # What takes announcements may not take contents.
             server.backoff.passed()
-            server.trouble, server.told = None, False
+            server.trouble, server.told, server.refuses_contents = None, False, False
         if judgement.verdict is Verdict.MISSING:
             outbox.probe.missing(now)
         outbox.release_waiters()
@@ -337,6 +339,7 @@ class UploadLane:
             at_least_s = max(at_least_s or 0.0, _KEY_INTERVAL_S)
         server.backoff.failed(now, at_least_s)
         server.trouble = judgement.words
+        server.refuses_contents |= isinstance(sent.work, Put)
         if not server.told and server.backoff.attempt_number > 1:
             server.told = True
             where = sent.transport.base_url

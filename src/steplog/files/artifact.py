@@ -159,7 +159,8 @@ class Artifact:
         """The file of this path. Raises RunFileNotFoundError."""
         files = {file.path: file for file in self.files}
         if path not in files:
-            hint = did_you_mean(close(path, files)) or f"; it has {len(files):,} files"
+            count = "one file" if len(files) == 1 else f"{len(files):,} files"
+            hint = did_you_mean(close(path, files)) or f"; it has {count}"
             raise RunFileNotFoundError(printable(f"the artifact {self.name} has no file {path!r}{hint}"))
         return files[path]
 

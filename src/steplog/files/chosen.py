@@ -76,13 +76,16 @@ def chosen_to_save(given: Any, base_path: Any = None) -> Chosen:
     found, base = Chosen(), None if base_path is None else os.path.abspath(_path(base_path))
     for text in map(_path, given if isinstance(given, (list, tuple, set, frozenset)) else [given]):
         matches = [text] if os.path.lexists(text) else sorted(set(_matches(text)))
-        if not matches:
-            found.unmatched.append(text)
+        before = len(found.left_out)
+        kept = 0
         for match in matches:
             if match != text and (os.path.isdir(match) or not _is_there(match, found)):
                 continue  # a pattern means files
             for path in _files_of(match, found):
                 found.add(_name_of(path, base), path, named=path == text)
+                kept += 1
+        if not kept and len(found.left_out) == before:  # directories alone, or nothing at all
+            found.unmatched.append(text)
     return found
 
 

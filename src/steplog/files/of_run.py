@@ -64,7 +64,10 @@ class FilesOfRun:
             there = self._server.of_run(self._uuid, self._folder, prefix, logged=logged)
             if there is None:
                 self.kept_nowhere = self._server.base_url
-                self._tell(f"{self._server.base_url} keeps no files; those of this run stay where they are logged")
+                self._tell(
+                    f"{self._server.base_url} keeps no files; those of this run are below kept-files in the state "
+                    "directory of the machine that logged it"
+                )
             found = {file.path: file for file in there or ()}
         for file in self._waiting_files():
             if file.path.startswith(prefix) and (logged or file.is_saved):

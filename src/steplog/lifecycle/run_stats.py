@@ -31,6 +31,8 @@ def files_of(files: WaitingFiles, lease: Lease | None, own: OpenWriter) -> FileC
     pending = files.left()
     if lease is not None:  # what has arrived may be here for a while
         pending = min(pending, lease.outbox.uploads.count_left(files.ids()))
+    if own.journal.ledger.losses.settled or not own.journal.alive:  # what is in private memory counts as lost
+        pending = max(0, pending - files.at_risk())
     return FileCounts(taken, pending, lost_files(files, journals))
 
 
