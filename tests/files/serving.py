@@ -89,7 +89,7 @@ class Project:
         if isinstance(found, list):
             found = [each for each in found if all(_fits(each, key, value) for key, value in query.items())]
         if "after" in query:
-            ids = [each["id"] for each in found]
+            ids = [each["uuid" if path == "artifacts/" else "id"] for each in found]
             found = found[ids.index(query["after"]) + 1 :]
         return Answer(200, json.dumps(found[: int(query["limit"])] if "limit" in query else found).encode())
 

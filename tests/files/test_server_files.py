@@ -289,6 +289,15 @@ def test_versions_are_listed_with_their_files_when_those_are_wanted(project):
     assert found[0].file("b").read() == b"1"
 
 
+def test_versions_are_listed_page_by_page(project, monkeypatch):
+    monkeypatch.setattr(server_files, "_PAGE", 3)
+    for version in range(7):
+        project.has_artifact(artifact_json("cnn", version, aliases=[], uuid=f"u{version}"), {})
+
+    assert [each.version for each in project.files().artifacts()] == [6, 5, 4, 3, 2, 1, 0]
+    assert [query.get("after") for _, _, query, _ in project.asked] == [None, "u4", "u1"]
+
+
 def test_a_use_is_noted_with_name_and_version(project):
     project.files().note_use(RUN, "cnn", 3)
 

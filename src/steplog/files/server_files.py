@@ -138,7 +138,7 @@ class ServerFiles:
 
         Raises ProjectNotFoundError; SteplogError where the server keeps no artifacts.
         """
-        found: dict[str, ArtifactFacts] = {}
+        found: dict[tuple[str, int], ArtifactFacts] = {}
         after = ""
         while True:
             path = self._requests.list_path("artifacts", **query, after=after, limit=_PAGE)
@@ -146,9 +146,9 @@ class ServerFiles:
             if response.status != 200:
                 raise self._none_kept(response)
             page = self._requests.decoded(response, list[ArtifactFacts])
-            new = {each.uuid: each for each in page if each.uuid not in found}
-            found |= new
-            if not new or len(page) < _PAGE:
+            before = len(found)
+            found |= {(each.name, each.version): each for each in page}
+            if len(found) == before or len(page) < _PAGE:
                 return list(found.values())
             after = page[-1].uuid
 
