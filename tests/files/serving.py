@@ -27,7 +27,15 @@ def file_json(path: str, data: bytes, number: int = 1, **fields: Any) -> dict[st
 
 
 def artifact_json(name: str, version: int, **fields: Any) -> dict[str, Any]:
-    told = {"uuid": f"{name}-{version}", "name": name, "type": "model", "version": version, "digest": "d", "count": 1, "size": 1}
+    told = {
+        "uuid": f"{name}-{version}",
+        "name": name,
+        "type": "model",
+        "version": version,
+        "digest": "d",
+        "count": 1,
+        "size": 1,
+    }
     more = {"present": 1, "aliases": ["latest"], "description": "", "metadata": {}, "run": RUN, "run_name": "r"}
     return told | more | {"date_created": "2026-01-01T00:00:00Z"} | fields
 
