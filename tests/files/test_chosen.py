@@ -135,6 +135,17 @@ def test_files_of_an_artifact_are_called_from_its_directory_on(here):
     assert list(chosen_for_artifact("ckpt/deep/2.pt").files) == ["2.pt"]
 
 
+def test_of_a_directory_what_no_server_can_name_is_left_out_and_the_others_kept(here):
+    (here / "ckpt" / "two\nlines").write_text("x")
+    with open(os.fsencode(here / "ckpt") + b"/\xff", "wb"):
+        pass
+
+    found = chosen_to_save("ckpt")
+
+    assert sorted(found.files) == ["ckpt/.hidden", "ckpt/1.pt", "ckpt/deep/2.pt"]
+    assert list(found.left_out.values()) == ["no server takes its name"] * 2
+
+
 def test_a_mapping_names_the_files_of_an_artifact(here):
     found = chosen_for_artifact({"weights.pt": "a.pt", "more": "ckpt", "": "ckpt/deep"})
 

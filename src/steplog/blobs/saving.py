@@ -23,7 +23,7 @@ from steplog.journal.jsonable import NoRoomError
 __all__ = ["FILES_MAX", "Saving", "boot_id"]
 
 FILES_MAX = 100_000  # of an artifact
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the last: of a limit on the size of files
 _OnGone = Callable[[str, OSError | ValueError], None]
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 

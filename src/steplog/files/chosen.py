@@ -45,12 +45,18 @@ class Chosen:
     unmatched: list[str] = field(default_factory=list)
 
     def add(self, name: str, path: str, *, named: bool) -> None:
-        """Raises ValueError for a bad name, two files of one name, or one too many."""
+        """Raises ValueError for two files of one name, one too many, and a bad name that was ``named``.
+
+        Another one with a bad name is left out.
+        """
         try:
             name.encode()  # a UnicodeEncodeError is a ValueError
             checked_path(name)
         except ValueError as error:
-            raise ValueError(f"{printable(repr(path)[:200])} cannot be kept: {error}") from None
+            if named:
+                raise ValueError(f"{printable(repr(path)[:200])} cannot be kept: {error}") from None
+            self.left_out[printable(repr(path)[:200])] = "no server takes its name"
+            return
         known = self.files.setdefault(name, Path(path))
         if str(known) != str(Path(path)):
             words = f"{known} and {path} would both be called {name!r}"
