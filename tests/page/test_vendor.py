@@ -37,7 +37,8 @@ LAYERS = {
 }
 # Nothing of these is allowed by the page's policy, or is safe with what runs are called.
 FORBIDDEN = {
-    "markup from text": r"\b(?:inner|outer)HTML\b|insertAdjacentHTML|document\.write|DOMParser|dangerouslySet|srcdoc",
+    "markup from text": r"\b(?:inner|outer)HTML\b|insertAdjacentHTML|document\.write|DOMParser|dangerouslySet"
+    r"|\.srcdoc\b|\bsrcdoc=|setAttribute\(\s*[\"']srcdoc",
     "code from text": r"\beval\(|new Function\b|set(?:Timeout|Interval)\(\s*[\"'`]|javascript:",
     "a style attribute": r"\bstyle=(?!\$\{)|setAttribute\(\s*[\"']style[\"']",
     "an event attribute": r"<[^>]*\son[a-z]+=[\"']",

@@ -15,8 +15,8 @@ const MOVES = { PageUp: -1, PageDown: 1 };
 const MOVES_OF_WHOLE = { ArrowLeft: -1, ArrowRight: 1 }; // of what is larger than the window arrows move the image
 
 /**
- * `shown`: `{src, path, width, height, value}`, which may become another image while it is open; `isStale`: the one that
- * is wanted cannot be shown.
+ * `shown`: `{src, path, width, height, value}`, which may become another image while it is open. `isStale`: the one
+ * that is wanted cannot be shown.
  */
 export function Zoom({ shown, label, place, marks, isStale, onClose }) {
   const room = useRef(null);
@@ -63,7 +63,8 @@ export function Zoom({ shown, label, place, marks, isStale, onClose }) {
   return html`
     <${Dialog} kind="large" title=${html`<bdi class="cut">${title}</bdi>`} label=${title} tools=${tools}
       onKeyDown=${keyed} onClose=${onClose}>
-      <div class="zoom ${isStale ? "stale" : ""}" tabindex="0" role="group" aria-label="Image" ref=${room} ...${dragging(room)}>
+      <div class="zoom ${isStale ? "stale" : ""}" tabindex="0" role="group" aria-label="Image" ref=${room}
+        ...${dragging(room)}>
         <${Layered} shown=${shown} kind=${scale >= WHOLE ? "pixelated" : ""} label="${label}, enlarged" style=${sides}
           place=${place} marks=${marks} />
       </div>
