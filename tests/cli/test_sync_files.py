@@ -55,7 +55,7 @@ def test_sync_exits_with_1_while_files_are_left_and_says_why(tmp_path: Path, mon
     leave_files(tmp_path)
     server.memory.files.bytes_max = 150_000
     done = typed("sync")
-    words = '413 {"detail":"The project uses 100000 of 150000 bytes for files."}'
+    words = '413 {"detail":"The project uses 100000 of 150000 bytes for files.","used":100000,"allowed":150000}'
     assert done.output == f"waits: 1 record and 1 file delivered, 1 file kept here: {words}\n"
     assert done.exit_code == 1
     (told,) = json.loads(typed("sync", "--json").output)
