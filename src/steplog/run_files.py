@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -10,7 +11,13 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from steplog.errors import ArtifactNotFoundError, RunFinishedError, RunNotFoundError, ServerUnavailableError
+from steplog.errors import (
+    ArtifactNotFoundError,
+    RunFinishedError,
+    RunNotFoundError,
+    ServerUnavailableError,
+    SteplogError,
+)
 from steplog.lifecycle.disabled import DisabledRun
 from steplog.lifecycle.messages import say_once
 
@@ -157,15 +164,20 @@ class RunFiles:
             )
         from steplog.lifecycle.run_files import AwaitedArtifact, project_of, waiting_artifact
 
+        arrived = None
         if not wanted.project and (entry := waiting_artifact(opened, wanted)) is not None:
-            return Artifact(entry, AwaitedArtifact(opened, entry.id, entry.name))
+            awaited = AwaitedArtifact(opened, entry.id, entry.name)
+            with contextlib.suppress(SteplogError):
+                arrived = awaited.arrived(0)
+            if arrived is None:
+                return Artifact(entry, awaited)
         if not opened.manifest.run and opened.transport is not None:
             opened.flush(_CREATION_S)  # the run is made meanwhile, whose use is to be noted
         there = project_of(opened, wanted.namespace, wanted.project)
         if there is None:
             where = "is not on this machine, and this run has no server to ask (offline, or none is configured)"
             raise ServerUnavailableError(f"the artifact {name!r} {where}; open an online run")
-        found = there.artifact(wanted.name, wanted.version or LATEST)
+        found = arrived or there.artifact(wanted.name, wanted.version or LATEST)
         uuid, is_here = opened.manifest.run, not wanted.project
         if uuid and is_here:
             try:

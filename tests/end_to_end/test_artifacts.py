@@ -72,6 +72,15 @@ def test_saved_files_come_back_as_they_were_saved(host: Host):
 
 
 @apart
+def test_an_artifact_that_has_arrived_is_used_as_its_version(host: Host, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("steplog.blobs.waiting_files.WaitingFiles.forget", lambda self, ids: None)  # still here, too
+    with begin(host) as run:
+        assert run.log_artifact("data", "set").wait(30) == "v0"
+        assert run.use_artifact("set").version == "v0"
+        assert [each.name for each in steplog.artifacts(host.project)] == ["set"]
+
+
+@apart
 def test_the_file_of_a_logged_value_is_read_by_the_value(host: Host):
     page = "<b>" + "x" * 100_000
     with begin(host) as run:
