@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -362,7 +363,7 @@ def test_a_readers_session_is_no_older_than_its_token_may_be(tmp_path):
 
 
 def test_a_copy_of_the_database_has_no_secret_of_a_session(server, owner):
-    for file in server.directory.glob("server.db*"):
+    for file in filter(Path.is_file, server.directory.rglob("server.db*")):
         content = file.read_bytes()
         for secret in (owner.binding, *owner.cookies.values()):
             assert secret.encode() not in content
