@@ -89,6 +89,7 @@ def listed(steplog: Steplog, *arguments: str) -> list[dict[str, Any]]:
     return found
 
 
+@pytest.mark.slow
 def test_a_key_of_an_earlier_start_opens_the_server_no_more(tmp_path):
     """Each start with another key used to leave the one before valid for ever."""
     database = str(tmp_path / "a.db")
@@ -120,6 +121,7 @@ def test_an_issued_key_is_printed_once_and_opens_the_running_server(steplog, ser
         assert not file.is_file() or key.encode() not in file.read_bytes(), file
 
 
+@pytest.mark.slow
 def test_the_list_says_whose_each_key_is_where_it_is_from_and_when_it_was_used(steplog, server):
     made = json.loads(steplog("key", "issue", "--label", "ci", "--json").stdout)
     wait_until(lambda: status(server, made["key"]) == 200, PROMISED_S)
@@ -136,6 +138,7 @@ def test_the_list_says_whose_each_key_is_where_it_is_from_and_when_it_was_used(s
     assert rows[-1].startswith("the page's token is valid until ")
 
 
+@pytest.mark.slow
 def test_a_revoked_key_is_refused_within_five_seconds_and_the_others_are_not(steplog, server):
     mine, other = (json.loads(steplog("key", "issue", "--json", "--user", name).stdout) for name in ("ann", "bob"))
     wait_until(lambda: [status(server, each["key"]) for each in (mine, other)] == [200, 200], PROMISED_S)
@@ -150,6 +153,7 @@ def test_a_revoked_key_is_refused_within_five_seconds_and_the_others_are_not(ste
     assert [bool(key["revoked"]) for key in listed(steplog, "--all")] == [False, True, False]
 
 
+@pytest.mark.slow
 def test_what_was_issued_or_revoked_stays_so_after_a_restart(steplog, tmp_path):
     with ServerProcess(tmp_path, key=None) as server:
         kept, gone = (json.loads(steplog("key", "issue", "--json", "--user", name).stdout) for name in ("ann", "bob"))
@@ -160,6 +164,7 @@ def test_what_was_issued_or_revoked_stays_so_after_a_restart(steplog, tmp_path):
         assert [status(server, each["key"]) for each in (kept, gone, late)] == [200, 401, 200]
 
 
+@pytest.mark.slow
 def test_a_key_that_was_revoked_does_not_come_back_by_a_start_with_it(steplog, tmp_path, monkeypatch):
     with ServerProcess(tmp_path) as server:
         done = steplog("key", "revoke", "1")
@@ -175,6 +180,7 @@ def test_a_key_that_was_revoked_does_not_come_back_by_a_start_with_it(steplog, t
         assert [status(server, key) for key in (KEY, "another-key")] == [401, 200]
 
 
+@pytest.mark.slow
 def test_the_servers_own_key_is_rotated_in_its_file_and_where_clients_look(steplog, server):
     before = own_key(server)
     assert steplog("key", "revoke", "1").returncode == 1
@@ -227,6 +233,7 @@ def test_a_run_on_this_machine_goes_on_with_the_servers_rotated_key(steplog, ser
     assert (held.values("r", "loss"), held.run("r").status) == ([0.0, 1.0], "COMPLETED")
 
 
+@pytest.mark.slow
 def test_the_page_of_the_second_of_two_servers_is_found_by_its_database(steplog, server, tmp_path):
     database = tmp_path / "second.db"
     with ServerProcess(tmp_path, "--db", str(database), key=None) as second:
@@ -276,6 +283,7 @@ def test_rotating_an_issued_key_keeps_its_user_and_label(steplog, server):
     assert (new["user"], new["label"], new["origin"]) == ("ann", "ci", "issued")
 
 
+@pytest.mark.slow
 def test_the_pages_token_is_rotated_and_the_old_one_refused_within_five_seconds(steplog, server):
     address = steplog("key", "page")
     assert (address.returncode, address.stderr) == (0, "")

@@ -129,6 +129,7 @@ def test_where_nobody_can_be_asked_nothing_is_removed_without_yes(server, steplo
     assert listed("asked") == ["kept"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("answer", "code", "left"), [("y\n", 0, []), ("n\n", 1, ["run"]), ("\n", 1, ["run"])])
 def test_on_a_terminal_it_asks_and_names_what_it_removes(server, listed, tmp_path, answer, code, left):
     path = named_run(server, "terminal", "run")

@@ -68,6 +68,7 @@ def test_for_a_program_a_run_is_one_whole_line_without_escape_codes(variables, f
     assert "x" * 300 in printed(["show", "first"], variables | forced)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", [40, 60, 80, 200])
 def test_on_a_terminal_a_run_is_one_line_that_fits(variables, columns):
     shown = on_terminal(["ls"], variables, columns=columns)
@@ -111,6 +112,7 @@ def test_colours_are_for_terminals_and_not_where_no_color_is_set(variables):
     assert "\x1b" not in on_terminal(["ls"], variables | {"TERM": "dumb"}).text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("locale", [{"LC_ALL": "C"}, {"LC_ALL": "C", "PYTHONUTF8": "0"}, {"PYTHONIOENCODING": "ascii"}])
 def test_a_locale_that_lacks_the_characters_is_no_error(variables, locale):
     for arguments in (["ls"], ["show", NAMES[2]]):

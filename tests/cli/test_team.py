@@ -64,6 +64,7 @@ def status(server: ServerProcess, key: dict[str, Any], method: str = "GET", path
     return server.ask(method, path, headers=headers, json=None if method == "GET" else {}).status_code
 
 
+@pytest.mark.slow
 def test_a_user_has_the_role_that_it_is_given_until_it_is_taken_away(server, steplog):
     assert steplog("user", "add", "bob", "--email", "bob@example.org").stdout.startswith("user bob, owner of the name")
     key = issued(steplog, "--user", "bob")

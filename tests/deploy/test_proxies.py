@@ -76,6 +76,7 @@ def connections_to(server: ServerProcess) -> int:
     return sum(line.split()[2].endswith(port) for line in lines)
 
 
+@pytest.mark.slow
 def test_requests_through_a_proxy_share_a_few_connections(proxy, servers, session):
     before = sum(map(connections_to, servers))
     for _ in range(60):

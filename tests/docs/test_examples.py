@@ -29,6 +29,13 @@ FRAMEWORKS = "docs/integrations.md"  # whose programs are others' code for the m
 FORK_WARNING = "ignore:This process:DeprecationWarning"  # CPython's own, at a fork beside threads
 PAGES = pages()
 PROGRAMS = [(page, program) for page in PAGES for program in programs(read(page))]
+READ_FIRST = (
+    "README.md",
+    "docs/index.md",
+    "docs/first-steps.md",
+    "docs/media.md",
+    "docs/artifacts.md",
+)  # the others are slow
 
 
 def name_of(page: Path) -> str:
@@ -57,7 +64,18 @@ def run(program: Program, name: str, directory: Path) -> None:
         assert (code, errors) == (0, "")
 
 
-@pytest.mark.parametrize(("page", "program"), PROGRAMS, ids=[f"{name_of(page)}:{made.line}" for page, made in PROGRAMS])
+@pytest.mark.parametrize(
+    ("page", "program"),
+    [
+        pytest.param(
+            page,
+            made,
+            id=f"{name_of(page)}:{made.line}",
+            marks=() if name_of(page) in READ_FIRST else pytest.mark.slow,
+        )
+        for page, made in PROGRAMS
+    ],
+)
 def test_the_examples_of_a_page_run_and_print_what_it_says(page, program, tmp_path):
     if program.missing():
         pytest.skip(f"{program.missing()} is not installed")

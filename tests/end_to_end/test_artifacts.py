@@ -154,6 +154,7 @@ def test_files_keep_their_names_whatever_these_are(host: Host):
     assert tree(steplog.artifact(host.project, "odd").download("out2")) == tree(Path("odd"))
 
 
+@pytest.mark.slow
 @apart
 def test_an_artifact_of_many_small_files_arrives_whole(host: Host):
     """Once, what had not been sent was forgotten with the first 64 files that had."""
@@ -187,6 +188,7 @@ def test_another_process_of_a_run_saves_and_logs_artifacts(host: Host):
         assert run.file("data/deep/b.txt").read() == b"b"
 
 
+@pytest.mark.slow
 def test_a_run_that_began_while_its_server_was_away_has_its_use_noted(tmp_path: Path):
     directory = tmp_path / "server"
     directory.mkdir()

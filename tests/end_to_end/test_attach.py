@@ -75,6 +75,7 @@ def test_a_worker_joins_a_run_that_no_server_has_made_yet_by_what_its_owner_call
     assert machine.server.values("run", "loss") == [0.5]
 
 
+@pytest.mark.slow
 def test_a_uuid_with_both_slugs_is_joined_while_the_server_is_down_and_arrives(machine):
     """As a rank on another machine than the owner's, that begins while the server is started again."""
     with machine.serve() as server:
@@ -144,6 +145,7 @@ ENDED = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["CRASHED", "killed"])
 def test_who_joins_a_run_that_has_ended_sees_and_leaves_its_status(host: Host, end: str):
     """The run said COMPLETED here, and that its owner was in another process."""

@@ -176,6 +176,7 @@ def test_no_byte_shows_the_key_where_the_server_refuses_and_repeats_what_it_was_
         assert CANARY.encode() in b"".join(server.requests)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["online", "offline"])
 def test_no_byte_shows_the_key_while_a_run_waits_here_whose_crash_names_it(
     tmp_path: Path, knows: ServerProcess, mode: str

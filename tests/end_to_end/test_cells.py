@@ -36,6 +36,7 @@ def test_a_bare_cell_that_runs_again_fails_the_run_before_and_says_how_to_go_on(
     assert statuses == {"bare": "FAILED", "bare_1": "COMPLETED"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("resume", ["allow", "must"])
 @pytest.mark.parametrize("given", ["name", "id"])
 @pytest.mark.parametrize("mode", ["online", "offline"])

@@ -85,6 +85,7 @@ def test_finish_and_flush_return_at_their_deadline(
     assert pending == "1000"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_the_interpreter_leaves_at_the_deadline_and_all_runs_share_it(
     behind: Host, gate: Gate, way: str, record_property: Record
@@ -158,6 +159,7 @@ def test_ctrl_c_ends_the_waiting_at_exit_for_all_runs(behind: Host, gate: Gate):
     assert "1,000 records are kept" in done.errors
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("late", [False, True], ids=["at once", "when finish waits no more"])
 def test_a_second_ctrl_c_leaves_at_once_and_loses_nothing(behind: Host, gate: Gate, late: bool):
     """One that came when ``finish`` had ended its waiting, and was not over, made the interpreter wait once more."""
@@ -275,6 +277,7 @@ def test_the_interpreter_leaves_a_silent_server_after_five_seconds_more(behind: 
     assert ended(program).code == 0
 
 
+@pytest.mark.slow
 def test_a_terminal_shows_what_is_left_while_finish_waits(behind: Host, gate: Gate):
     shown, terminal = pty.openpty()
     try:

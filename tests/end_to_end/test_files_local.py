@@ -202,6 +202,7 @@ def test_a_kill_counts_the_files_that_were_in_private_memory_as_lost(host: Host)
     assert later.out == "0 3\n", later.errors
 
 
+@pytest.mark.slow
 def test_a_file_without_room_is_counted_and_the_training_goes_on(host: Host):
     done = host.run(
         program(
@@ -314,6 +315,7 @@ def test_memory_removed_under_a_program_loses_what_was_not_on_disk_and_says_so(h
     assert (done.code, done.out) == (0, "3 2 1\n"), done.errors
 
 
+@pytest.mark.slow
 def test_a_program_whose_disk_is_full_keeps_media_in_memory_and_says_it_once(host: Host):
     done = host.run(
         program(

@@ -80,6 +80,7 @@ def test_a_server_that_hangs_on_files_gets_the_records_all_the_same(monkeypatch:
     run.finish(timeout=DEADLINE_S)
 
 
+@pytest.mark.slow
 @apart
 def test_finish_ends_at_its_deadline_with_a_status_that_says_what_is_to_come(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -141,6 +142,7 @@ def test_files_for_a_server_without_them_are_moved_to_where_finish_says(
     assert steplog.journals() == []
 
 
+@pytest.mark.slow
 @apart
 def test_a_full_project_keeps_the_files_here_and_sync_says_so_and_sends_them_later(monkeypatch: pytest.MonkeyPatch):
     server = serving(monkeypatch)

@@ -82,6 +82,7 @@ def leave_a_run(machine: Machine, server: ServerProcess) -> None:
     assert (done.code, done.out) == (0, "100\n"), done.errors
 
 
+@pytest.mark.slow
 def test_a_second_server_that_was_started_and_stopped_does_not_hide_the_first(machine):
     with machine.serve(), machine.serve("--db", str(machine.directory / "other.db")) as second:
         second.end()
@@ -106,6 +107,7 @@ def test_a_run_that_waits_for_one_of_two_servers_is_sent_to_no_other(machine):
     assert not machine.server.runs()
 
 
+@pytest.mark.slow
 def test_a_run_arrives_after_its_server_was_started_again_on_another_port(machine):
     """It waited for ever: its manifest named the port."""
     with machine.serve() as server:
@@ -115,6 +117,7 @@ def test_a_run_arrives_after_its_server_was_started_again_on_another_port(machin
         assert machine.server.values("run", "loss") == [0.5, *range(100)]
 
 
+@pytest.mark.slow
 def test_a_program_that_lives_on_follows_its_server_to_another_port(machine):
     with machine.serve() as server:
         program = machine.start("""
@@ -152,6 +155,7 @@ def test_a_run_of_0_1_arrives_at_the_server_that_has_it_whatever_its_port(machin
         assert machine.server.values("run", "loss") == [0.5, *range(100)]
 
 
+@pytest.mark.slow
 def test_ls_and_sync_give_one_reason_why_a_run_waits_and_it_is_what_to_type(machine):
     """They said: the next init() or steplog sync; and: no API key, steplog login."""
     with machine.serve() as server:

@@ -10,6 +10,8 @@ import struct
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from end_to_end.programs import Done, Host, ended, go_on, line
 
 MEMORY_BYTES = 1024 * 1024
@@ -97,6 +99,7 @@ def leave_killed_with_drops(host: Host) -> None:
             program.wait()
 
 
+@pytest.mark.slow
 def test_what_was_dropped_before_a_kill_is_told_by_sync_and_to_the_server(host: Host):
     """It said nothing, and exited 0."""
     leave_killed_with_drops(host)

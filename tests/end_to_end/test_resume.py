@@ -96,6 +96,7 @@ def test_what_was_left_changes_neither_status_nor_config_after_the_end(host: Hos
     assert sorted(host.server.values("job", "loss")) == [0.5, 1.0]
 
 
+@pytest.mark.slow
 def test_a_run_that_another_process_delivers_is_taken_up_and_gets_its_status(host: Host, server):
     """Its owner was killed, a worker lives on, a bystander delivers; who resumed it could not end it."""
     bystander = host.start(program(host, "begin(name='bystander')\nprint('up', flush=True)\nsys.stdin.read()"))
@@ -363,6 +364,7 @@ def test_a_journal_of_0_1_is_delivered_and_then_resumed(host: Host, server):
     assert host.server.values("old", "a") == [1, 2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("given", ["id", "name"])
 def test_a_resumed_run_says_so_and_since_when_there_is_one(host: Host, server, elsewhere, given: str):
     """It said the same as of a new run; nor did a run that was found by its name know its id."""

@@ -61,6 +61,7 @@ def test_strict_raises_and_without_it_the_value_is_coerced(host: Host, way: str)
     assert host.server.values("lax", "it")[0].startswith("<object object at ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["environment", "steplog.toml"])
 @pytest.mark.skipif(not compiled._built, reason="the compiled append is not built")
 def test_pure_is_the_append_in_python(host: Host, way: str):

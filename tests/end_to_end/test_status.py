@@ -213,6 +213,7 @@ def test_a_second_init_returns_once_the_first_run_has_failed_on_the_server(host:
     assert host.manifests() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("why", ["a server that hangs", "an event loop"])
 def test_a_second_init_waits_a_second_at_most_and_in_an_event_loop_not_at_all(host: Host, why: str):
     loop = why == "an event loop"
@@ -258,6 +259,7 @@ def slow(tmp_path: Path, server: ServerProcess) -> Iterator[Host]:
         yield Host(tmp_path, server, gate.url)
 
 
+@pytest.mark.slow
 def test_an_exit_right_after_a_second_init_waits_for_the_first_run_too(slow: Host):
     done = slow.run("""
         begin("first").log("loss", 1.0)
@@ -270,6 +272,7 @@ def test_an_exit_right_after_a_second_init_waits_for_the_first_run_too(slow: Hos
     assert '"second"' in left
 
 
+@pytest.mark.slow
 def test_a_child_forked_right_after_a_second_init_leaves_both_runs_to_its_parent(slow: Host):
     done = slow.run(
         """

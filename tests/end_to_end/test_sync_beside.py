@@ -46,6 +46,7 @@ def wait_until_it_asks(host: Host) -> None:
     wait_until(bell.exists)
 
 
+@pytest.mark.slow
 def test_sync_waits_for_what_a_living_run_has_written_and_not_for_its_end(host: Host):
     """It said that another process delivers it, and its exit code was 1."""
     with host.start(LIVES) as other:
@@ -67,6 +68,7 @@ def test_sync_waits_for_what_a_living_run_has_written_and_not_for_its_end(host: 
     assert host.server.run("run").status == "COMPLETED"
 
 
+@pytest.mark.slow
 def test_sync_gives_up_where_the_other_process_gets_nothing_through(host: Host):
     with host.start(LIVES) as other:
         assert line(other) == "ready"
@@ -121,6 +123,7 @@ def test_ctrl_c_ends_the_waiting_and_nothing_else(host: Host):
     assert len(host.server.values("run", "loss")) == 1000
 
 
+@pytest.mark.slow
 def test_beside_a_serve_that_delivers_what_a_killed_run_has_left_sync_ends_well(host: Host, tmp_path: Path):
     """Nothing is configured: serve adopts the run, and sync came second and failed."""
     away = {"STEPLOG_URL": "", "STEPLOG_API_KEY": ""}
@@ -168,6 +171,7 @@ def test_a_server_that_is_away_keeps_sync_of_many_runs_no_longer_than_of_one(hos
     assert all(run[3].endswith("refused") for run in runs), runs
 
 
+@pytest.mark.slow
 def test_of_several_runs_the_oldest_is_delivered_first(host: Host):
     names = [f"run{number}" for number in range(4)]
     logs = "import steplog\nfor name in sys.argv[1:]:\n"

@@ -141,6 +141,7 @@ def test_of_two_processes_of_one_host_one_samples(host: Host):
         assert ended(started).code == 0
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_is_crashed_and_has_what_was_sent(host: Host):
     program = host.start(WAITS, **FAST)
     assert line(program) == "ready"

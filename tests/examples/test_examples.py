@@ -45,6 +45,7 @@ def same(points: list[tuple[int, float]], expected: list[tuple[float, float]]) -
     )
 
 
+@pytest.mark.slow
 def test_the_plain_example_logs_what_it_prints(here):
     text = here.example("logistic.py", "--epochs", "3", "--lr", "0.1")
     (run,) = here.runs("logistic")

@@ -222,6 +222,7 @@ class Ending:
         return int(self.item())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["value", "step", "in a list"])
 def test_a_value_that_ends_its_writer_crashes_nothing(place):
     for segment_bytes in (1024, 1 << 16):

@@ -63,6 +63,7 @@ def check(writer: Writer, calls: int, threads: int = THREADS) -> None:
         assert steps == list(range(calls))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [TINY, SMALL])
 def test_threads_that_rotate_together_lose_nothing_and_claim_nothing_twice(kind, size):
     writer = writer_of(kind, size)

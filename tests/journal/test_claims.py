@@ -6,6 +6,8 @@ import os
 import signal
 from collections.abc import Callable
 
+import pytest
+
 from steplog.file_lock import FileLock
 from steplog.journal.directories import new_id
 
@@ -37,6 +39,7 @@ def racing(processes: int, race: Callable[[int], int]) -> list[int]:
     return found
 
 
+@pytest.mark.slow
 def test_of_8_processes_that_claim_a_run_at_once_exactly_one_has_it(roots):
     for _ in range(12):
         local_id = new_id()

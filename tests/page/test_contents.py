@@ -91,6 +91,7 @@ def test_opening_a_contents_address_runs_nothing_and_shows_no_page(browser, file
         browser.open(f"{files.url}/healthz")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["script", "html", "sheet", "gif with script", "bitmap with script"])
 def test_no_content_is_a_script_or_a_sheet_of_the_page_or_of_another(browser, files, run, binding, what):
     """Even where somebody has found a way to have the page load it."""

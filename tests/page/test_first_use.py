@@ -13,6 +13,7 @@ DRAWN = "document.querySelectorAll('.chart-canvas[aria-busy=false]').length"
 LONG = [f"adamw-lr0.0{number}-warmup100-seed{number}" for number in (1, 2)]
 
 
+@pytest.mark.slow
 def test_a_chart_without_values_in_the_shown_runs_says_so(server, browser):
     place = project(server, "empty charts")
     Live(server, place, name="old").log_curves({"eval/loss": curve(1, 20), "loss": curve(2, 20)})

@@ -7,6 +7,8 @@ import json
 import re
 from typing import Any
 
+import pytest
+
 from page import axe
 from page.canary import Canary
 from page.looking import hostile
@@ -67,6 +69,7 @@ def report(canary: str) -> str:
     <p id="last">last</p></body></html>"""
 
 
+@pytest.mark.slow
 def test_sound_and_films_have_controls_and_a_length(server, pictures, kept):
     tone = kept.record("audio", "tone", "audio/wav", wav(0.5, 440), sample_rate=8000, caption="a tone")
     film = kept.record("video", "film", "video/webm", base64.b64decode(pictures.run(FILM)))
@@ -79,6 +82,7 @@ def test_sound_and_films_have_controls_and_a_length(server, pictures, kept):
     assert axe.violations(pictures) == []
 
 
+@pytest.mark.slow
 def test_sound_that_comes_later_is_played_then_and_what_is_none_is_said(server, pictures, kept):
     late = kept.record("audio", "late tone", "audio/wav", None)
     none = kept.record("audio", "no tone", "audio/wav", b"no sound at all")

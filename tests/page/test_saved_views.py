@@ -57,6 +57,7 @@ def be_signed_in(browser: Browser) -> None:
         browser.wait(CLOSED)
 
 
+@pytest.mark.slow
 def test_a_view_is_saved_changed_and_saved_again_by_the_keyboard(server, browser):
     place, _ = a_project(server, "saving")
     opened(browser, server, place, "?smoothing=0.6")

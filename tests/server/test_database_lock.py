@@ -75,6 +75,7 @@ def mounted(source: Path, target: Path) -> Iterator[None]:
 KINDS = ["hard link", "link above", "mounted file", "mounted directory"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_database_has_one_server_whatever_path_leads_to_it(tmp_path, kind):
     """The lock was a file beside the path: two servers gave the same numbers to different records."""

@@ -414,6 +414,7 @@ def test_a_run_loses_nothing_while_the_database_is_away(serving, tmp_path):
     assert serving.end() == (0, "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("overwritten", [False, True], ids=["replaced", "overwritten"])
 def test_a_run_loses_nothing_when_a_copy_takes_the_place_of_the_database(serving, tmp_path, overwritten):
     host, copy = Host(tmp_path, serving), tmp_path / "copy.db"

@@ -39,6 +39,7 @@ def ready(server: ServerProcess) -> requests.Response:
     return requests.get(f"{server.url}/readyz", timeout=DEADLINE_S)
 
 
+@pytest.mark.slow
 def test_a_drained_server_takes_what_comes_meanwhile_and_then_exits_0(tmp_path):
     with ServerProcess(tmp_path, "--drain", "2") as server:
         run = server.new_run()

@@ -159,6 +159,7 @@ def test_behind_a_proxy_its_address_from_elsewhere_is_the_proxys():
     assert address_elsewhere(hosts._replace(hosts=()), "127.0.0.1", "http://127.0.0.1:8787") == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options", [(), ("--proxy-headers", "--trusted-proxies", "192.0.2.0/24"), ("--proxy-headers", "forwarded")]
 )

@@ -178,6 +178,7 @@ def test_a_key_is_revoked_although_no_new_token_fits_on_the_disk(store, tmp_path
     keyring.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("days", "stays"), [(0.9, True), (1.1, False)])
 def test_a_start_replaces_a_page_token_of_more_than_a_day(tmp_path, days, stays):
     with ServerProcess(tmp_path) as server:

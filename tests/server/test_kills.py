@@ -139,6 +139,7 @@ def test_what_was_answered_before_a_kill_is_there_once(tmp_path, names):
             assert [entry["value"] for entry in listed] == list(range(stored)), "lost, doubled or out of order"
 
 
+@pytest.mark.slow
 def test_what_records_say_of_the_run_is_kept_with_their_batch_through_kills(tmp_path):
     with ServerProcess(tmp_path) as server:
         run = server.new_run()
@@ -176,6 +177,7 @@ def test_a_stop_in_the_middle_of_batches_keeps_what_was_answered(tmp_path):
         assert check(server, run, [client]) >= client.acknowledged > 0
 
 
+@pytest.mark.slow
 def test_64_clients_at_once_are_served_each_record_once_in_bounded_memory(server):
     run = server.new_run()
     clients = [Client(server, run, f"w{at}", 6, records_max=POINTS_MAX) for at in range(64)]

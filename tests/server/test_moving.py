@@ -208,6 +208,7 @@ def test_files_that_are_announced_while_a_run_is_copied_are_copied_again(store, 
     same(database, url)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("copies", [1, 2, 9, 17, 22, 28, 33, 41])
 def test_a_move_that_was_killed_goes_on(store, database, url, monkeypatch, copies):
     fill(store)

@@ -104,6 +104,7 @@ def test_a_slow_series_stays_in_blocks_without_the_dead_of_the_others(run):
     assert {tuple(read_directory(directory).series) for (directory,) in merged} == {(slow,)}
 
 
+@pytest.mark.slow
 def test_sixteen_blocks_of_a_level_become_one_of_the_next(run):
     batches = [range_of([("a", at)], at) for at in range(FANOUT * FANOUT)]
     for batch in batches:

@@ -41,6 +41,7 @@ def free(name: str, taken: set[str]) -> str:
     return name if name not in taken else next(n for k in count(1) if (n := f"{name}_{k}") not in taken)
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(steps=STEPS)
 def test_a_taken_name_gets_the_smallest_number_that_is_free(store, steps):

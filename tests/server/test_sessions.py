@@ -255,6 +255,7 @@ def test_who_is_signed_in_stays_so_when_an_address_with_a_token_is_opened(server
     assert owner.cookies | {"binding": owner.binding} == before
 
 
+@pytest.mark.slow
 def test_signing_in_makes_new_secrets_and_ends_the_session_before(server, run):
     """A session that somebody has planted is not the one that goes on."""
     tab, other = Tab(server), Tab(server)

@@ -121,6 +121,7 @@ def test_who_sends_no_whole_body_is_left_later(port: int):
         assert BODY_S - 0.1 < closed_after(connection) < BODY_S + SPARE_S
 
 
+@pytest.mark.slow
 def test_an_answer_may_take_longer_and_a_kept_connection_may_idle(port: int):
     with connected(port) as connection:
         for said in (GET.replace(b"/ ", b"/slow "), GET, POST + b"1234", GET):

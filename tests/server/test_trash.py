@@ -319,6 +319,7 @@ def test_a_tombstone_lasts_for_thirty_days(store):
     assert store.create_run(project, ann(store), Creation(key="r1")).result()[1]
 
 
+@pytest.mark.slow
 def test_a_large_run_is_removed_slice_by_slice_and_batches_come_between(store, tmp_path, monkeypatch):
     """Each slice is of one step here, whatever time it takes."""
     monkeypatch.setattr(removal, "_SLICE_S", 0.0)

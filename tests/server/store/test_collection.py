@@ -203,6 +203,7 @@ def test_what_a_project_has_is_not_condemned_even_if_it_is_said_to_be_unused(sto
     assert store.database.read(lambda connection: connection.execute("SELECT state FROM contents").fetchall()) == [(0,)]
 
 
+@pytest.mark.slow
 def test_contents_in_use_are_never_removed_whatever_happens_at_once(store, monkeypatch):
     """Clients announce, bring and delete what others do, too, while contents are collected at once."""
     for name in ("UNNAMED_S", "UNUSED_S"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -138,6 +139,7 @@ def play(store: Store, project: ProjectRow, model: Model, step: Step) -> None:
         assert error is None or isinstance(error, MissingError)
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(played=st.lists(steps, max_size=14), reaping=st.booleans())
 def test_runs_are_made_found_and_deleted_as_the_rules_say(store, played, reaping):
