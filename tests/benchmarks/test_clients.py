@@ -39,7 +39,7 @@ def test_paced_clients_send_no_sooner_than_the_clock_says(server):
 
 def test_clients_stop_when_their_time_is_over(server):
     runs = new_runs([server.url], KEY, 2, PROJECT)
-    told = send([server.url], KEY, runs, names=1, records=1, requests=1000, interval_s=0.1, seconds=0.35)
+    told = send([server.url], KEY, runs, names=1, records=1, requests=1000, interval_s=0.1, seconds=0.33)
     assert 2 <= told["requests"] <= 7  # at 0, 0.1, 0.2 and 0.3 s, and at 0.05, 0.15 and 0.25 s
 
 
