@@ -117,6 +117,7 @@ def test_counts_and_edges_are_kept_as_they_are():
         {"counts": [1], "edges": [0]},
         {"counts": [1], "edges": [1, 0]},
         {"counts": [math.nan], "edges": [0, 1]},
+        {"counts": [-1], "edges": [0, 1]},
         {"counts": [1], "edges": [0, math.inf]},
         {"counts": [0] * 513, "edges": list(range(514))},
         {"values": [1], "bins": 0},

@@ -71,6 +71,8 @@ def histogram_value(counts: Sequence[Any], edges: Sequence[Any], nan: int = 0, i
         )
     if not all(math.isfinite(number) for number in (*counts, *edges)):
         raise ValueError("counts and edges of a histogram are finite")
+    if any(count < 0 for count in counts):
+        raise ValueError("the counts of a histogram are not negative")
     if any(low > high for low, high in pairwise(edges)):
         raise ValueError("the edges of a histogram ascend")
     left_out = {name: count for name, count in (("nan", nan), ("infinite", infinite)) if count}
