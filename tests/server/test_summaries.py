@@ -101,7 +101,6 @@ def test_the_rows_of_each_level_cover_all_chunks_once(connection, sizes):
     assert level > 2 or sizes == (10,)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["monotone", "sparse", "eight ranks", "late worker", "stray"])
 def test_a_curve_of_summaries_is_that_of_the_points(connection, kind):
     steps = steps_of(kind, 48_000)
