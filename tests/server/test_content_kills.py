@@ -55,7 +55,7 @@ def read(server: ServerProcess, data: bytes) -> bytes:
     return answer.content
 
 
-@pytest.mark.parametrize("blobs", ["blobs", OBJECTS])
+@pytest.mark.parametrize("blobs", ["{}/blobs", OBJECTS], ids=["folder", "objects"])
 def test_a_server_that_is_killed_while_contents_arrive_goes_on_with_them(tmp_path, blobs):
     randomness = random.Random(1)
     contents = [randomness.randbytes(randomness.randrange(1, 4 * PART)) for _ in range(8)]
@@ -78,7 +78,7 @@ def test_a_server_that_is_killed_while_contents_arrive_goes_on_with_them(tmp_pat
             assert read(server, data) == data
 
 
-@pytest.mark.parametrize("blobs", ["blobs", OBJECTS])
+@pytest.mark.parametrize("blobs", ["{}/blobs", OBJECTS], ids=["folder", "objects"])
 def test_servers_of_one_database_take_parts_of_one_content_in_turn(tmp_path, blobs):
     url, place = postgresql.new_store(), blobs.format(tmp_path)
     place = place if "://" in place else str(tmp_path / place)
