@@ -29,7 +29,7 @@ from typing import NamedTuple
 
 from steplog.blobs.waiting_files import WaitingFiles
 from steplog.delivery.deferred_log import deferred_log
-from steplog.delivery.exchange import Answer, Transport
+from steplog.delivery.exchange import Answer, Transport, exchanged
 from steplog.delivery.file_intake import FileIntake
 from steplog.delivery.lease import Lease
 from steplog.delivery.loop import Loop, wait_for
@@ -40,7 +40,6 @@ from steplog.delivery.sampling import Sampling
 from steplog.delivery.sender import InFlight, Sender, StoreFirst
 from steplog.delivery.upload_lane import UploadLane
 from steplog.delivery.waiter import Waiter
-from steplog.errors import ServerUnavailableError
 from steplog.journal.open_writer import OpenWriter
 
 __all__ = ["BUSY_DISK_S", "DISK_S", "GIVE_WAY_S", "WAITING_S", "Agent", "Progress"]
@@ -362,13 +361,8 @@ class Agent:
         return soonest
 
     def _exchange(self, flight: InFlight) -> Answer | str:
-        try:
-            return flight.server.transport.exchange(flight.request, self._exchange_timeout_s)
-        except ServerUnavailableError as error:
-            return str(error)
-        except BaseException as error:  # noqa: BLE001 - the sender must learn of every exchange how it ended
-            self._fault(threading.current_thread().name, error)
-            return f"{type(error).__name__} on the way"
+        fault = partial(self._fault, threading.current_thread().name)
+        return exchanged(flight.server.transport, flight.request, self._exchange_timeout_s, fault)
 
     def _answered(self, flight: InFlight, answer: Answer | str) -> bool:
         """Take in an answer and act on it; whether somebody waits."""

@@ -5,11 +5,13 @@ The network behind ``Transport`` is an argument: tests and the simulator put a s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-__all__ = ["ANSWER_BYTES_MAX", "Answer", "Request", "Transport"]
+from steplog.errors import ServerUnavailableError
+
+__all__ = ["ANSWER_BYTES_MAX", "Answer", "Request", "Transport", "exchanged"]
 
 ANSWER_BYTES_MAX = 64 * 1024
 
@@ -53,3 +55,16 @@ class Transport(Protocol):
 
     def abort(self, request: Request) -> None:
         """End the exchange of this request, under way in another thread, with ServerUnavailableError."""
+
+
+def exchanged(
+    transport: Transport, request: Request, timeout_s: float, fault: Callable[[BaseException], None]
+) -> Answer | str:
+    """The answer, or why there is none. ``fault`` is told of what a transport should not raise; nothing is raised."""
+    try:
+        return transport.exchange(request, timeout_s)
+    except ServerUnavailableError as error:
+        return str(error)
+    except BaseException as error:  # noqa: BLE001 - who decides must learn of every exchange how it ended
+        fault(error)
+        return f"{type(error).__name__} on the way"

@@ -13,11 +13,12 @@ import random
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import NamedTuple, Protocol
 
 from steplog.delivery.backoff import Backoff
 from steplog.delivery.deferred_log import deferred_log
-from steplog.delivery.exchange import Answer, Request, Transport
+from steplog.delivery.exchange import Answer, Request, Transport, exchanged
 from steplog.delivery.lease import Lease
 from steplog.delivery.loop import Loop
 from steplog.delivery.outbox import Outbox
@@ -25,7 +26,6 @@ from steplog.delivery.upload_queue import PartSize
 from steplog.delivery.upload_wire import Announce, Ask, Put
 from steplog.delivery.uploads import Drop, Forget, Rehash, SetAside
 from steplog.delivery.verdicts import Judgement, Verdict
-from steplog.errors import ServerUnavailableError
 
 __all__ = ["UploadLane"]
 
@@ -301,20 +301,11 @@ class UploadLane:
         with self._runs.lock:
             self._under_way = sent, request
         try:
-            answer = self._exchange(sent, request)
+            answer = exchanged(sent.transport, request, self._timeout_s, partial(self._fault, "steplog-upload"))
         finally:
             self._under_way = None
         with self._runs.lock:
             self._answered(sent, answer)
-
-    def _exchange(self, sent: _Sent, request: Request) -> Answer | str:
-        try:
-            return sent.transport.exchange(request, self._timeout_s)
-        except ServerUnavailableError as error:
-            return str(error)
-        except BaseException as error:  # noqa: BLE001 - the run must learn of every exchange how it ended
-            self._fault("steplog-upload", error)
-            return f"{type(error).__name__} on the way"
 
     def _answered(self, sent: _Sent, answer: Answer | str) -> None:
         now, server, outbox = self._clock(), sent.server, sent.lease.outbox
