@@ -32,7 +32,7 @@ ARROWS = {
     "instance": {"errors", "descriptors", "address", "default_paths", "private_files", "file_lock", "host"},
     "media_value": set(),
     "media": {"errors", "media_value"},
-    "journal": {"errors", "descriptors", "living", "private_files", "file_lock", "media_value"},
+    "journal": {"errors", "descriptors", "living", "private_files", "file_lock", "media_value", "reentrant_lock"},
     "blobs": {"errors", "descriptors", "living", "private_files", "file_lock", "media_value", "media", "journal"},
     "records": {"filters", "journal.slot", "journal.range"},
     "formats": {
