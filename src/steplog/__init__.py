@@ -12,7 +12,10 @@ Names are imported at first use (PEP 562).
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
+
+from steplog.platforms import why_unsupported
 
 if TYPE_CHECKING:
     from steplog.active import finish, flush, get_active_run, log, set_active_run
@@ -152,6 +155,8 @@ _MODULES = {
     "active": ("finish", "flush", "get_active_run", "log", "set_active_run"),
     "run": ("Run",),
 }
+if (_reason := why_unsupported(sys.platform, sys.implementation.name, sys.maxsize.bit_length() + 1)) is not None:
+    raise ImportError(_reason)  # a copy of the package, which setup.py has not refused
 _module_of = {name: module for module, names in _MODULES.items() for name in names}
 
 
