@@ -10,7 +10,7 @@ import pytest
 
 from server.process import SOURCES, ServerProcess
 from steplog.host import host_id
-from upgrade.former import Side, unpack
+from upgrade.former import Side, end_programs, unpack
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "machine-0.1.0.tar.gz"
 
@@ -19,6 +19,12 @@ GOLDEN = Path(__file__).parents[1] / "golden" / "machine-0.1.0.tar.gz"
 def former(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The sources of 0.1.0."""
     return unpack(tmp_path_factory.mktemp("former"))
+
+
+@pytest.fixture(autouse=True)
+def _no_program_goes_on_afterwards() -> Iterator[None]:
+    yield
+    end_programs()
 
 
 @pytest.fixture

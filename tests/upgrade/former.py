@@ -18,7 +18,7 @@ import pytest
 
 from server.process import DEADLINE_S, SOURCES
 
-__all__ = ["COMMIT", "Side", "read_line", "unpack"]
+__all__ = ["COMMIT", "Side", "end_programs", "read_line", "unpack"]
 
 COMMIT = "d4690396df275b8aa8d5ccee436229ede52a4de0"
 ROOT = Path(__file__).parents[2]
@@ -28,6 +28,19 @@ from setuptools import Extension, setup
 append = Extension("steplog.journal._append", ["src/steplog/journal/_append.c"], optional=True)
 setup(name="steplog", package_dir={"": "src"}, packages=["steplog", "steplog.journal"], ext_modules=[append])
 """
+_started: list[subprocess.Popen[str]] = []
+
+
+def end_programs() -> None:
+    """Kill those that a test has left."""
+    while _started:
+        program = _started.pop()
+        if program.poll() is None:
+            program.kill()
+        for stream in (program.stdin, program.stdout, program.stderr):
+            if stream is not None:
+                stream.close()
+        program.wait()
 
 
 def unpack(directory: Path) -> Path:
@@ -77,7 +90,7 @@ class Side:
     def start(self, *command: str, **variables: str) -> subprocess.Popen[str]:
         """Start ``python`` with these arguments."""
         pipe = subprocess.PIPE
-        return subprocess.Popen(
+        program = subprocess.Popen(
             [sys.executable, *command],
             env=self.environment | variables,
             stdin=pipe,
@@ -86,6 +99,8 @@ class Side:
             text=True,
             cwd=self.state.parent,
         )
+        _started.append(program)
+        return program
 
     def program(self, source: str, *arguments: str, **variables: str) -> subprocess.Popen[str]:
         """Start a program."""
