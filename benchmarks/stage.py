@@ -23,11 +23,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import steplog
 from steplog.server.sql.reading import RunReader, snapshot_of
 
 __all__ = ["Server", "Stage", "end_process"]
 
 ROOT = Path(__file__).resolve().parent.parent
+SOURCES = ROOT / "src"
 KEY = "a-key-of-the-benchmarks-0123456789"
 SERVER_START_S = 30.0
 PACKED_TIMEOUT_S = 120.0
@@ -142,7 +144,8 @@ class Stage:
         if server is not None:
             chosen["url"] = server.url
         chosen |= settings
-        paths = [str(ROOT), *map(os.path.abspath, filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)))]
+        given = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+        paths = [str(ROOT), *([str(SOURCES)] if _from_sources() else []), *map(os.path.abspath, given)]
         return (
             kept
             | {"PYTHONPATH": os.pathsep.join(paths)}
@@ -199,6 +202,11 @@ class Stage:
         if done.returncode or not answer.exists():
             raise RuntimeError(f"{target} ended with {done.returncode}:\n{done.stderr[-4000:]}")
         return json.loads(answer.read_text("utf-8"))
+
+
+def _from_sources() -> bool:
+    """Whether the steplog that is measured is the one beside these benchmarks, and not one that is installed."""
+    return SOURCES in Path(steplog.__file__).parents
 
 
 def _cpu_s(pid: int) -> float:
