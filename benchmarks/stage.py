@@ -25,6 +25,7 @@ from typing import Any
 
 import steplog
 from steplog.server.sql.reading import RunReader, snapshot_of
+from steplog.server.sqlite.connection import SqliteConnection
 
 __all__ = ["Server", "Stage", "end_process"]
 
@@ -44,6 +45,8 @@ def end_process(process: subprocess.Popen[Any]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+    if process.stdout is not None:
+        process.stdout.close()
 
 
 @dataclass
@@ -73,7 +76,8 @@ class Server:
 
     def points(self, name: str | None = None) -> int:
         """Records committed, of all metrics or of one."""
-        with contextlib.closing(sqlite3.connect(f"{self.database.as_uri()}?mode=ro", uri=True)) as database:
+        uri = f"{self.database.as_uri()}?mode=ro"
+        with contextlib.closing(sqlite3.connect(uri, uri=True, factory=SqliteConnection)) as database:
             if name is None:
                 return int(database.execute("SELECT coalesce(sum(arrivals), 0) FROM progress").fetchone()[0])
             with snapshot_of(database):
