@@ -20,6 +20,7 @@ ARROWS = {
     "default_paths": {"errors", "descriptors", "private_files", "cached_memory"},
     "identity": set(),
     "time_limit": set(),
+    "reentrant_lock": set(),
     "naming": {"identity"},
     "filters": {"errors"},
     "column_format": {"errors"},
