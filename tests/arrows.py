@@ -3,6 +3,7 @@
 # What a folder or a module may import of steplog, itself aside; lowest first, and arrows point down.
 # A name covers what is in it, but not what has a line of its own. "<public>" is the package's public names.
 ARROWS = {
+    "platforms": set(),
     "errors": set(),
     "address": set(),
     "living": set(),
@@ -207,6 +208,7 @@ ARROWS = {
         "files",
     },
     "__init__": {
+        "platforms",
         "errors",
         "files",
         "identity",
