@@ -13,7 +13,7 @@ What goes: the names that CPython has on Linux alone (``lacking.txt``, by typesh
 - The default of ``multiprocessing`` is to spawn, ``selectors`` has no epoll (and here no kqueue either).
 
 Environment: ``MAC_BOOT``, ``MAC_HOST``: this start, and this machine. ``MAC_LOG``: a file that gets a line for each
-sync. ``MAC_FULLFSYNC``: the name of the error that ``F_FULLFSYNC`` ends with.
+sync. ``MAC_FULLFSYNC``: the name of the error that ``F_FULLFSYNC`` ends with. ``MAC_FOLD``: see ``folding``.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import folding
 import hidden
 
 __all__ = ["begin"]
@@ -70,6 +71,8 @@ def begin() -> None:
     _shorten_sockets()
     _replace_libc()
     _take_away()
+    if os.environ.get("MAC_FOLD"):
+        folding.fold()
     hidden.hide()
     name = os.uname().nodename
     os.uname = posix.uname = lambda: posix.uname_result((_UNAME[0], name, *_UNAME[1:]))
