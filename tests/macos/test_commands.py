@@ -72,6 +72,7 @@ def test_without_psutil_a_run_has_no_system_metrics_and_no_fault(mac):
     assert (done.stdout, done.stderr) == ("False\n", "")
 
 
+@pytest.mark.slow
 def test_the_demo_loses_nothing(mac):
     found = json.loads(mac.steplog("demo", "--seconds", "6", "--json"))
     assert found["good"]

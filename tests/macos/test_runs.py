@@ -47,7 +47,7 @@ tell(run.stats())
 READ = """
 import steplog, sys
 run = steplog.open(f"p/{sys.argv[1]}")
-print(len(run.history("loss")), run.status)
+print(len(run.history("loss")), run.status.value)
 """
 WHOLE = {"pending": 0, "lost": 0, "faults": 0, "abandoned": 0}
 
