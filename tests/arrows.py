@@ -394,7 +394,17 @@ ARROWS = {
     "cli.run_rows": {"<public>", "filters", "reading", "cli"},
     "cli.fields": {"<public>", "naming", "filters", "reading", "cli"},
     "cli.ls": {"<public>", "filters", "reading", "cli", "cli.run_rows", "cli.fields"},
-    "cli.doctor": {"<public>", "address", "time_limit", "private_files", "default_paths", "settings", "client", "cli"},
+    "cli.doctor": {
+        "<public>",
+        "address",
+        "time_limit",
+        "private_files",
+        "default_paths",
+        "machine",
+        "settings",
+        "client",
+        "cli",
+    },
     "cli.shown_run": {
         "<public>",
         "naming",

@@ -28,6 +28,8 @@ from steplog.cli import printing
 from steplog.cli.api import Api, ApiError
 from steplog.client import LocalServers
 from steplog.default_paths import memory_directories, memory_place
+from steplog.machine.other_system import installed
+from steplog.machine.system import is_known_here
 from steplog.private_files import is_private, make_private
 from steplog.settings import Settings, documented, resolve, sources
 from steplog.time_limit import within
@@ -71,7 +73,8 @@ def command(context: click.Context, as_json: bool) -> None:
     The exit code is 1 if something is wrong.
     """
     settings = resolve()
-    checks = [_python(settings), _memory(settings), _spool(settings), _waiting(), *_server(settings)]
+    machine = [_python(settings), _memory(settings), _spool(settings), *_system(settings)]
+    checks = [*machine, _waiting(), *_server(settings)]
     values, servers = _settings(settings), list(_servers_here(settings))
     if as_json:
         shown = [check._asdict() for check in checks], [server._asdict() for server in servers]
@@ -161,6 +164,15 @@ def _spool(settings: Settings) -> _Check:
     words = f"{directory}, {printing.size(_used_bytes(directory))} in use, {printing.size(free)} free, "
     words += "locks work" if locks else "its file system cannot lock. Set STEPLOG_DIR to a local disk"
     return _Check("spool", _BAD if not locks else _GOOD if free >= _DISK_BYTES_MIN else _NOTE, words)
+
+
+def _system(settings: Settings) -> Iterator[_Check]:
+    """Of a system other than Linux, where the process reads nothing by itself."""
+    if settings.system_interval_s and not is_known_here():
+        if installed() is None:
+            yield _Check("system metrics", _NOTE, "none: pip install 'steplog[system]', which is psutil")
+        else:
+            yield _Check("system metrics", _GOOD, "by psutil")
 
 
 def _waiting() -> _Check:
