@@ -4,6 +4,7 @@
 # A name covers what is in it, but not what has a line of its own. "<public>" is the package's public names.
 ARROWS = {
     "platforms": set(),
+    "installation": set(),
     "errors": set(),
     "address": set(),
     "living": set(),
@@ -88,6 +89,7 @@ ARROWS = {
     "project": {"errors", "delivery.wire", "network", "client"},
     "lifecycle": {
         "config",
+        "installation",
         "errors",
         "descriptors",
         "default_paths",
@@ -361,7 +363,18 @@ ARROWS = {
     "cli.run_rows": {"<public>", "filters", "reading", "cli"},
     "cli.fields": {"<public>", "naming", "filters", "reading", "cli"},
     "cli.ls": {"<public>", "filters", "reading", "cli", "cli.run_rows", "cli.fields"},
-    "cli.doctor": {"<public>", "address", "time_limit", "private_files", "default_paths", "settings", "client", "cli"},
+    "cli.doctor": {
+        "<public>",
+        "address",
+        "time_limit",
+        "private_files",
+        "default_paths",
+        "installation",
+        "settings",
+        "journal.compiled",
+        "client",
+        "cli",
+    },
     "cli.shown_run": {
         "<public>",
         "naming",
