@@ -155,6 +155,10 @@ _MODULES = {
     "active": ("finish", "flush", "get_active_run", "log", "set_active_run"),
     "run": ("Run",),
 }
+_SUBINTERPRETER = (
+    "steplog does not work in a subinterpreter, and nothing was logged; hand the values to the main interpreter by "
+    "concurrent.interpreters.create_queue(), and log them there"
+)
 if (_reason := why_unsupported(sys.platform, sys.implementation.name, sys.maxsize.bit_length() + 1)) is not None:
     raise ImportError(_reason)  # a copy of the package, which setup.py has not refused
 _module_of = {name: module for module, names in _MODULES.items() for name in names}
@@ -163,7 +167,13 @@ _module_of = {name: module for module, names in _MODULES.items() for name in nam
 def __getattr__(name: str) -> Any:
     if name not in _module_of:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_module_of[name]}"), name)
+    try:
+        module = importlib.import_module(f"{__name__}.{_module_of[name]}")
+    except ImportError as error:
+        if "subinterpreters" in str(error):  # what CPython says of msgspec there
+            raise ImportError(_SUBINTERPRETER) from error
+        raise
+    value = getattr(module, name)
     globals()[name] = value
     return value
 

@@ -26,7 +26,7 @@ from steplog.address import is_loopback, local_instance
 from steplog.cli import printing
 from steplog.cli.api import Api, ApiError
 from steplog.client import LocalServers
-from steplog.default_paths import SHARED_MEMORY, memory_directories
+from steplog.default_paths import memory_directories, memory_place
 from steplog.installation import UNCOMPILED_COST, compile_again
 from steplog.journal import compiled
 from steplog.private_files import is_private, make_private
@@ -40,6 +40,7 @@ _SIGNS = {_GOOD: ("✓", "green"), _NOTE: ("!", "yellow"), _BAD: ("✗", "red")}
 _SHARED_BYTES_MIN = 8 * 1024 * 1024
 _DISK_BYTES_MIN = 64 * 1024 * 1024
 _ANSWER_S = 3.0  # of a server of this machine
+_SYSTEMS = ("Linux", "Darwin")
 _OF_NO_RUN = ("servers", "kept-files")  # directories beside those of runs
 
 
@@ -128,12 +129,15 @@ def _python(settings: Settings) -> _Check:
         words += f"log() in Python, not compiled: pure is set by {sources(settings)['pure']}"
     else:
         words += f"log() in Python, not compiled: {UNCOMPILED_COST}. To have it compiled, {compile_again()}"
-    return _Check("python", _GOOD if platform.system() == "Linux" and why != "not compiled" else _NOTE, words)
+    return _Check("python", _GOOD if platform.system() in _SYSTEMS and why != "not compiled" else _NOTE, words)
 
 
 def _memory(settings: Settings) -> _Check:
-    directory = settings.memory_dir or next(iter(memory_directories()), SHARED_MEMORY)
+    place = memory_place()
+    directory = settings.memory_dir or next(iter(memory_directories()), place)
     existing = directory if directory.exists() else directory.parent
+    if directory == place:  # which a run makes, where it is in a home
+        existing = next((path for path in (place, *place.parents) if path.exists()), place)
     usable, free = False, 0
     try:
         if settings.memory_dir is not None:
@@ -147,7 +151,7 @@ def _memory(settings: Settings) -> _Check:
     if not usable:
         words = f"{directory} cannot be used: records wait in the process and on disk, and a kill loses the last second"
         return _Check("shared memory", _NOTE, words)
-    used = 0 if directory == SHARED_MEMORY else _used_bytes(directory)
+    used = 0 if directory == place else _used_bytes(directory)
     words = f"{directory}, {printing.size(used)} in use, {printing.size(free)} free"
     return _Check("shared memory", _GOOD if free >= _SHARED_BYTES_MIN else _NOTE, words)
 
