@@ -4,6 +4,7 @@
 # A name covers what is in it, but not what has a line of its own. "<public>" is the package's public names.
 ARROWS = {
     "platforms": set(),
+    "installation": set(),
     "errors": set(),
     "address": set(),
     "living": set(),
@@ -119,6 +120,7 @@ ARROWS = {
     "project": {"errors", "delivery.wire", "network", "client"},
     "lifecycle": {
         "config",
+        "installation",
         "errors",
         "descriptors",
         "default_paths",
@@ -402,6 +404,8 @@ ARROWS = {
         "default_paths",
         "machine",
         "settings",
+        "installation",
+        "journal.compiled",
         "client",
         "cli",
     },

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import importlib.util
 import os
 import platform
 import shutil
@@ -28,6 +27,8 @@ from steplog.cli import printing
 from steplog.cli.api import Api, ApiError
 from steplog.client import LocalServers
 from steplog.default_paths import memory_directories, memory_place
+from steplog.installation import UNCOMPILED_COST, compile_again
+from steplog.journal import compiled
 from steplog.machine.other_system import installed
 from steplog.machine.system import is_known_here
 from steplog.private_files import is_private, make_private
@@ -119,10 +120,19 @@ def _settings(settings: Settings) -> dict[str, dict[str, Any]]:
 
 
 def _python(settings: Settings) -> _Check:
-    compiled = not settings.pure and importlib.util.find_spec("steplog.journal._append") is not None
+    why = compiled.why_pure()
+    if settings.pure and why != "free-threaded":
+        why = "asked for"
     words = f"{platform.python_implementation()} {platform.python_version()} on {platform.system()}, "
-    words += f"log() {'compiled' if compiled else 'in pure Python'}"
-    return _Check("python", _GOOD if platform.system() in _SYSTEMS else _NOTE, words)
+    if why is None:
+        words += "log() compiled"
+    elif why == "free-threaded":
+        words += "log() in Python, under a lock: free-threaded"
+    elif why == "asked for":
+        words += f"log() in Python, not compiled: pure is set by {sources(settings)['pure']}"
+    else:
+        words += f"log() in Python, not compiled: {UNCOMPILED_COST}. To have it compiled, {compile_again()}"
+    return _Check("python", _GOOD if platform.system() in _SYSTEMS and why != "not compiled" else _NOTE, words)
 
 
 def _memory(settings: Settings) -> _Check:
