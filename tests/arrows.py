@@ -4,6 +4,7 @@
 # A name covers what is in it, but not what has a line of its own. "<public>" is the package's public names.
 ARROWS = {
     "errors": set(),
+    "version": set(),
     "address": set(),
     "living": set(),
     "secret": {"living"},
@@ -199,6 +200,7 @@ ARROWS = {
         "lifecycle.attach",
         "lifecycle.init",
         "media",
+        "version",
     },
     "server.records": {"errors", "filters", "column_format", "journal.slot", "journal.range", "records"},
     "server.repeating": set(),
@@ -276,6 +278,7 @@ ARROWS = {
     },
     "server": {
         "errors",
+        "version",
         "filters",
         "printable",
         "private_files",

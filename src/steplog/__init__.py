@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from steplog.reading.runs import runs
     from steplog.report import Report, Stats
     from steplog.run import Run
+    from steplog.version import __version__ as __version__
 
 __all__ = [
     "ArrowTable",
@@ -151,6 +152,7 @@ _MODULES = {
     "identity": ("RunOrg", "RunProject", "RunStatus", "RunUser"),
     "active": ("finish", "flush", "get_active_run", "log", "set_active_run"),
     "run": ("Run",),
+    "version": ("__version__",),
 }
 _module_of = {name: module for module, names in _MODULES.items() for name in names}
 
