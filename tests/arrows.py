@@ -6,6 +6,7 @@ ARROWS = {
     "platforms": set(),
     "installation": set(),
     "errors": set(),
+    "version": set(),
     "address": set(),
     "living": set(),
     "secret": {"living"},
@@ -234,6 +235,7 @@ ARROWS = {
         "lifecycle.attach",
         "lifecycle.init",
         "media",
+        "version",
     },
     "server.records": {"errors", "filters", "column_format", "journal.slot", "journal.range", "records"},
     "server.repeating": set(),
@@ -312,6 +314,7 @@ ARROWS = {
     },
     "server": {
         "errors",
+        "version",
         "filters",
         "printable",
         "private_files",
