@@ -7,6 +7,7 @@ parts are written by hand, and run by ``test_examples.py``.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 import re
@@ -27,6 +28,7 @@ _MADE = re.compile(r"^<!-- begin: (steplog\.[\w.]+) -->$", re.MULTILINE)
 _TITLE = re.compile(r"^# (.+)$", re.MULTILINE)
 
 
+@functools.cache
 def public() -> list[str]:
     """Every name that has an entry: of ``steplog`` and ``steplog.testing``, and the methods of their classes."""
     found = []
@@ -41,6 +43,7 @@ def public() -> list[str]:
     return found
 
 
+@functools.cache
 def properties() -> dict[str, list[str]]:
     """The properties of each class that has any."""
     found = {}

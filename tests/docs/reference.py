@@ -9,6 +9,7 @@ and a test says where a page is not as that would leave it.
 
 from __future__ import annotations
 
+import functools
 import re
 import sys
 from collections.abc import Iterator
@@ -37,6 +38,7 @@ _PART = re.compile(r"(<!-- begin: ([\w. ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _BOUNDS = re.compile(r"; [\d<=]*x[<>]=\d+")  # the range of a number, which its error says
 
 
+@functools.cache
 def tables() -> dict[str, str]:
     """Each by its name: what is made of data, and each command that has options."""
     made = {

@@ -117,14 +117,10 @@ def test_every_name_has_a_program_and_every_member_is_used_in_one(page):
     everything = "\n".join(examples.values())
     for name in names.described()[page]:
         short = name.removeprefix("steplog.testing.").removeprefix("steplog.")
-        if "." in short:
-            used = re.search(rf"\.{short.rpartition('.')[2]}\(", everything)
-        else:
-            used = re.search(rf"\b{short}\b", examples[short])
-        assert used, f"{page}.md has no program that uses {short}"
-    for name in set(names.described()[page]) & set(names.properties()):
-        unused = [each for each in names.properties()[name] if f".{each}" not in everything]
-        assert not unused, f"{page}.md has no program that uses {unused} of {name}"
+        owner, _, member = short.rpartition(".")
+        assert f".{member}(" in everything if owner else examples[short], f"{page}.md has no program with {short}"
+        unused = [each for each in names.properties().get(name, []) if f".{each}" not in everything]
+        assert not unused, f"{page}.md has no program that uses {unused} of {short}"
 
 
 def test_every_adapter_and_every_module_of_another_loggers_names_has_its_page():
