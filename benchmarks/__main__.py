@@ -1,72 +1,72 @@
-"""The command: runs the groups that were asked for, prints one table, writes JSON, a chart, and pages that want it."""
+"""The command: runs the groups that were asked for, prints their tables, writes JSON, a chart, and pages."""
 
 from __future__ import annotations
 
 import argparse
 import importlib
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from benchmarks import chart, page
-from benchmarks.figure import Figure, as_json, as_table, short
+from benchmarks.figure import Figure, as_table, short
+from benchmarks.groups import GROUPS, chosen
 from benchmarks.machine import machine_line
-from benchmarks.peers import measure
+from benchmarks.peers import measure, report
+from benchmarks.peers.adapters import PEERS
+from benchmarks.peers.environments import directory_of
+from benchmarks.results import Results
 from benchmarks.stage import Stage
 
-GROUPS = (
-    "log_cost",
-    "tails",
-    "busy_thread",
-    "slices",
-    "range_path",
-    "loop_tax",
-    "compat",
-    "kept_scripts",
-    "exchange",
-    "throughput",
-    "server_load",
-    "team",
-    "stock",
-    "size",
-    "media",
-    "file_uploads",
-    "file_delivery",
-    "blobs",
-    "memory",
-    "startup",
-    "growth",
-    "reading",
-    "export",
-    "curves",
-    "tables",
-    "writers",
-    "floods",
-    "deleting",
-    "team_deleting",
-    "backup",
-    "importing",
-    "page_load",
-    "page_frames",
-    "page_bytes",
-)
 HERE = Path(__file__).resolve().parent
+BY_PYTHON = ("log_cost", "free_threading")  # groups that can be measured in another interpreter
 
 
 def main() -> int:
-    """0 when everything was measured and every ``must`` is met."""
+    """0 when everything that was asked for was measured and every ``must`` is met."""
+    parser = _parser()
+    options = parser.parse_args()
+    try:
+        groups = chosen(options.groups, quick=options.quick, peers=options.peers)
+    except ValueError as error:
+        parser.error(f"no such group: {error}")
+    options.python = [os.path.abspath(path) if os.sep in path else path for path in options.python]
+    results = Results(options.out / ("quick.json" if options.quick else "figures.json"))
+    found: list[Figure] = []
+    if not options.only_write:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers and directories go
+        run = _run(options.quick)
+        with Stage(options.quick, directory_of(options.peers_in, options.out)) as stage:
+            if options.peers:
+                found += _peers(stage, run, results)
+            for group in groups:
+                figures = _measured(stage, group, options.python)
+                results.put(group, run, figures)
+                found += figures
+        _print(run, groups, results, peers=options.peers)
+        _draw(options.out / "log.svg", results)
+    for path in options.write:
+        _write_page(path, results)
+    return int(any(figure.verdict in ("short", "not measured") for figure in found))
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description="Every figure, beside what it is compared with."
     )
-    parser.add_argument("groups", nargs="*", help=f"some of {' '.join(GROUPS)}; or all")
-    parser.add_argument("--quick", action="store_true", help="fewer rounds and smaller sizes: ten minutes")
+    parser.add_argument("groups", nargs="*", metavar="GROUP", help=f"some of {' '.join(GROUPS)}; or all")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="fewer rounds and smaller sizes; without GROUP two minutes: "
+        + " ".join(name for name, group in GROUPS.items() if group.quick),
+    )
     parser.add_argument("--peers", action="store_true", help="the peers; ours too only where groups are named")
     parser.add_argument(
         "--peers-in", type=Path, metavar="DIR", help="where the peers are installed; without it below benchmarks/out"
@@ -77,97 +77,73 @@ def main() -> int:
         type=Path,
         default=[],
         metavar="PAGE",
-        help="fill PAGE's marked regions, and a chart",
+        help="fill PAGE's marked regions, and a chart, with all that figures.json has, also of earlier runs",
     )
+    parser.add_argument("--only-write", action="store_true", help="measure nothing; --write what is there")
     parser.add_argument(
-        "--python", action="append", default=[], help="another interpreter for log_cost; may be repeated"
+        "--python",
+        action="append",
+        default=[],
+        help=f"another interpreter for {' and '.join(BY_PYTHON)}; may be repeated",
     )
-    parser.add_argument("--out", type=Path, default=HERE / "out", help="where figures.json and log.svg go")
-    options = parser.parse_args()
-    if "all" in options.groups:
-        options.groups = list(GROUPS)
-    if wrong := set(options.groups) - set(GROUPS):
-        parser.error(f"no such group: {', '.join(sorted(wrong))}")
-    options.python = [os.path.abspath(path) if os.sep in path else path for path in options.python]
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers and directories go
-    chosen = options.groups or (() if options.peers else GROUPS)
-    machine = _machine()
+    parser.add_argument("--out", type=Path, default=HERE / "out", help="where figures.json and log.svg are")
+    return parser
+
+
+def _peers(stage: Stage, run: dict[str, str], results: Results) -> list[Figure]:
+    """Stored after each round, so that a run that is cut short leaves something."""
+    rounds: dict[str, list[dict[str, Any]]] = {}
+    figures: list[Figure] = []
+    for name, told in measure.rounds(stage, stage.peers):
+        rounds.setdefault(name, []).append(told)
+        if len(rounds) == len(PEERS) and len({len(each) for each in rounds.values()}) == 1:
+            figures = list(report.figures(rounds))
+            results.put_peers(run, figures, report.rows(rounds), rounds)
+    return figures
+
+
+def _measured(stage: Stage, group: str, pythons: Sequence[str]) -> list[Figure]:
+    """What a group gives; where it fails, what it gave before, and why it failed."""
+    print(f"{group} …", file=sys.stderr)
+    begun = time.monotonic()
     found: list[Figure] = []
-    peers: dict[str, dict[str, Any]] = {}
-    directory = measure.directory_of(options.peers_in, options.out)
-    with Stage(options.quick, directory) as stage:
-        if options.peers:
-            for name, row in measure.rows(stage, directory):
-                peers[name] = row
-                _write(options.out, as_json(found, machine) | {"peers": peers})
-            found += measure.figures(peers)
-            _write(options.out, as_json(found, machine) | {"peers": peers})
-        for figure in _measure(stage, chosen, options):
-            found.append(figure)
-            print(
-                f"  {figure.name}: {short(figure.value) or '–'} {figure.unit}",
-                file=sys.stderr,
-            )
-            _write(options.out, as_json(found, machine) | {"peers": peers})  # so far, should it be cut short
-    print("\n".join(f"{what}: {words}" for what, words in machine.items()), end="\n\n")
-    print(as_table(found))
-    if peers:
-        print(f"\n{measure.as_table(peers)}")
-    for path in options.write:
-        _write_page(path, as_json(found, machine) | {"peers": peers}, found)
-    return int(any(figure.verdict in ("short", "not measured") for figure in found))
-
-
-def _measure(stage: Stage, groups: Sequence[str], options: argparse.Namespace) -> Iterator[Figure]:
-    for group in groups:
-        print(f"{group} …", file=sys.stderr)
-        begun = time.monotonic()
+    try:
         module = importlib.import_module(f"benchmarks.{group}")
-        more = {"pythons": tuple(options.python)} if group == "log_cost" else {}
-        try:
-            yield from module.figures(stage, **more)
-        except Exception as error:  # noqa: BLE001 - one group that fails leaves the others their row
-            print(f"{group} failed: {error}", file=sys.stderr)
-            yield Figure(
-                group=group, name="failed", unit="", value=None, note=str(error).strip().splitlines()[-1][:100]
-            )
-        print(f"{group} took {time.monotonic() - begun:.0f} s", file=sys.stderr)
+        more = {"pythons": tuple(pythons)} if group in BY_PYTHON else {}
+        for figure in module.figures(stage, **more):
+            found.append(figure)
+            print(f"  {figure.name}: {short(figure.value) or '–'} {figure.unit} {figure.verdict}", file=sys.stderr)
+    except Exception as error:  # noqa: BLE001 - one group that fails leaves the others their table
+        print(f"{group} failed: {error}", file=sys.stderr)
+        why = (str(error).strip() or type(error).__name__).splitlines()[-1][:100]
+        found.append(Figure(group=group, name="failed", unit="", value=None, note=why))
+    print(f"{group} took {time.monotonic() - begun:.0f} s", file=sys.stderr)
+    return found
 
 
-def _write(out: Path, told: dict[str, Any]) -> None:
-    """``figures.json`` and the chart."""
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "figures.json").write_text(json.dumps(told, indent=1), "utf-8")
-    _draw(out / "log.svg", told)
+def _print(run: dict[str, str], groups: Sequence[str], results: Results, *, peers: bool) -> None:
+    print("\n".join(f"{what}: {words}" for what, words in run.items()))
+    for group in groups:
+        print(f"\n{group}: {GROUPS[group].heading}\n\n{as_table(results.figures(group))}")
+    if peers and results.peers:
+        print(f"\n{as_table(results.peer_figures())}\n\n{report.as_tables(results.peers['rounds'])}")
 
 
-def _draw(path: Path, told: dict[str, Any]) -> None:
-    costs = {name: row["p50_1"] for name, row in told["peers"].items() if "p50_1" in row}
-    if not costs:
-        costs = {name: ns / 1000 for figure in told["figures"] for name, ns in figure["beside"].items()}
-    if costs:
+def _draw(path: Path, results: Results) -> None:
+    if costs := page.costs(results):
         bars = [(name, cost, name.startswith("steplog")) for name, cost in costs.items()]
         path.write_text(chart.bars("One log() of one scalar: the median call, back to back", "µs", bars), "utf-8")
 
 
-def _write_page(path: Path, told: dict[str, Any], found: Sequence[Figure]) -> None:
-    """The regions of a page that this run can fill, and the chart beside it."""
-    words = page.measured(told["machine"])
-    regions = {}
-    ours = [figure for figure in found if figure.group != measure.GROUP]
-    if ours:
-        regions["figures"] = f"{words}\n\n{as_table(ours)}"
-    if told["peers"]:
-        against = as_table([figure for figure in found if figure.group == measure.GROUP])
-        regions["peers"] = f"{words}\n\n{measure.as_table(told['peers'])}\n\n{against}"
-    regions["summary"] = page.summary(told)
-    text = page.filled(path.read_text("utf-8"), regions)
+def _write_page(path: Path, results: Results) -> None:
+    """The regions of a page that there are results for, and the chart beside it."""
+    text = page.filled(path.read_text("utf-8"), page.regions(results))
     path.write_text(text, "utf-8")
-    if told["peers"] and path.with_suffix(".svg").name in text:
-        _draw(path.with_suffix(".svg"), told)
+    if results.peers and path.with_suffix(".svg").name in text:
+        _draw(path.with_suffix(".svg"), results)
 
 
-def _machine() -> dict[str, str]:
+def _run(quick: bool) -> dict[str, str]:
     try:
         installed = version("steplog")
     except PackageNotFoundError:
@@ -178,7 +154,7 @@ def _machine() -> dict[str, str]:
         "date": time.strftime("%Y-%m-%d"),
         "commit": _commit(),
         "load": f"{os.getloadavg()[0]:.1f} at the start",  # for whoever judges the run; no page has it
-    }
+    } | ({"quick": "yes"} if quick else {})
 
 
 def _commit() -> str:

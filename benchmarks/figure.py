@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-__all__ = ["Figure", "as_json", "as_table", "over", "quantile", "short"]
+__all__ = ["Figure", "as_json", "as_table", "from_json", "over", "quantile", "short"]
+
+NOTE_LENGTH_MAX = 60
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,34 +73,45 @@ def over(
     )
 
 
-def as_json(figures: Iterable[Figure], machine: dict[str, str]) -> dict[str, Any]:
-    """For a file."""
-    return {"machine": machine, "figures": [asdict(figure) | {"verdict": figure.verdict} for figure in figures]}
+def as_json(figure: Figure) -> dict[str, Any]:
+    """For a file; with the verdict, for whoever reads it without this module."""
+    return asdict(figure) | {"verdict": figure.verdict}
+
+
+def from_json(told: Mapping[str, Any]) -> Figure:
+    """The figure of ``as_json``."""
+    return Figure(**{name: value for name, value in told.items() if name != "verdict"})
 
 
 def as_table(figures: Sequence[Figure]) -> str:
-    """As a Markdown table."""
-    rows = [("group", "figure", "value", "quartiles", "must", "reach", "verdict", "beside")]
+    """The figures of one group as a Markdown table; what is long to say beside a figure is a list below it."""
+    rows = [("figure", "value", "quartiles", "must", "reach", "verdict", "beside")]
+    below: dict[str, int] = {}
     for each in figures:
         sign = "≥ " if each.more_is_better else "≤ "
+        note = each.note.replace("|", "/")
+        if len(note) > NOTE_LENGTH_MAX:
+            note = f"see {below.setdefault(note, len(below) + 1)}"
         rows.append(
             (
-                each.group,
                 each.name,
                 f"{short(each.value)} {each.unit}".strip() if each.value is not None else "–",
                 f"{short(each.low)} … {short(each.high)}" if each.low is not None else "",
                 sign + short(each.must) if each.must is not None else "",
                 sign + short(each.reach) if each.reach is not None else "",
                 each.verdict,
-                each.note,
+                note,
             )
         )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    used = [column for column in range(len(rows[0])) if column < 2 or any(row[column] for row in rows[1:])]
+    rows = [tuple(row[column] for column in used) for row in rows]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(used))]
     lines = [
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows
     ]
     lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
-    return "\n".join(line.rstrip() for line in lines)
+    notes = [f"{number}. {note}" for note, number in below.items()]
+    return "\n".join([*lines, *([""] if notes else []), *notes])
 
 
 def short(value: float | None) -> str:

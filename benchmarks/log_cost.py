@@ -1,50 +1,62 @@
-"""The cost of one ``log`` while the sender delivers: pure, compiled, deque and no-op."""
+"""The cost of one ``log`` while the sender delivers: each append that there is, a deque and a no-op."""
 
 from __future__ import annotations
 
 import os
 import random
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from timeit import repeat
 from typing import Any
 
 import steplog
 from benchmarks.controls import Floor, Noop, timed
 from benchmarks.figure import Figure, over, quantile
+from benchmarks.pythons import Python, pythons_at
 from benchmarks.stage import Stage
 
 __all__ = ["compare", "figures"]
 
 GROUP = "log_cost"
-WHO = {"floor": "deque floor", "noop": "an empty function", "c": "steplog c", "pure": "steplog pure"}
+WHO = {
+    "floor": "deque floor",
+    "noop": "an empty function",
+    "c": "steplog c",
+    "pure": "steplog pure",
+    "locked": "steplog locked",
+}
 LINES = {"c": (1.0, None), "pure": (4.0, 2.5)}  # must and reach, in floors
 
 
-def figures(stage: Stage, pythons: tuple[str, ...] = ()) -> Iterator[Figure]:
-    """One server for all rounds."""
-    for python in pythons or (sys.executable,):
+def figures(stage: Stage, pythons: Sequence[str] = ()) -> Iterator[Figure]:
+    """One server for all rounds of an interpreter."""
+    for python in pythons_at(pythons):
         with stage.server() as server:
-            told = stage.child(
-                compare,
-                stage.environment(server, memory_bytes_max=1 << 28),
-                python=python,
-                rounds=stage.pick(40, 10),
-                calls=stage.pick(4000, 3000),
-            )
-        yield from _figures(told)
+            try:
+                told = stage.child(
+                    compare,
+                    python.environment(stage.environment(server, memory_bytes_max=1 << 28)),
+                    python=python.path,
+                    rounds=stage.pick(40, 10),
+                    calls=stage.pick(4000, 3000),
+                )
+            except RuntimeError as error:
+                why = str(error).strip().splitlines()[-1][:100]
+                yield Figure(group=GROUP, name=f"log(), Python {python.version}", unit="", value=None, note=why)
+                continue
+        yield from _figures(python, told)
 
 
-def _figures(told: dict[str, Any]) -> Iterator[Figure]:
+def _figures(python: Python, told: dict[str, Any]) -> Iterator[Figure]:
     for keys, rounds in told["p50"].items():
         for kind in told["kinds"]:
+            name = f"log() {kind}, {keys} a step, Python {python.version}"
             ratios = [each[kind] / each["floor"] for each in rounds]
-            must, reach = LINES[kind] if keys == "1" else (None, None)
+            must, reach = LINES.get(kind, (None, None)) if keys == "1" else (None, None)
             beside = {who: quantile([each[who] for each in rounds], 0.5) for who in ("floor", "noop", kind)}
             yield over(
                 ratios,
                 group=GROUP,
-                name=f"log() {kind}, {keys} a step, p50, Python {told['version']}",
+                name=name,
                 unit="× floor",
                 must=must,
                 reach=reach,
@@ -55,20 +67,23 @@ def _figures(told: dict[str, Any]) -> Iterator[Figure]:
                 yield over(
                     [each[kind] / each["noop"] for each in rounds],
                     group=GROUP,
-                    name=f"log() c, 1 a step, p50, Python {told['version']}",
+                    name=name,
                     unit="× no-op",
                     reach=1.0,
                     note=f"reading the clock alone takes {told['clock_ns']:.0f} ns, timer excluded",
                 )
+    if "c" not in told["kinds"] and not python.free_threaded:
+        why = "the extension is not built for it"
+        yield Figure(group=GROUP, name=f"log() c, Python {python.version}", unit="", value=None, note=why)
 
 
 def compare(rounds: int, calls: int) -> dict[str, Any]:
     """p50 in ns of each contestant by number of keys a step, round by round."""
     contestants: dict[str, Any] = {"floor": Floor(), "noop": Noop()}
-    for kind, pure in (("c", "0"), ("pure", "1")):
+    for pure in ("0", "1"):
         os.environ["STEPLOG_PURE"] = pure
-        run = steplog.init("bench", "log-cost", name=kind, activate=False)
-        if run.stats().append == kind:
+        run = steplog.init("bench", "log-cost", name=f"pure {pure}", activate=False)
+        if (kind := run.stats().append) not in contestants:
             contestants[kind] = run
         else:
             run.finish()
@@ -84,8 +99,7 @@ def compare(rounds: int, calls: int) -> dict[str, Any]:
     kinds = [who for who in contestants if who not in ("floor", "noop")]
     for kind in kinds:
         contestants[kind].finish()
-    version = ".".join(map(str, sys.version_info[:3]))
-    return {"p50": p50, "kinds": kinds, "version": version, "clock_ns": _clock_ns()}
+    return {"p50": p50, "kinds": kinds, "clock_ns": _clock_ns()}
 
 
 def _clock_ns() -> float:

@@ -92,9 +92,9 @@ def figures(stage: Stage) -> Iterator[Figure]:
                 above[curves].append(took_ms - empty[-1])
                 cpu[curves].append(cpu_ms)
     for curves, must, reach in CASES:
-        name = f"a frame while a chart of {curves:,} curves of {BUCKETS:,} buckets is zoomed, above an empty page's"
-        spent = f"the page's thread: {quantile(cpu[curves], 0.5):.1f} ms of CPU a frame"
-        note = f"{SIZE[0]} x {SIZE[1]} pixels; an empty page's: {quantile(empty, 0.5):.1f} ms; {spent}"
+        name = f"a frame, {curves:,} curves of {BUCKETS:,} buckets, above an empty page's"
+        spent = f"CPU {quantile(cpu[curves], 0.5):.1f} ms"
+        note = f"an empty page's {quantile(empty, 0.5):.1f} ms; {SIZE[0]} x {SIZE[1]} pixels; {spent}"
         yield over(above[curves], group=GROUP, name=name, unit="ms", must=must, reach=reach, note=note)
 
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.peers.measure import installed
+from benchmarks.peers.environments import installed
 from benchmarks.stage import KEY, ROOT, Stage, end_process
 from steplog import instance
 from steplog.formats.tfevents.encoding import float_events, framed, version_event

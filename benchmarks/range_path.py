@@ -37,7 +37,7 @@ def figures(stage: Stage) -> Iterator[Figure]:
         by_folder = ", ".join(f"{folder} {count}" for folder, count in sorted(found["folders"].items()))
         yield Figure(
             group=GROUP,
-            name=f"functions that a delivered range passes in the {thread} thread",
+            name=f"{thread} thread",
             unit="functions",
             value=found["functions"],
             must=0.8 * D469039[thread],

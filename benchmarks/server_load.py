@@ -32,8 +32,8 @@ class _Load:
     @property
     def what(self) -> str:
         if self.sent is clients.THIN:
-            return f"thin: {self.runs} runs, {self.sent.what} each"
-        return f"dense: {self.runs} runs, {self.sent.what}"
+            return f"thin, {self.runs} runs"
+        return f"dense, {self.runs} runs"
 
 
 THIN = _Load(clients.THIN, 200, 13, 9)

@@ -24,6 +24,7 @@ __all__ = ["figures", "watched"]
 GROUP = "slices"
 EDGES_US = (20, 50, 100, 200, 500, 1000, 2000, 5000)
 RATES = (1_000, 100_000)  # metrics a second
+SELDOM = 0.1  # a second: not worth a word
 
 
 def figures(stage: Stage) -> Iterator[Figure]:
@@ -34,17 +35,19 @@ def figures(stage: Stage) -> Iterator[Figure]:
             told = stage.child(watched, environment, rate=rate, seconds=stage.pick(4, 1), rounds=stage.pick(4, 3))
         words = []
         for index, edge in enumerate(EDGES_US):
-            words.append(f"≥{edge} µs {sum(each['counts'][index] for each, _ in told) / len(told):.1f}")
+            a_second = sum(each["counts"][index] for each, _ in told) / len(told)
+            if a_second >= SELDOM:
+                words.append(f"≥ {edge} µs {a_second:.1f}")
         without = sum(control["waits"] for _, control in told) / len(told)
         waits = sum(each["waits"] for each, _ in told) / len(told)
-        note = f"slices a second: {', '.join(words)}; {waits:.1f} waits a second, without a run {without:.1f}"
+        note = f"a second: {', '.join(words) or 'none'}; waits {waits:.1f}, without a run {without:.1f}"
         lost = [each["lost_ms"] for each, _ in told]
-        name = f"slices of the agent, {rate:,} metrics a second"
-        yield over(lost, group=GROUP, name=f"{name}: all together", unit="ms/s", note=note)
+        name = f"{rate:,} metrics a second"
+        yield over(lost, group=GROUP, name=f"{name}, all together", unit="ms/s", note=note)
         longest = [each["max_ms"] for each, _ in told]
         waited = quantile([each["waited_ms"] for each, _ in told], 0.5)
         note = f"the longest wait, whoever else had the processors: {waited:.1f} ms"
-        yield over(longest, group=GROUP, name=f"{name}: the longest", unit="ms", note=note)
+        yield over(longest, group=GROUP, name=f"{name}, the longest", unit="ms", note=note)
 
 
 def watched(rate: int, seconds: int, rounds: int) -> list[tuple[dict[str, Any], dict[str, Any]]]:

@@ -23,11 +23,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import steplog
 from steplog.server.sql.reading import RunReader, snapshot_of
+from steplog.server.sqlite.connection import SqliteConnection
 
 __all__ = ["Server", "Stage", "end_process"]
 
 ROOT = Path(__file__).resolve().parent.parent
+SOURCES = ROOT / "src"
 KEY = "a-key-of-the-benchmarks-0123456789"
 SERVER_START_S = 30.0
 PACKED_TIMEOUT_S = 120.0
@@ -42,6 +45,8 @@ def end_process(process: subprocess.Popen[Any]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+    if process.stdout is not None:
+        process.stdout.close()
 
 
 @dataclass
@@ -71,7 +76,8 @@ class Server:
 
     def points(self, name: str | None = None) -> int:
         """Records committed, of all metrics or of one."""
-        with contextlib.closing(sqlite3.connect(f"{self.database.as_uri()}?mode=ro", uri=True)) as database:
+        uri = f"{self.database.as_uri()}?mode=ro"
+        with contextlib.closing(sqlite3.connect(uri, uri=True, factory=SqliteConnection)) as database:
             if name is None:
                 return int(database.execute("SELECT coalesce(sum(arrivals), 0) FROM progress").fetchone()[0])
             with snapshot_of(database):
@@ -142,7 +148,8 @@ class Stage:
         if server is not None:
             chosen["url"] = server.url
         chosen |= settings
-        paths = [str(ROOT), *map(os.path.abspath, filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)))]
+        given = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+        paths = [str(ROOT), *([str(SOURCES)] if _from_sources() else []), *map(os.path.abspath, given)]
         return (
             kept
             | {"PYTHONPATH": os.pathsep.join(paths)}
@@ -199,6 +206,11 @@ class Stage:
         if done.returncode or not answer.exists():
             raise RuntimeError(f"{target} ended with {done.returncode}:\n{done.stderr[-4000:]}")
         return json.loads(answer.read_text("utf-8"))
+
+
+def _from_sources() -> bool:
+    """Whether the steplog that is measured is the one beside these benchmarks, and not one that is installed."""
+    return SOURCES in Path(steplog.__file__).parents
 
 
 def _cpu_s(pid: int) -> float:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import steplog
 from benchmarks.figure import Figure, over, quantile
-from benchmarks.peers.measure import python_of
+from benchmarks.peers.environments import python_of
 from benchmarks.peers.pour import pour_afnio
 from benchmarks.proxy import Proxy
 from benchmarks.stage import ROOT, Stage
@@ -48,7 +48,7 @@ def figures(stage: Stage) -> Iterator[Figure]:
         (FEW, 8, ONE, 8, None),
         (FEW, 8, AFNIO, None, None),
     ):
-        name, unit = f"stock server at {1000 * ROUND_TRIP_S:.0f} ms, {names} names", f"× {other}"
+        name, unit = f"{names} names, a round trip of {1000 * ROUND_TRIP_S:.0f} ms", f"× {other}"
         pairs = [each[ours] / each[other] for each in rates if other in each]
         if not pairs:
             yield Figure(group=GROUP, name=name, unit=unit, value=None, note=why)

@@ -38,7 +38,7 @@ def figures(stage: Stage) -> Iterator[Figure]:
 
 
 def _figure(stage: Stage, trouble: str, pure: bool) -> Figure:
-    name = f"log() {'pure' if pure else 'c'} p99.9 above the no-op's, {trouble}"
+    name = f"log() {'pure' if pure else 'c'}, {trouble}"
     before = _trouble(trouble, stage.pick(STALL_S, STALL_QUICK_S))
     if before is None:
         return Figure(group=GROUP, name=name, unit="µs", value=None, note="takes strace, or root and unshare")

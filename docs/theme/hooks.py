@@ -54,7 +54,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
-def on_page_content(content: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+def on_page_content(content: str, page: Page, **_: object) -> str:
     """Link names, commands and settings to their entries, and let each row of the settings be one."""
     if page.file.src_uri == "settings.md":
         content = _ROW.sub(_row, content)

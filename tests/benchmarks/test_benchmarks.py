@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import struct
 import subprocess
@@ -14,7 +15,7 @@ from xml.etree import ElementTree
 
 import pytest
 from benchmarks.chart import bars
-from benchmarks.figure import Figure, as_table, over, quantile
+from benchmarks.figure import Figure, as_json, as_table, from_json, over, quantile
 from benchmarks.machine import kernel, machine_line, processor
 from benchmarks.page import filled, measured
 from benchmarks.peers.remains import found_below
@@ -56,8 +57,20 @@ def test_rounds_become_a_median_with_its_quartiles():
 
 def test_every_row_of_the_table_has_every_column():
     rows = as_table([figure(must=2, note="beside"), figure(value=None), figure(value=12345.0)]).splitlines()
-    assert {row.count("|") for row in rows} == {9}
+    assert {row.count("|") for row in rows} == {6}  # nothing to say in columns of quartiles and reach
     assert "12,345 ms" in rows[-1]
+
+
+def test_what_is_long_to_say_beside_a_figure_is_below_its_table_once():
+    long = "word | " * 20
+    rows = as_table([figure(note="brief"), figure(note=long), figure(name="m", note=long)]).splitlines()
+    assert [row.split("|")[-2].strip() for row in rows[2:5]] == ["brief", "see 1", "see 1"]
+    assert rows[5:] == ["", f"1. {'word / ' * 20}"]
+
+
+def test_a_figure_of_a_file_is_the_figure_that_was_put_there():
+    made = figure(must=5, reach=2, note="n", beside={"floor": 120.0}, more_is_better=True)
+    assert from_json(json.loads(json.dumps(as_json(made)))) == made
 
 
 def test_the_chart_is_a_picture_with_a_bar_a_row():

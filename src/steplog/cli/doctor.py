@@ -27,7 +27,7 @@ from steplog.address import is_loopback, local_instance
 from steplog.cli import printing
 from steplog.cli.api import Api, ApiError
 from steplog.client import LocalServers
-from steplog.default_paths import SHARED_MEMORY, memory_directories
+from steplog.default_paths import memory_directories, memory_place
 from steplog.private_files import is_private, make_private
 from steplog.settings import Settings, documented, resolve, sources
 from steplog.time_limit import within
@@ -39,6 +39,7 @@ _SIGNS = {_GOOD: ("✓", "green"), _NOTE: ("!", "yellow"), _BAD: ("✗", "red")}
 _SHARED_BYTES_MIN = 8 * 1024 * 1024
 _DISK_BYTES_MIN = 64 * 1024 * 1024
 _ANSWER_S = 3.0  # of a server of this machine
+_SYSTEMS = ("Linux", "Darwin")
 _OF_NO_RUN = ("servers", "kept-files")  # directories beside those of runs
 
 
@@ -118,12 +119,15 @@ def _python(settings: Settings) -> _Check:
     compiled = not settings.pure and importlib.util.find_spec("steplog.journal._append") is not None
     words = f"{platform.python_implementation()} {platform.python_version()} on {platform.system()}, "
     words += f"log() {'compiled' if compiled else 'in pure Python'}"
-    return _Check("python", _GOOD if platform.system() == "Linux" else _NOTE, words)
+    return _Check("python", _GOOD if platform.system() in _SYSTEMS else _NOTE, words)
 
 
 def _memory(settings: Settings) -> _Check:
-    directory = settings.memory_dir or next(iter(memory_directories()), SHARED_MEMORY)
+    place = memory_place()
+    directory = settings.memory_dir or next(iter(memory_directories()), place)
     existing = directory if directory.exists() else directory.parent
+    if directory == place:  # which a run makes, where it is in a home
+        existing = next((path for path in (place, *place.parents) if path.exists()), place)
     usable, free = False, 0
     try:
         if settings.memory_dir is not None:
@@ -137,7 +141,7 @@ def _memory(settings: Settings) -> _Check:
     if not usable:
         words = f"{directory} cannot be used: records wait in the process and on disk, and a kill loses the last second"
         return _Check("shared memory", _NOTE, words)
-    used = 0 if directory == SHARED_MEMORY else _used_bytes(directory)
+    used = 0 if directory == place else _used_bytes(directory)
     words = f"{directory}, {printing.size(used)} in use, {printing.size(free)} free"
     return _Check("shared memory", _GOOD if free >= _SHARED_BYTES_MIN else _NOTE, words)
 

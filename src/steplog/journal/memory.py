@@ -27,6 +27,7 @@ from pathlib import Path
 from time import monotonic
 
 from steplog.descriptors import reserved
+from steplog.file_system import allocate
 from steplog.journal.mapping import map_file
 from steplog.private_files import open_private
 
@@ -289,7 +290,7 @@ class MemoryPool:
             self.error = error
             return None
         try:
-            os.posix_fallocate(descriptor, 0, size)
+            allocate(descriptor, size)
             block = Block(_touched(map_file(descriptor, size)), path)
             self.error = None
             return block

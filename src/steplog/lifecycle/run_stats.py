@@ -8,6 +8,7 @@ from typing import NamedTuple
 from steplog.blobs.waiting_files import WaitingFiles
 from steplog.delivery.lease import Lease
 from steplog.delivery.loss_report import LossReport
+from steplog.journal.compiled import reason_of
 from steplog.journal.cursor import Cursor
 from steplog.journal.journal import Journal
 from steplog.journal.open_writer import OpenWriter
@@ -97,4 +98,5 @@ def _stats(
         spool_bytes=sizes[1],
         last_error=error,
         append=own.writer.append.kind,
+        append_reason=reason_of(own.writer.append),
     )
