@@ -2,8 +2,8 @@
 
 ::
 
-    {"groups": {"log_cost": {"run": RUN, "figures": [FIGURE, …]}, …},
-     "peers": {"run": RUN, "figures": [FIGURE, …], "rows": {PEER: {FIELD: {median, low, high}}},
+    {"groups": {"log_cost": {"run": RUN, "took_s": …, "figures": [FIGURE, …]}, …},
+     "peers": {"run": RUN, "took_s": …, "figures": [FIGURE, …], "rows": {PEER: {FIELD: {median, low, high}}},
                "rounds": {PEER: [RESULT, …]}}}
 
 RUN has the machine, the date, the version and the commit. A group that is measured again replaces what it was; so do
@@ -35,14 +35,16 @@ class Results:
             if "groups" in told:  # not one of before groups were put together
                 self.told = told
 
-    def put(self, group: str, run: Mapping[str, str], figures: Sequence[Figure]) -> None:
+    def put(self, group: str, run: Mapping[str, str], took_s: float, figures: Sequence[Figure]) -> None:
         """A group's figures."""
-        self.told["groups"][group] = {"run": dict(run), "figures": [as_json(figure) for figure in figures]}
+        found = [as_json(figure) for figure in figures]
+        self.told["groups"][group] = {"run": dict(run), "took_s": round(took_s, 1), "figures": found}
         self._write()
 
     def put_peers(
         self,
         run: Mapping[str, str],
+        took_s: float,
         figures: Sequence[Figure],
         rows: Mapping[str, Any],
         rounds: Mapping[str, Sequence[Mapping[str, Any]]],
@@ -50,6 +52,7 @@ class Results:
         """The peers' rounds and what they come to."""
         self.told["peers"] = {
             "run": dict(run),
+            "took_s": round(took_s, 1),
             "figures": [as_json(figure) for figure in figures],
             "rows": dict(rows),
             "rounds": {name: list(results) for name, results in rounds.items()},
@@ -61,6 +64,10 @@ class Results:
         found: dict[str, str] = self.told["groups"][group]["run"]
         return found
 
+    def took_s(self, group: str) -> float:
+        """How long it was measured."""
+        return float(self.told["groups"][group]["took_s"])
+
     def figures(self, group: str) -> list[Figure]:
         """A group's figures; none if it was not measured."""
         return [from_json(each) for each in self.told["groups"].get(group, {}).get("figures", ())]
@@ -71,7 +78,7 @@ class Results:
 
     @property
     def peers(self) -> dict[str, Any]:
-        """``run``, ``figures``, ``rows`` and ``rounds``; empty if they were not measured."""
+        """``run``, ``took_s``, ``figures``, ``rows`` and ``rounds``; empty if they were not measured."""
         found: dict[str, Any] = self.told["peers"]
         return found
 
