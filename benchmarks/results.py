@@ -35,16 +35,16 @@ class Results:
             if "groups" in told:  # not one of before groups were put together
                 self.told = told
 
-    def put(self, group: str, run: Mapping[str, str], took_s: float, figures: Sequence[Figure]) -> None:
+    def put(self, group: str, run: Mapping[str, str], took_s: float | None, figures: Sequence[Figure]) -> None:
         """A group's figures."""
         found = [as_json(figure) for figure in figures]
-        self.told["groups"][group] = {"run": dict(run), "took_s": round(took_s, 1), "figures": found}
+        self.told["groups"][group] = {"run": dict(run), "took_s": _rounded(took_s), "figures": found}
         self._write()
 
     def put_peers(
         self,
         run: Mapping[str, str],
-        took_s: float,
+        took_s: float | None,
         figures: Sequence[Figure],
         rows: Mapping[str, Any],
         rounds: Mapping[str, Sequence[Mapping[str, Any]]],
@@ -52,7 +52,7 @@ class Results:
         """The peers' rounds and what they come to."""
         self.told["peers"] = {
             "run": dict(run),
-            "took_s": round(took_s, 1),
+            "took_s": _rounded(took_s),
             "figures": [as_json(figure) for figure in figures],
             "rows": dict(rows),
             "rounds": {name: list(results) for name, results in rounds.items()},
@@ -64,9 +64,10 @@ class Results:
         found: dict[str, str] = self.told["groups"][group]["run"]
         return found
 
-    def took_s(self, group: str) -> float:
-        """How long it was measured."""
-        return float(self.told["groups"][group]["took_s"])
+    def took_s(self, group: str) -> float | None:
+        """How long it was measured; None: nobody has looked."""
+        found: float | None = self.told["groups"][group]["took_s"]
+        return found
 
     def figures(self, group: str) -> list[Figure]:
         """A group's figures; none if it was not measured."""
@@ -91,3 +92,7 @@ class Results:
         beside = self._path.with_suffix(".tmp")
         beside.write_text(json.dumps(self.told, indent=1), "utf-8")
         os.replace(beside, self._path)
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 1)

@@ -126,7 +126,7 @@ def _ratios(theirs: Sequence[Mapping[str, Any]], ours: Sequence[Mapping[str, Any
 def as_tables(found: Rounds) -> str:
     """A table for each question, with a row for each peer, and what has failed."""
     told = rows(found)
-    parts = [f"{_count(found)} Each cell is a median and, in brackets, its quartiles."]
+    parts = [_count(found)]
     for table in TABLES:
         first = table is TABLES[0]
         heads = ["peer", *table.columns, *(["used"] if first else [])]
@@ -155,7 +155,7 @@ def _count(found: Rounds) -> str:
     count = max(map(len, found.values()))
     if count == 1:
         return "One round."
-    return f"{count} interleaved rounds, each in another order."
+    return f"{count} interleaved rounds. A cell is their median and, in brackets, the quartiles."
 
 
 def _label(name: str) -> str:
