@@ -9,6 +9,7 @@ ARROWS = {
     "version": set(),
     "address": set(),
     "living": set(),
+    "reentrant_lock": set(),
     "secret": {"living"},
     "printable": set(),
     "descriptors": set(),
@@ -22,7 +23,6 @@ ARROWS = {
     "default_paths": {"errors", "descriptors", "private_files", "cached_memory"},
     "identity": set(),
     "time_limit": set(),
-    "reentrant_lock": set(),
     "naming": {"identity"},
     "filters": {"errors"},
     "column_format": {"errors"},
@@ -50,6 +50,7 @@ ARROWS = {
     },
     "blobs": {
         "errors",
+        "reentrant_lock",
         "descriptors",
         "living",
         "private_files",
@@ -72,6 +73,7 @@ ARROWS = {
     "config": {"journal"},
     "delivery": {
         "errors",
+        "reentrant_lock",
         "descriptors",
         "file_system",
         "report",
@@ -83,6 +85,7 @@ ARROWS = {
     },
     "network": {
         "errors",
+        "reentrant_lock",
         "descriptors",
         "address",
         "living",
@@ -124,6 +127,7 @@ ARROWS = {
         "config",
         "installation",
         "errors",
+        "reentrant_lock",
         "descriptors",
         "default_paths",
         "identity",
@@ -380,6 +384,7 @@ ARROWS = {
     "compat": {
         "<public>",
         "errors",
+        "reentrant_lock",
         "identity",
         "naming",
         "settings",
