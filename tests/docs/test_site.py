@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from collections import Counter
 from html.parser import HTMLParser
 from importlib.metadata import version
@@ -15,9 +13,8 @@ from urllib.parse import unquote, urljoin, urlsplit
 import pytest
 
 from docs import adapters, names
+from docs.site import ROOT, built
 
-ROOT = Path(__file__).parents[2]
-pytest.importorskip("mkdocs", reason="mkdocs is not installed")
 FETCHED = re.compile(
     r"""<(?:script|img|iframe)[^>]*\ssrc=["']([^"']+)|<link[^>]*\shref=["']([^"']+)|url\(["']?([^"')]+)"""
 )
@@ -62,16 +59,7 @@ class Links(HTMLParser):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("site")
-    done = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(made)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    return made
+    return built(tmp_path_factory.mktemp("site"))
 
 
 @pytest.fixture(scope="module")
