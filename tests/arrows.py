@@ -4,7 +4,9 @@
 # A name covers what is in it, but not what has a line of its own. "<public>" is the package's public names.
 ARROWS = {
     "platforms": set(),
+    "installation": set(),
     "errors": set(),
+    "version": set(),
     "address": set(),
     "living": set(),
     "secret": {"living"},
@@ -35,7 +37,16 @@ ARROWS = {
     "instance": {"errors", "descriptors", "address", "default_paths", "private_files", "file_lock", "host"},
     "media_value": set(),
     "media": {"errors", "media_value"},
-    "journal": {"errors", "descriptors", "file_system", "living", "private_files", "file_lock", "media_value"},
+    "journal": {
+        "errors",
+        "descriptors",
+        "file_system",
+        "living",
+        "private_files",
+        "file_lock",
+        "media_value",
+        "reentrant_lock",
+    },
     "blobs": {
         "errors",
         "descriptors",
@@ -110,6 +121,7 @@ ARROWS = {
     "project": {"errors", "delivery.wire", "network", "client"},
     "lifecycle": {
         "config",
+        "installation",
         "errors",
         "descriptors",
         "default_paths",
@@ -223,6 +235,7 @@ ARROWS = {
         "lifecycle.attach",
         "lifecycle.init",
         "media",
+        "version",
     },
     "server.records": {"errors", "filters", "column_format", "journal.slot", "journal.range", "records"},
     "server.repeating": set(),
@@ -301,6 +314,7 @@ ARROWS = {
     },
     "server": {
         "errors",
+        "version",
         "filters",
         "printable",
         "private_files",
@@ -385,7 +399,19 @@ ARROWS = {
     "cli.run_rows": {"<public>", "filters", "reading", "cli"},
     "cli.fields": {"<public>", "naming", "filters", "reading", "cli"},
     "cli.ls": {"<public>", "filters", "reading", "cli", "cli.run_rows", "cli.fields"},
-    "cli.doctor": {"<public>", "address", "time_limit", "private_files", "default_paths", "settings", "client", "cli"},
+    "cli.doctor": {
+        "<public>",
+        "address",
+        "time_limit",
+        "private_files",
+        "default_paths",
+        "machine",
+        "settings",
+        "installation",
+        "journal.compiled",
+        "client",
+        "cli",
+    },
     "cli.shown_run": {
         "<public>",
         "naming",

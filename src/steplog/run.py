@@ -298,7 +298,7 @@ class Run(RunFiles):
 
     def stats(self) -> Stats:
         """The counts."""
-        return self._opened.stats() if self._opened is not None else Stats()
+        return Stats() if self._opened is None else run_stats.told(self._opened.stats(), self._opened.settings.quiet)
 
     def finish(
         self,
