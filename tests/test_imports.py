@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import subprocess
+import sys
 import warnings
 
 import pytest
@@ -49,3 +51,22 @@ def test_an_adapter_is_imported_where_its_framework_is(name):
             if (error.name or "").partition(".")[0] not in FRAMEWORKS:
                 raise
             pytest.skip(f"needs {error.name}: pip install 'steplog[frameworks]'")
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="concurrent.interpreters is new in Python 3.14")
+def test_a_subinterpreter_is_refused_in_words():
+    program = """
+from concurrent import interpreters
+
+apart = interpreters.create()
+try:
+    apart.exec("import steplog; steplog.init")
+except interpreters.ExecutionFailed as error:
+    print(error.excinfo.type.__name__, error.excinfo.msg)
+apart.close()
+"""
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert said == (
+        "ImportError steplog does not work in a subinterpreter, and nothing was logged; hand the values to the main "
+        "interpreter by concurrent.interpreters.create_queue(), and log them there\n"
+    )

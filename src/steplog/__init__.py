@@ -12,7 +12,10 @@ Names are imported at first use (PEP 562).
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
+
+from steplog.platforms import why_unsupported
 
 if TYPE_CHECKING:
     from steplog.active import finish, flush, get_active_run, log, set_active_run
@@ -53,6 +56,7 @@ if TYPE_CHECKING:
     from steplog.reading.runs import runs
     from steplog.report import Report, Stats
     from steplog.run import Run
+    from steplog.version import __version__ as __version__
 
 __all__ = [
     "ArrowTable",
@@ -151,14 +155,27 @@ _MODULES = {
     "identity": ("RunOrg", "RunProject", "RunStatus", "RunUser"),
     "active": ("finish", "flush", "get_active_run", "log", "set_active_run"),
     "run": ("Run",),
+    "version": ("__version__",),
 }
+_SUBINTERPRETER = (
+    "steplog does not work in a subinterpreter, and nothing was logged; hand the values to the main interpreter by "
+    "concurrent.interpreters.create_queue(), and log them there"
+)
+if (_reason := why_unsupported(sys.platform, sys.implementation.name, sys.maxsize.bit_length() + 1)) is not None:
+    raise ImportError(_reason)  # a copy of the package, which setup.py has not refused
 _module_of = {name: module for module, names in _MODULES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
     if name not in _module_of:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_module_of[name]}"), name)
+    try:
+        module = importlib.import_module(f"{__name__}.{_module_of[name]}")
+    except ImportError as error:
+        if "subinterpreters" in str(error):  # what CPython says of msgspec there
+            raise ImportError(_SUBINTERPRETER) from error
+        raise
+    value = getattr(module, name)
     globals()[name] = value
     return value
 

@@ -28,6 +28,7 @@ from pathlib import Path
 
 from steplog.descriptors import lent, open_reserved, reserved
 from steplog.errors import NotPrivateError
+from steplog.file_system import sync as sync_file
 
 __all__ = [
     "is_private",
@@ -50,6 +51,7 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | _NO_LINK
 _FILE = os.O_NONBLOCK | _NO_LINK
 _BELOW_ROOT = re.compile(r"(.*)/([0-9a-f]{32}\.[0-9a-f]{16}(?:\.[^/]*)?(?:/[^/]+)*)")
 _NOT_A_DIRECTORY = (errno.ENOTDIR, errno.ELOOP)
+_NOT_A_FILE = (errno.ENXIO, errno.EISDIR, errno.EOPNOTSUPP)  # a pipe without a reader; a socket: on macOS the last
 _ours: set[int] = set()
 
 
@@ -122,7 +124,7 @@ def open_private(path: _StrPath, flags: int, mode: int = 0o600) -> int:
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise NotPrivateError(f"{path} is a link, which steplog does not follow") from None
-        if error.errno in (errno.ENXIO, errno.EISDIR):  # a pipe without a reader, a socket
+        if error.errno in _NOT_A_FILE:
             raise NotPrivateError(f"{path} is not a file") from None
         error.filename = path
         raise
@@ -247,7 +249,7 @@ def _replace(directory: int, name: str, data: bytes, sync: bool) -> None:
             file.write(data)
             if sync:
                 file.flush()
-                os.fsync(file.fileno())
+                sync_file(file.fileno())
         os.replace(scratch, name, src_dir_fd=directory, dst_dir_fd=directory)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):

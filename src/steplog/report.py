@@ -57,7 +57,9 @@ class Stats(Report):
         memory_bytes: the run's journals in memory.
         spool_bytes: its journals on disk.
         last_error: why the run is not being delivered; None if it is.
-        append: how ``log`` is implemented here, "c" or "pure".
+        append: how ``log`` is implemented here: "c"; "pure", in Python; or "locked", in Python under a lock, as on
+            free-threaded Python.
+        append_reason: why it is not "c", in words.
     """
 
     durable: int = 0
@@ -66,6 +68,7 @@ class Stats(Report):
     spool_bytes: int = 0
     last_error: str | None = None
     append: str = "pure"
+    append_reason: str = ""
 
 
 def losses_in_words(dropped: Mapping[str, int], abandoned: int, lost: int | None, logged: int = 0) -> str:

@@ -3,7 +3,8 @@
 * At exit: COMPLETED, or CRASHED where ``exit_code`` finds a crash, which is recorded. All runs share one deadline,
   ``finish_timeout_s``, and 5 s where the server has been silent for 10 s. Ctrl-C ends the waiting.
 * On SIGTERM and SIGHUP: CRASHED, after a flush of at most ``signal_flush_s``; then the process dies of the signal. One
-  that is ignored or handled, by Python or C code, is left alone. A second signal kills at once.
+  that is ignored or handled, by Python or C code, is left alone. A second signal kills at once. The SIGTERM by which
+  multiprocessing ends its daemonic processes, such as those of a ``Pool``, is no crash of a run that they have joined.
 * At the next bare ``init`` of the same thread: FAILED, before that returns if the server is well and little is left,
   else in the background.
 
@@ -18,6 +19,7 @@ import contextlib
 import logging
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -142,14 +144,21 @@ def _on_signal(number: int, frame: FrameType | None) -> None:
         return  # a handler that replaced this one chains to it, where it would find SIG_DFL, which is no function
     signal.signal(number, signal.SIG_DFL)
     try:
+        usual = number == signal.SIGTERM and _is_daemonic()
         for opened in open_runs():
-            crash_record.keep_signal(opened.log, opened.settings, number, frame)
+            if opened.decides or not usual:
+                crash_record.keep_signal(opened.log, opened.settings, number, frame)
         _end("CRASHED", lambda settings: settings.signal_flush_s)
     except BaseException as error:  # noqa: BLE001 - the process must die of the signal
         with contextlib.suppress(Exception):
             _log.debug("steplog: the flush after signal %d: %r", number, error)
     finally:
         os.kill(os.getpid(), number)
+
+
+def _is_daemonic() -> bool:
+    process = sys.modules.get("multiprocessing.process")
+    return process is not None and bool(process.current_process().daemon)
 
 
 def _end(status: str, limit_s: Callable[[Settings], float]) -> None:

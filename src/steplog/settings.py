@@ -123,7 +123,9 @@ class Settings:
     name: str | None = _setting(_text, "The name of a run.", None, shown="the server's choice")
     mode: str = _setting(_one_of("online", "offline", "disabled"), "online, offline or disabled.", "online")
     dir: Path = _setting(_path, "Spool, key and state files.", state_directory, shown="the user's state directory")
-    memory_dir: Path | None = _setting(_path, "Shared memory.", None, shown="a directory in /dev/shm")
+    memory_dir: Path | None = _setting(
+        _path, "Shared memory.", None, shown="in /dev/shm; on macOS in the user's caches"
+    )
     memory_bytes_max: int | None = _setting(
         _count(64 * 1024), "Shared memory in use, all runs.", None, shown="64 MiB, or an eighth of it if smaller"
     )

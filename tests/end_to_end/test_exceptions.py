@@ -65,6 +65,20 @@ def test_a_signal_is_kept_by_its_name_and_where_the_program_was(host: Host, numb
     assert "in train" in value["traceback"]
 
 
+def test_a_signal_that_ends_a_program_that_has_joined_is_kept(host: Host):
+    joined = "import os, sys, steplog; steplog.attach(sys.argv[1]).log('loss', 1.0); os.kill(os.getpid(), 15)"
+    done = host.run(
+        f"""
+        import subprocess
+        run = begin()
+        assert subprocess.run([sys.executable, "-c", {joined!r}, run.uuid]).returncode == -15
+        run.finish()
+        """
+    )
+    assert done.code == 0
+    assert told(host)["type"] == "SIGTERM"
+
+
 def test_an_exit_code_is_kept_where_it_is_seen(host: Host):
     host.run("begin()\nsys.exit(3)")
     assert told(host) == {"type": "SystemExit", "message": "3", "traceback": ""}

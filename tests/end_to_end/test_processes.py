@@ -124,6 +124,25 @@ def test_a_run_is_handed_to_the_processes_of_multiprocessing(host: Host, method:
     assert host.server.run("run").status == "COMPLETED"
 
 
+@pytest.mark.parametrize("method", ["fork", "forkserver"])
+def test_the_end_of_a_pool_is_no_crash_of_its_processes(host: Host, method: str):
+    done = host.run(f"""
+        import multiprocessing
+
+        def work(run, number):
+            run.log("loss", number)
+
+        if __name__ == "__main__":
+            with begin() as run:
+                with multiprocessing.get_context("{method}").Pool(2) as pool:
+                    pool.starmap(work, [(run, number) for number in range(4)])
+                run.log("after", 1.0)
+            print(run.stats().delivered, run.stats().dropped)
+    """)
+    assert (done.code, done.out.splitlines()[-1]) == (0, "5 {}")
+    assert sorted(name for name, _, _ in host.server.metrics("run")) == ["after", *["loss"] * 4]
+
+
 @pytest.mark.slow
 def test_a_process_that_attaches_logs_and_flushes_and_does_not_decide_the_status(host: Host):
     owner = host.start("run = begin()\nprint(run.uuid, flush=True)\nsys.stdin.readline()\nrun.finish(status='FAILED')")

@@ -23,6 +23,7 @@ DIGESTS = {
     "database-v3.db.gz": "15a0978e5268c40cf075bba87f7915d03e5009b1e5d7c3399c11a2d5c28b8312",
     "database-v2.db.gz": "8075e373ece787f61a5ec109eb893e74ea9f45ef965c5a97527bb19aec1df954",  # of each version
     "database-v7.db.gz": "109e4b8d5fe8830cd483e19fa74991a6480d3f594fefd3dc21a44049b2f9649e",
+    "machine-0.1.0.tar.gz": "17557f56f8e3f6d15801ad57b4614c14a10a63f1cc859e99966161b5818d82e9",
     "mlflow-3.17.db.gz": "aa89d7dc9d66e13ff2ceca92faf1ae2b6e6947ef89d185fed8369923f5354518",
     "mlruns-3.17.tar.gz": "16caa30ad25a3411c4574d3cf815c904c4598c44bb1410746cd02b4e68f5810e",
     "trackio-0.20.db.gz": "7aad8ac590a14cff9b29652ebaa1254dedbea6db03d7d923e7d78ebffb233d52",

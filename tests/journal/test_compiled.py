@@ -186,6 +186,20 @@ def test_the_environment_decides_for_the_next_writer(monkeypatch):
         assert compiled.append_type().kind == expected
 
 
+def test_why_the_append_is_not_the_compiled_one_is_said(monkeypatch):
+    monkeypatch.delenv("STEPLOG_PURE", raising=False)
+    assert compiled.why_pure() == (
+        None if compiled._built else "not compiled" if not compiled._free_threaded else "free-threaded"
+    )
+    monkeypatch.setattr(compiled, "_free_threaded", False)
+    monkeypatch.setattr(compiled, "_built", False)
+    assert (compiled.why_pure(), compiled.append_type().kind) == ("not compiled", "pure")
+    monkeypatch.setenv("STEPLOG_PURE", "1")
+    assert (compiled.why_pure(), compiled.append_type().kind) == ("asked for", "pure")
+    monkeypatch.setattr(compiled, "_free_threaded", True)  # nothing else is right there
+    assert (compiled.why_pure(), compiled.append_type().kind) == ("free-threaded", "locked")
+
+
 SLACK_NS = 100_000  # of the compiled one, which looks at the processor's counter between looks at the clock
 
 

@@ -57,9 +57,14 @@ class ServerProcess:
         key: str | None = KEY,
         under: tuple[str, ...] = (),
         store: str | None = None,
+        sources: Path = SOURCES,
     ) -> None:
-        """``under``: the beginning of a command that becomes the server; ``store``: the URL of its database."""
+        """``under``: the beginning of a command that becomes the server; ``store``: the URL of its database.
+
+        ``sources``: of the version that is started, here and by the next ``start``.
+        """
         self.directory = directory
+        self.sources = sources
         self._under = under
         self.state = directory / "server.json"
         self._arguments = arguments
@@ -68,7 +73,6 @@ class ServerProcess:
         } | {
             "STEPLOG_DIR": str(directory),
             "STEPLOG_MEMORY_DIR": str(directory / "memory"),
-            "PYTHONPATH": str(SOURCES),
         }
         if store is None and _ON_POSTGRESQL and "--db" not in arguments:
             store = _database_of(directory)
@@ -100,7 +104,7 @@ class ServerProcess:
         """Start it and wait for its address."""
         self.process = subprocess.Popen(
             [*self._under, sys.executable, "-m", "steplog", "serve", "--port", "0", *self._arguments],
-            env=self._environment,
+            env=self._environment | {"PYTHONPATH": str(self.sources)},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

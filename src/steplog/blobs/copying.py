@@ -2,7 +2,10 @@
 
 1. *Reflink* (FICLONE: Btrfs, XFS, bcachefs): no data is copied, and a later write to either changes the other no more.
 2. ``copy_file_range``: within the kernel, on NFS within the server; extent by extent, so that holes stay holes.
-3. Read and write.
+3. Read and write. What reads as a mebibyte of zeros becomes a hole.
+
+On macOS it is the third: ``SEEK_DATA`` on APFS may skip data that was just written
+(https://github.com/coreutils/coreutils/pull/68).
 
 A hard link is none: a program that writes into its file (``torch.save``) would change what was saved. It is made only
 where the user says that the file does not change.
@@ -17,6 +20,7 @@ import errno
 import fcntl
 import os
 import stat
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -85,9 +89,10 @@ def link_file(source: int, path: Path, to: Path) -> bool:
 
 
 def _cloned(source: int, target: int) -> bool:
-    with contextlib.suppress(OSError):
-        fcntl.ioctl(target, _FICLONE, source)
-        return True
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            fcntl.ioctl(target, _FICLONE, source)
+            return True
     return False
 
 
@@ -103,6 +108,13 @@ def _copied(source: int, target: int, size: int) -> int:
 
 def _extents(source: int, size: int) -> Iterator[tuple[int, int]]:
     """The stretches of a file that hold data."""
+    if sys.platform == "darwin":
+        yield 0, size
+    else:
+        yield from _stretches(source, size)
+
+
+def _stretches(source: int, size: int) -> Iterator[tuple[int, int]]:
     place = 0
     while place < size:
         try:
@@ -121,24 +133,29 @@ def _extents(source: int, size: int) -> Iterator[tuple[int, int]]:
 
 
 def _copy_extent(source: int, target: int, start: int, end: int) -> int:
-    in_kernel = hasattr(os, "copy_file_range")
+    start = _copy_in_kernel(source, target, start, end)
     while start < end:
-        if in_kernel:
-            try:
-                count = os.copy_file_range(source, target, min(end - start, _RANGE_BYTES), start, start)
-            except OSError as error:
-                if error.errno not in _UNABLE:
-                    raise
-                in_kernel = False
-                continue
-            in_kernel = count > 0  # some file systems say 0 for what they cannot copy
-            start += count
-            continue
         data = os.pread(source, min(end - start, _PART_BYTES), start)
         if not data:
             break
-        written = 0
+        written = 0 if data.strip(b"\0") else len(data)
         while written < len(data):
             written += os.pwrite(target, data[written:], start + written)
         start += len(data)
+    return start
+
+
+def _copy_in_kernel(source: int, target: int, start: int, end: int) -> int:
+    """How far it came: some systems and file systems cannot, and some say 0 for that."""
+    copy_range = getattr(os, "copy_file_range", None)
+    while start < end and copy_range is not None:
+        try:
+            count = copy_range(source, target, min(end - start, _RANGE_BYTES), start, start)
+        except OSError as error:
+            if error.errno not in _UNABLE:
+                raise
+            break
+        if not count:
+            break
+        start += count
     return start

@@ -23,10 +23,10 @@ from steplog.blobs.file_place import FilePlace, Unit
 from steplog.blobs.media_memory import MediaMemory, media_in
 from steplog.blobs.raw_media import RawMedia, parsed
 from steplog.blobs.room import Room
-from steplog.blobs.saving import boot_id
 from steplog.descriptors import words
 from steplog.errors import ConfigurationError, FormatError
 from steplog.file_lock import FileLock
+from steplog.host import boot_id
 from steplog.journal.directories import RunPaths
 from steplog.journal.memory import MEDIA_SUFFIX
 from steplog.media.encoding import encode

@@ -17,22 +17,15 @@ from steplog.blobs.copying import copy_file, link_file, open_regular
 from steplog.blobs.entries import ArtifactEntry, FileEntry, checked_path, known_suffix
 from steplog.blobs.file_place import FilePlace, Unit
 from steplog.blobs.room import Room
+from steplog.host import boot_id
 from steplog.journal.directories import new_id
 from steplog.journal.jsonable import NoRoomError
 
-__all__ = ["FILES_MAX", "Saving", "boot_id"]
+__all__ = ["FILES_MAX", "Saving"]
 
 FILES_MAX = 100_000  # of an artifact
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the last: of a limit on the size of files
 _OnGone = Callable[[str, OSError | ValueError], None]
-_BOOT_ID = "/proc/sys/kernel/random/boot_id"
-
-
-def boot_id() -> str:
-    """Changes with each start of the machine; "" where it does not say."""
-    with contextlib.suppress(OSError), open(_BOOT_ID, encoding="ascii") as file:
-        return file.read().strip()
-    return ""
 
 
 class Saving:

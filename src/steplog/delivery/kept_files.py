@@ -15,6 +15,7 @@ from pathlib import Path
 
 from steplog.blobs.entries import ArtifactEntry, FileEntry, checked_path
 from steplog.blobs.waiting_files import WaitingFiles
+from steplog.file_system import sync
 
 __all__ = ["KEPT_NAME", "keep_files", "kept_directory"]
 
@@ -75,7 +76,7 @@ def _copy(files: WaitingFiles, entry: FileEntry, path: Path) -> None:
         if offset != entry.size:
             raise OSError(f"{entry.sha256} has {offset} bytes, not {entry.size}")
         target.flush()
-        os.fsync(target.fileno())
+        sync(target.fileno())
 
 
 def _private(path: str, flags: int) -> int:

@@ -43,6 +43,7 @@ from time import time_ns
 from steplog.descriptors import are_free, take_warning, words
 from steplog.errors import ConfigurationError
 from steplog.file_lock import FileLock
+from steplog.file_system import allocate
 from steplog.journal.cursor import CURSOR_BYTES
 from steplog.journal.losses import LOSSES_BYTES, LOSSES_NAME, Losses, encode
 from steplog.journal.mapping import SharedFile, map_file
@@ -307,7 +308,7 @@ def map_losses(directory: Path) -> mmap.mmap:
 def _map(path: Path, size: int) -> mmap.mmap:
     descriptor = open_private(path, os.O_RDWR | os.O_CREAT)
     try:
-        os.posix_fallocate(descriptor, 0, size)
+        allocate(descriptor, size)
         return map_file(descriptor, size)
     finally:
         os.close(descriptor)

@@ -11,6 +11,7 @@ import stat
 from pathlib import Path
 
 from steplog.descriptors import Descriptor
+from steplog.file_system import sync, sync_data
 from steplog.private_files import (
     make_private,
     names_in,
@@ -63,15 +64,15 @@ class Files:
         os.ftruncate(descriptor, size)
 
     def sync(self, descriptor: int) -> None:
-        """``fdatasync``. After a failure, never again on this descriptor."""
+        """Make what was written durable. After a failure, never again on this descriptor."""
         _check(descriptor)
-        os.fdatasync(descriptor)
+        sync_data(descriptor)
 
     def sync_file(self, path: Path) -> None:
         """Make a written file durable."""
         descriptor = open_private(path, os.O_RDONLY)  # it may be a link to one that its owner cannot write to
         try:
-            os.fsync(descriptor)
+            sync(descriptor)
         finally:
             os.close(descriptor)
 
@@ -86,7 +87,7 @@ class Files:
         """Make its entries durable."""
         descriptor = open_directory(path)
         try:
-            os.fsync(descriptor)
+            sync(descriptor)
         except OSError as error:
             if error.errno != errno.EINVAL:  # a file system without that
                 raise

@@ -26,7 +26,6 @@ copy, replaced as a whole, beside the journal's frames. Little-endian; what a ma
 
 from __future__ import annotations
 
-import threading
 import zlib
 from struct import Struct
 from typing import Annotated
@@ -34,6 +33,7 @@ from typing import Annotated
 import msgspec
 
 from steplog.journal.segment import Memory
+from steplog.reentrant_lock import ReentrantLock
 
 __all__ = ["LOSSES_BYTES", "LOSSES_NAME", "LossLedger", "Losses", "decode", "encode"]
 
@@ -79,7 +79,7 @@ class LossLedger:
         self._memory = memory
         self._dropped = dropped
         self._sequence, self._losses = decode(bytes(memory[:LOSSES_BYTES]))
-        self._lock = threading.RLock()
+        self._lock = ReentrantLock()
 
     @property
     def is_new(self) -> bool:
@@ -90,43 +90,52 @@ class LossLedger:
     def losses(self) -> Losses:
         """As they are now; those of another process as it stored them last."""
         if self._dropped is not None:
-            return _without_zeros(self._losses.but(dropped=self._dropped.copy()))
+            return _without_zeros(self._now())
         self._sequence, self._losses = decode(bytes(self._memory[:LOSSES_BYTES]))
         return self._losses
 
     def store(self, **changes: object) -> None:
         """Store the changes, and what was dropped by now."""
-        with self._lock:
-            if self._dropped is not None:
-                changes["dropped"] = self._dropped  # itself, so that later stores see its counts
-            self._losses = self._losses.but(**changes)
-            self.store_dropped()
+        self._lock.run(self._store, changes)
+
+    def _store(self, changes: dict[str, object]) -> None:
+        self._losses = self._losses.but(**changes)
+        self._write()
 
     def store_dropped(self) -> None:
         """Store what was dropped by now; called in ``log``."""
-        with self._lock:
-            while True:
-                losses = self._losses
-                self._sequence += 1
-                place, copy = self._sequence % 2 * _COPY_BYTES, encode(losses, self._sequence)
-                self._memory[place : place + len(copy)] = copy
-                if self._losses is losses:  # no signal handler has stored meanwhile
-                    return
+        self._lock.run(self._write)
+
+    def _write(self) -> None:
+        while True:
+            losses = self._losses
+            self._sequence += 1
+            place, copy = self._sequence % 2 * _COPY_BYTES, encode(self._now(), self._sequence)
+            self._memory[place : place + len(copy)] = copy
+            if self._losses is losses:  # no signal handler has stored meanwhile
+                return
+
+    def _now(self) -> Losses:
+        return self._losses if self._dropped is None else self._losses.but(dropped=self._dropped.copy())
 
     def announce(self, base: int, end: int) -> None:
         """Positions ``[base, end)`` may be claimed in private memory from now on."""
-        with self._lock:
-            known = self._losses.private
-            if len(known) >= _PRIVATE_MAX:
-                known = ((known[0][0], known[1][1]), *known[2:])
-            self.store(private=(*known, (base, end)))
+        self._lock.run(self._announce, base, end)
+
+    def _announce(self, base: int, end: int) -> None:
+        known = self._losses.private
+        if len(known) >= _PRIVATE_MAX:
+            known = ((known[0][0], known[1][1]), *known[2:])
+        self._store({"private": (*known, (base, end))})
 
     def forget_private(self, below: int) -> None:
         """What lies below this position is delivered or durable."""
-        with self._lock:
-            kept = tuple(stretch for stretch in self._losses.private if stretch[1] > below)
-            if kept != self._losses.private:
-                self.store(private=kept)
+        self._lock.run(self._forget_private, below)
+
+    def _forget_private(self, below: int) -> None:
+        kept = tuple(stretch for stretch in self._losses.private if stretch[1] > below)
+        if kept != self._losses.private:
+            self._store({"private": kept})
 
     def take(self, data: bytes) -> None:
         """Replace everything with what is stored in ``data``, if that is anything."""

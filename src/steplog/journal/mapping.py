@@ -1,7 +1,9 @@
 """Maps a file without keeping a descriptor, so that hundreds of open runs do not use them up.
 
-CPython's ``mmap`` duplicates the descriptor, unless ``trackfd=False`` (3.13). Before, on Linux, the file is mapped over
-anonymous memory (``MAP_FIXED``), which the object unmaps as its own. Elsewhere a mapping costs a descriptor.
+CPython's ``mmap`` duplicates the descriptor, unless ``trackfd=False`` (3.13). Before, the file is mapped over anonymous
+memory (``MAP_FIXED``), which the object unmaps as its own. On macOS all versions do that: their ``mmap`` has the drive
+write the file out first (https://github.com/python/cpython/issues/113861), which takes milliseconds, and the limit on
+open files is 256. Without ctypes a mapping costs a descriptor.
 
 What another process may cut is not mapped, since to touch a mapping beyond its file is SIGBUS: see ``SharedFile``.
 """
@@ -20,12 +22,14 @@ from steplog.private_files import open_private
 
 __all__ = ["SharedFile", "map_file"]
 
+_SYSTEMS = ("linux", "darwin")  # the flag, and the size of an offset, are as these have them
+_MAP_FIXED = 0x10
 _lost: list[mmap.mmap] = []  # never unmapped: another mapping may be at the address by now
 
 
 def map_file(descriptor: int, size: int) -> mmap.mmap:
     """Map ``size`` bytes, shared, read and write. Raises OSError, and ValueError where the file is smaller."""
-    if sys.version_info >= (3, 13):
+    if sys.version_info >= (3, 13) and sys.platform != "darwin":
         return mmap.mmap(descriptor, size, trackfd=False)
     put_in_place = _put_in_place()
     if put_in_place is None:
@@ -39,7 +43,7 @@ def map_file(descriptor: int, size: int) -> mmap.mmap:
 
 @functools.cache
 def _put_in_place() -> Callable[[mmap.mmap, int], None] | None:
-    if sys.platform != "linux":
+    if sys.platform not in _SYSTEMS:
         return None
     try:
         import ctypes
@@ -49,11 +53,10 @@ def _put_in_place() -> Callable[[mmap.mmap, int], None] | None:
         return None
     call.restype = ctypes.c_void_p
     call.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_ssize_t]
-    map_fixed = 0x10
 
     def put_in_place(memory: mmap.mmap, descriptor: int) -> None:
         address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
-        flags = mmap.MAP_SHARED | map_fixed
+        flags = mmap.MAP_SHARED | _MAP_FIXED
         if call(address, len(memory), mmap.PROT_READ | mmap.PROT_WRITE, flags, descriptor, 0) != address:
             _lost.append(memory)
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
@@ -72,7 +75,7 @@ class SharedFile:
         self._path = path
         self._ours = ours
         self._owed = False
-        self._copy = bytearray(size)
+        self._copy = bytes(size)  # replaced as a whole: several threads read it
         descriptor = self._open(os.O_CREAT)
         try:
             self._inode = os.fstat(descriptor).st_ino
@@ -85,17 +88,19 @@ class SharedFile:
 
     def _read(self, descriptor: int) -> None:
         found = os.pread(descriptor, len(self._copy), 0)
-        self._copy[: len(found)] = found
+        self._copy = found + self._copy[len(found) :]
 
     def __len__(self) -> int:
         return len(self._copy)
 
     def __getitem__(self, key: slice) -> bytes:
         self.refresh()
-        return bytes(self._copy[key])
+        return self._copy[key]
 
     def __setitem__(self, key: slice, value: bytes) -> None:
-        self._copy[key] = value
+        copy = bytearray(self._copy)
+        copy[key] = value
+        self._copy = bytes(copy)
         self._store(key)
 
     def refresh(self) -> None:

@@ -21,6 +21,7 @@ from steplog.journal.memory import SEGMENT_SUFFIX
 from steplog.journal.segment import HEADER_BYTES, Header, Records, SegmentView, read_header
 from steplog.journal.writer import Writer
 from steplog.private_files import names_in, open_private, read_private, unlink_private
+from steplog.reentrant_lock import ReentrantLock
 
 __all__ = ["DirectorySource", "OwnSource", "Source"]
 
@@ -30,15 +31,19 @@ _FIRST_SLOTS = 256
 
 
 class OwnSource:
-    """The segments of this process's writer."""
+    """The segments of this process's writer. In a worker several threads look, and free what is delivered."""
 
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
+        self._lock = ReentrantLock()
         self._views: list[tuple[Segment, SegmentView]] = []
         self._next: Segment | None = writer.head
 
     def extents(self) -> Sequence[SegmentExtent]:
         """Those there are now, in order."""
+        return self._lock.run(self._look)
+
+    def _look(self) -> Sequence[SegmentExtent]:
         while self._next is not None:
             segment = self._next
             if not self._views or self._views[-1][0] is not segment:
@@ -55,7 +60,10 @@ class OwnSource:
 
     def evict(self, below: int) -> None:
         """Remove the extents that end at or below this position."""
-        self.extents()
+        self._lock.run(self._evict, below)
+
+    def _evict(self, below: int) -> None:
+        self._look()
         while len(self._views) > 1 and self._views[1][0].header.base <= below:
             block = self._views.pop(0)[0].block
             self._writer.head = self._views[0][0]  # before the file goes: MemoryWatch does not miss it then
@@ -64,7 +72,7 @@ class OwnSource:
 
     def size_bytes(self) -> int:
         """Bytes they take."""
-        return sum(len(segment.memory) for segment, _ in self._views)
+        return sum(len(segment.memory) for segment, _ in self._views.copy())
 
 
 class _SegmentFile:

@@ -18,6 +18,7 @@ read is left out. A look reads some ten small files, and two or three more a chi
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -302,8 +303,9 @@ def _busy_percent(
 
 
 def _affinity(pid: int) -> set[int]:
-    with suppress(OSError, AttributeError):
-        return os.sched_getaffinity(pid)
+    if sys.platform == "linux":
+        with suppress(OSError):
+            return os.sched_getaffinity(pid)
     return set()
 
 

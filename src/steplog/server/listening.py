@@ -42,6 +42,7 @@ __all__ = ["CONNECTIONS_MAX", "connections_max", "listen", "listen_at", "serve"]
 CONNECTIONS_MAX = 10_240
 _UNKEYED_MAX = 512  # connections that have not shown a key
 _DESCRIPTORS_RESERVED = 512  # the database's, and others
+_OPEN_MAX = 10_240  # of macOS, which takes it always
 _BACKLOG = 4096
 _ACCEPTED_AT_ONCE = 4  # then those that are connected have their turn
 _ACCEPT_RETRY_S = 1.0  # asyncio's
@@ -263,7 +264,7 @@ class _UvicornServer(uvicorn.Server):
         """Queue as many as the kernel takes: the event loop has made it the number that it accepts at once."""
         for listener in self._listeners:
             listener.listen(_BACKLOG)
-            if hasattr(socket, "TCP_DEFER_ACCEPT") and listener.family != socket.AF_UNIX:
+            if sys.platform == "linux" and listener.family != socket.AF_UNIX:
                 # Who says nothing is not accepted, and does not hold up those behind.
                 listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, int(HEAD_TIMEOUT_S))
 
@@ -283,11 +284,20 @@ def connections_max() -> int:
     """How many connections the limit on open files allows, once it is raised as far as ``CONNECTIONS_MAX`` needs it.
 
     Not to the hard limit: where that is 2^30, programs that close each number up to the limit would take minutes.
+    macOS refuses more than ``kern.maxfilesperproc``, whatever the hard limit says (setrlimit(2)).
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = CONNECTIONS_MAX + _DESCRIPTORS_RESERVED
     if hard != resource.RLIM_INFINITY:
         wanted = min(wanted, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        wanted = next((limit for limit in (wanted, _OPEN_MAX) if _raise_limit(limit, hard)), soft)
     return max(wanted - _DESCRIPTORS_RESERVED, wanted // 2)
+
+
+def _raise_limit(limit: int, hard: int) -> bool:
+    """Whether the system takes it."""
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+        return True
+    return False

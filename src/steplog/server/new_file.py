@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from steplog.errors import ConfigurationError
+from steplog.file_system import sync
 
 __all__ = ["check_free", "give_name", "replace", "scratch_file"]
 
@@ -72,6 +73,6 @@ def _sync_directory(file: Path) -> None:
 def _sync(path: Path, how: int) -> None:
     descriptor = os.open(path, how | os.O_CLOEXEC)
     try:
-        os.fsync(descriptor)
+        sync(descriptor)
     finally:
         os.close(descriptor)

@@ -15,6 +15,7 @@ import contextlib
 import errno
 import os
 import shutil
+import stat
 import threading
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -124,7 +125,7 @@ class FailingFiles(Files):
 
     def _on_disk(self, directory: Path) -> dict[Path, bytes | None]:
         found: dict[Path, bytes | None] = {}
-        directories = {inode for inode, held in self._held.items() if os.path.isdir(f"/proc/self/fd/{held}")}
+        directories = {inode for inode, held in self._held.items() if stat.S_ISDIR(os.fstat(held).st_mode)}
         for name, inode in self._names.get(directory, {}).items():
             path = directory / name
             if inode in directories:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from steplog.errors import SteplogError
+from steplog.file_system import sync
 
 __all__ = ["NamedFile", "scratch_of", "whole_directory", "whole_file"]
 
@@ -59,7 +60,7 @@ def whole_file(path: Path, scratch: Path | None = None) -> Iterator[NamedFile]:
         yield NamedFile(file, path)
         with _failures_of(path):
             file.flush()
-            os.fsync(file.fileno())
+            sync(file.fileno())
             scratch.replace(place)  # before the lock goes, with the file
     except BaseException:
         with contextlib.suppress(OSError):

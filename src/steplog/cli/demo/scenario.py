@@ -37,7 +37,9 @@ _KILLED = 1  # which worker
 _STEPS_PER_S, _CALLS_PER_STEP_MAX = 660, 5.1
 _SHARES = {"before": 0.34, "during": 0.28, "after": 0.38}  # of the time
 _TICK_S, _START_S, _FINISH_S, _EXIT_S = 0.1, 30.0, 45.0, 10.0
-_PREFIX, _SHARED = "steplog-demo-", Path("/dev/shm")  # noqa: S108 - mkdtemp makes private directories
+_PREFIX = "steplog-demo-"
+# On macOS, which has no shared memory of this kind, files do for the demo, too.
+_SHARED = Path(tempfile.gettempdir() if sys.platform == "darwin" else "/dev/shm")  # noqa: S108 - mkdtemp is private
 _SHARED_BYTES_MIN = 32 * 1024 * 1024  # ledgers and journals take half of it
 # With the path of this process, so that it is the same steplog.
 _PROGRAM = """

@@ -26,6 +26,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import ClassVar, NamedTuple, Protocol, TypeVar
 
+from steplog.file_system import sync
 from steplog.private_files import is_private_file, make_private, names_in, open_directory, open_private, unlink_private
 from steplog.server.blobs.content_store import ContentStore, WrongContentError, checked_key, checked_sha256, is_key
 
@@ -93,7 +94,7 @@ class FolderContents(ContentStore):
             if found.st_size != size or self._hash_of(key, descriptor, found) != sha256:
                 unlink_private(self._upload(key))
                 raise WrongContentError(f"what has come has another hash than {sha256}, or another size than {size}")
-            os.fsync(descriptor)
+            sync(descriptor)
             with self._lock:
                 _keep(self._checked, key, (found.st_ino, found.st_size))
 
@@ -239,6 +240,6 @@ def _is_at(descriptor: int, path: Path) -> bool:
 def _sync_directory(path: Path) -> None:
     descriptor = open_directory(path)
     try:
-        os.fsync(descriptor)
+        sync(descriptor)
     finally:
         os.close(descriptor)

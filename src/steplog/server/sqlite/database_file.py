@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from steplog.errors import ConfigurationError
+from steplog.file_system import sync_data
 from steplog.server.store_types import StoreGoneError, StoreReplacedError
 
 __all__ = ["DatabaseFile", "LogState", "change_header", "check_left_log"]
@@ -178,7 +179,7 @@ class DatabaseFile:
         if not now.copying and base != os.pread(self._base_fd, len(base), 0):
             try:
                 os.pwrite(self._base_fd, base, 0)
-                os.fdatasync(self._base_fd)
+                sync_data(self._base_fd)
             except OSError:  # then a log that is left is applied unchecked
                 if not self._beside:
                     self._base.unlink(missing_ok=True)

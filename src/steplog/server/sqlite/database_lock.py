@@ -17,6 +17,7 @@ import contextlib
 import fcntl
 import os
 import struct
+import sys
 from pathlib import Path
 
 from steplog.errors import ConfigurationError
@@ -27,8 +28,9 @@ __all__ = ["DatabaseInUseError", "DatabaseLock"]
 
 _OWN_BYTE = 1 << 62
 _SHARED_BYTES = 0x4000_0002, 510  # SQLite's SHARED_FIRST and SHARED_SIZE
-_FLOCK = struct.Struct("@hhqqi4x")  # type, whence, start, length, pid
-_SET: int = getattr(fcntl, "F_OFD_SETLK", -1)  # Linux
+_SET: int = getattr(fcntl, "F_OFD_SETLK", -1)  # Linux; macOS from Python 3.11 on
+_IS_MAC = sys.platform == "darwin"
+_FLOCK = struct.Struct("@qqihh" if _IS_MAC else "@hhqqi4x")
 
 
 class DatabaseInUseError(ConfigurationError):
@@ -80,9 +82,16 @@ class DatabaseLock:
         self._lock.release()
 
 
+def _flock(kind: int, start: int, length: int) -> bytes:
+    """``struct flock``: fcntl(2) of each system has its own order."""
+    if _IS_MAC:
+        return _FLOCK.pack(start, length, 0, kind, os.SEEK_SET)
+    return _FLOCK.pack(kind, os.SEEK_SET, start, length, 0)
+
+
 def _lock_bytes(descriptor: int, kind: int, start: int, length: int) -> bool:
     """Lock or unlock bytes without waiting; False where somebody else has them. Raises OSError."""
     with contextlib.suppress(BlockingIOError, PermissionError):  # EAGAIN, EACCES
-        fcntl.fcntl(descriptor, _SET, _FLOCK.pack(kind, os.SEEK_SET, start, length, 0))
+        fcntl.fcntl(descriptor, _SET, _flock(kind, start, length))
         return True
     return False

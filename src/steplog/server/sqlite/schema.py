@@ -221,6 +221,7 @@ def connect(database: Path, wait_s: float = _BUSY_TIMEOUT_S, *, existing: bool =
     )
     try:
         connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA fullfsync = ON")  # macOS: its fsync leaves a commit in the drive's cache
         connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
         connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES_MAX}")
         # Where it is on by default, as in Debian, all that is deleted would be written once more, as zeros.
