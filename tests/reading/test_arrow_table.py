@@ -15,12 +15,11 @@ from array import array
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import nanoarrow
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reading.arrays import read
+from reading.arrays import nanoarrow, read
 from steplog.reading.arrow_data import ArrowData, Repeated
 from steplog.reading.arrow_table import ArrowColumn, ArrowTable, column_of
 from strategies import INT64, JSON_TEXTS
