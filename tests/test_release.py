@@ -38,7 +38,8 @@ def test_a_commit_of_main_with_a_dated_section_and_no_tag_is_a_release():
 @pytest.mark.parametrize(
     ("state", "said"),
     [
-        (replace(READY, changed=["src/steplog/run.py"]), "1 files differ from the commit, src/steplog/run.py first"),
+        (replace(READY, changed=["src/steplog/run.py"]), "not as in the commit: src/steplog/run.py: commit"),
+        (replace(READY, changed=["a", "b", "c"]), "not as in the commit: a and 2 more: commit"),
         (replace(READY, branch="fix"), "this is the branch fix: git switch main"),
         (replace(READY, branch=""), "this is the branch (none)"),
         (replace(READY, tags=["v1.2.0"]), "the tag v1.2.0 is there: raise the version"),
@@ -121,7 +122,7 @@ def test_a_version_in_development_is_not_built(tmp_path):
     assert done.returncode == 1
     assert 'no release: 9.0.0.dev0 is no version of a release: write version = "9.0.0"' in done.stderr
     (tree / "README.md").write_text("changed")
-    assert "1 files differ from the commit, README.md first" in run_release(tree).stderr
+    assert "no release: not as in the commit: README.md: commit" in run_release(tree).stderr
     assert not (tmp_path / "dist").exists()
 
 
