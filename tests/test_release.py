@@ -126,6 +126,21 @@ def test_a_version_in_development_is_not_built(tmp_path):
     assert not (tmp_path / "dist").exists()
 
 
+@pytest.mark.slow
+def test_a_wheel_without_compiled_code_is_not_released(tmp_path):
+    text = b'[build-system]\nrequires = ["setuptools>=77"]\nbuild-backend = "setuptools.build_meta"\n'
+    text += b'[project]\nname = "tiny"\nversion = "1.0"\n'
+    with tarfile.open(tmp_path / "tiny-1.0.tar.gz", "w:gz") as archive:
+        member = tarfile.TarInfo("tiny-1.0/pyproject.toml")
+        member.size = len(text)
+        archive.addfile(member, io.BytesIO(text))
+    with pytest.raises(release["ReleaseError"]) as refused:
+        release["build_wheel"](sys.executable, tmp_path / "tiny-1.0.tar.gz", tmp_path / "work", 1_700_000_000)
+    if "No matching distribution" in str(refused.value) or "Could not find a version" in str(refused.value):
+        pytest.skip("no package index can be reached")
+    assert "tiny-1.0-py3-none-any.whl has no compiled append: does" in str(refused.value)
+
+
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """Builds a release of one repository in a temporary directory of this name, and returns what was made."""
