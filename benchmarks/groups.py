@@ -45,6 +45,7 @@ GROUPS = {
         "p99.9 above the no-op's: each `log()` is timed beside an empty function in the same turn of a paced loop, "
         "so that both see the same machine. The server is stopped (SIGSTOP), each `fdatasync` takes ten seconds "
         "(strace), the disk is a file system of 256 KiB, or a second thread computes endlessly.",
+        quick=True,
     ),
     "busy_thread": Group(
         LOGGING,
@@ -64,6 +65,7 @@ GROUPS = {
         "A metric a step in a training loop, judged by processor time: all our threads and the calls themselves, "
         "with everything delivered before the block ends. Wall time counts only where the control's own spread is "
         "below the line.",
+        quick=True,
     ),
     "startup": Group(
         LOGGING,
