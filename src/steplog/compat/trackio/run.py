@@ -55,7 +55,7 @@ class RunConfig(dict[str, Any]):
 
     def __init__(self, log: Callable[[dict[str, Any], list[str]], None], given: Mapping[str, Any]) -> None:
         super().__init__(given)
-        self.lock = threading.RLock()
+        self.lock = ReentrantLock()
         self._log = log
         self._logged: dict[str, Any] = {}
 
