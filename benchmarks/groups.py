@@ -102,7 +102,7 @@ GROUPS = {
     "throughput": Group(
         DELIVERY,
         "Metrics a second",
-        "From the first `log()` to the end of `finish()`, with everything stored by the embedded server.",
+        "Of 8 names, from the first `log()` to the end of `finish()`, with everything stored by the embedded server.",
         quick=True,
     ),
     "size": Group(
@@ -201,7 +201,8 @@ GROUPS = {
     "blobs": Group(
         FILES,
         "Logging beside media",
-        "`log()` of a number while images are made into files and sent, in turns with numbers alone.",
+        "`log()` of a number while images of 0.75 MiB are taken in, made into files and sent, in turns with numbers "
+        "alone; and how fast a file is copied.",
     ),
     "file_uploads": Group(
         FILES,
@@ -212,8 +213,9 @@ GROUPS = {
     "file_delivery": Group(
         FILES,
         "A large file, an outage and a kill",
-        "A file of 1 GiB from a program to the server, beside a plain copy; and whether all files are there, once, "
-        "after an outage of the server and a kill of the program.",
+        "A large file from a program to the server, beside a plain copy with fsync, and `log()` of a number meanwhile. "
+        "Files that were each saved twice must be there, once, after an outage of the server and a kill of the "
+        "program.",
     ),
     "page_load": Group(
         PAGE,
