@@ -9,6 +9,7 @@ ARROWS = {
     "version": set(),
     "address": set(),
     "living": set(),
+    "reentrant_lock": set(),
     "secret": {"living"},
     "printable": set(),
     "descriptors": set(),
@@ -49,6 +50,7 @@ ARROWS = {
     },
     "blobs": {
         "errors",
+        "reentrant_lock",
         "descriptors",
         "living",
         "private_files",
@@ -71,6 +73,7 @@ ARROWS = {
     "config": {"journal"},
     "delivery": {
         "errors",
+        "reentrant_lock",
         "descriptors",
         "file_system",
         "report",
@@ -82,6 +85,7 @@ ARROWS = {
     },
     "network": {
         "errors",
+        "reentrant_lock",
         "descriptors",
         "address",
         "living",
@@ -123,6 +127,7 @@ ARROWS = {
         "config",
         "installation",
         "errors",
+        "reentrant_lock",
         "descriptors",
         "default_paths",
         "identity",
@@ -379,6 +384,7 @@ ARROWS = {
     "compat": {
         "<public>",
         "errors",
+        "reentrant_lock",
         "identity",
         "naming",
         "settings",

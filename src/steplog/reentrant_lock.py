@@ -1,9 +1,8 @@
-"""A re-entrant lock that stays locked after neither an exception of a signal handler nor a fork. Pure.
+"""A re-entrant lock that an exception of a signal handler, such as Ctrl-C's, leaves as free as it was.
 
-``with lock`` is no alternative: on CPython 3.14 a handler may raise once the lock is taken, and before the block
-begins, so that it stays locked for ever. Only at calls and at backward jumps does CPython look at signals. An
-iterator's next item comes without either; so an attempt to take the lock is one item of ``attempts``, which says
-whether it is taken.
+CPython 3.14 looks at signals once a lock in C is taken and before the block of its ``with`` begins: a handler that
+raises there leaves the lock locked for ever (https://github.com/python/cpython/issues/148874, fixed in 3.15). It looks
+at them after a call of C code, not at the return of a function in Python and not at the next item of an iterator.
 """
 
 from __future__ import annotations
@@ -11,54 +10,53 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from itertools import repeat
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 __all__ = ["ReentrantLock"]
 
+if TYPE_CHECKING:
+    from threading import RLock as _RLock
+else:
+    _RLock = type(threading.RLock())
+
 _T = TypeVar("_T")
-_ATTEMPT_S = 0.25
+_ATTEMPT_S = 0.25  # then a handler has its turn
 
 
-class ReentrantLock:
-    """Taken by ``run``; where a call of Python's costs too much, by ``attempts``, as ``run`` does it."""
+class ReentrantLock(_RLock):  # type: ignore[misc]  # final in typeshed alone
+    """A ``threading.RLock``, to be taken by ``with``.
 
-    __slots__ = ("_lock", "attempts", "release")
+    ``attempts`` is for where that costs too much, or the lock may be another one after a fork. Each item is one
+    attempt, of a quarter of a second at most, and says whether the lock is taken::
+
+        held = False
+        try:
+            for held in lock.attempts:
+                break
+            ...
+        finally:
+            if held:
+                lock.release()
+    """
 
     def __init__(self) -> None:
-        self._renew()
+        super().__init__()
+        self.attempts = map(self.acquire, repeat(True), repeat(_ATTEMPT_S))
 
-    def _renew(self) -> None:
-        self._lock = threading.RLock()
-        self.release = self._lock.release
-        # Not for ever: a fork in a signal handler may interrupt one, whose child is to look at another lock.
-        self.attempts = map(self._lock.acquire, repeat(True), repeat(_ATTEMPT_S))
-
-    def run(self, call: Callable[..., _T], *arguments: Any) -> _T:
-        """Call it with the lock."""
-        held = False
-        try:
-            while not held:
-                for held in self.attempts:  # noqa: B007 - one attempt
-                    break
-            return call(*arguments)
-        finally:
-            if held:
-                self.release()
-
-    def try_run(self, call: Callable[..., _T], *arguments: Any, otherwise: _T) -> _T:
-        """Call it with the lock; ``otherwise`` where that cannot be had within a quarter of a second."""
-        held = False
-        try:
-            for held in self.attempts:  # noqa: B007 - one attempt
+    def __enter__(self) -> Literal[True]:  # type: ignore[override]  # takes nothing
+        while True:
+            for held in self.attempts:
+                if held:
+                    return True
                 break
-            return call(*arguments) if held else otherwise
+
+    def attempt(self, call: Callable[[], _T], otherwise: _T) -> _T:
+        """Call it with the lock; ``otherwise`` where one attempt does not get that."""
+        held = False
+        try:
+            for held in self.attempts:  # noqa: B007 - see above
+                break
+            return call() if held else otherwise
         finally:
             if held:
                 self.release()
-
-    def forked(self) -> None:
-        """In a forked child: forget a thread of the parent's that holds it."""
-        if self._lock.acquire(blocking=False):  # it is free, or this thread's
-            self.release()
-        else:
-            self._renew()

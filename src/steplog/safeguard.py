@@ -3,8 +3,10 @@
 * At exit: COMPLETED, or CRASHED where ``exit_code`` finds a crash, which is recorded. All runs share one deadline,
   ``finish_timeout_s``, and 5 s where the server has been silent for 10 s. Ctrl-C ends the waiting.
 * On SIGTERM and SIGHUP: CRASHED, after a flush of at most ``signal_flush_s``; then the process dies of the signal. One
-  that is ignored or handled, by Python or C code, is left alone. A second signal kills at once. The SIGTERM by which
-  multiprocessing ends its daemonic processes, such as those of a ``Pool``, is no crash of a run that they have joined.
+  that is ignored or handled, by Python or C code, is left alone. A second signal kills at once.
+  A daemonic process of multiprocessing that has only joined runs dies of SIGTERM at once: that is its usual end, as of
+  those of a ``Pool``, which waits for ever where a handler does not run. CPython runs none while the main thread is in
+  a system call, such as the wait for a task, that began just before the signal could interrupt it.
 * At the next bare ``init`` of the same thread: FAILED, before that returns if the server is well and little is left,
   else in the background.
 
@@ -36,6 +38,7 @@ __all__ = ["Supersedable", "arm", "before_end", "disarm", "settle_later", "super
 _log = logging.getLogger("steplog")
 _thread = threading.local()
 _superseded: list[OpenRun] = []  # until their status is sent
+_arming = threading.RLock()  # of the hooks, and of what they do
 _before_end: list[Callable[[], None]] = []
 _hooked_in: int | None = None  # the pid whose atexit calls us
 _SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -50,12 +53,13 @@ class Supersedable(Protocol):
 
 def arm() -> None:
     """Install the hooks: a run is open."""
-    _watch_exit()
-    exit_code.watch()
-    for number in _SIGNALS:
-        if _is_default(number):
-            with contextlib.suppress(ValueError):  # a subinterpreter
-                signal.signal(number, _on_signal)
+    with _arming:
+        _watch_exit()
+        exit_code.watch()
+        for number in _SIGNALS:
+            if _is_default(number):
+                with contextlib.suppress(ValueError):  # a subinterpreter
+                    signal.signal(number, _on_signal)
 
 
 def before_end(call: Callable[[], None]) -> None:
@@ -63,17 +67,19 @@ def before_end(call: Callable[[], None]) -> None:
 
     Once, however often it is given; a forked child gives it anew.
     """
-    if call not in _before_end:
-        _before_end.append(call)
-    _watch_exit()
+    with _arming:
+        if call not in _before_end:
+            _before_end.append(call)
+        _watch_exit()
 
 
 def disarm(run: Supersedable) -> None:
     """``run`` is over; remove the hooks if none is open."""
     if getattr(_thread, "bare", None) is run:
         _thread.bare = None
-    if not open_runs():
-        _unhook()
+    with _arming:
+        if not open_runs():
+            _unhook()
 
 
 def supersede(run: Supersedable) -> None:
@@ -82,9 +88,12 @@ def supersede(run: Supersedable) -> None:
     _thread.bare = run
     if before is not None and before is not run:
         before.supersede()
-    for opened in [it for it in _superseded if it.is_status_sent()]:
+    sent = [it for it in _superseded.copy() if it.is_status_sent()]
+    with _arming:
+        sent = [it for it in sent if it in _superseded]  # less those that another thread has taken
+        _superseded[:] = [it for it in _superseded if it not in sent]
+    for opened in sent:
         opened.settle(0.0)  # removes it from this machine
-        _superseded.remove(opened)
 
 
 def settle_later(opened: OpenRun) -> None:
@@ -93,8 +102,8 @@ def settle_later(opened: OpenRun) -> None:
 
 
 def _after_fork_in_child() -> None:
-    global _hooked_in
-    _hooked_in = None
+    global _hooked_in, _arming
+    _hooked_in, _arming = None, threading.RLock()  # another thread may have held it
     _thread.bare = None
     _superseded.clear()
     _before_end.clear()
@@ -116,8 +125,20 @@ def _unhook() -> None:
                 signal.signal(number, signal.SIG_DFL)
 
 
+def _is_pool_process() -> bool:
+    process = sys.modules.get("multiprocessing.process")
+    return (
+        process is not None
+        and bool(process.current_process().daemon)
+        and not any(opened.decides for opened in open_runs())
+    )
+
+
 def _is_default(number: int) -> bool:
+    """Whether the hook takes the place of nothing."""
     if threading.current_thread() is not threading.main_thread() or signal.getsignal(number) is not signal.SIG_DFL:
+        return False
+    if number == signal.SIGTERM and _is_pool_process():
         return False
     # Python does not see a handler that C code has set, such as faulthandler.register.
     try:
@@ -144,10 +165,8 @@ def _on_signal(number: int, frame: FrameType | None) -> None:
         return  # a handler that replaced this one chains to it, where it would find SIG_DFL, which is no function
     signal.signal(number, signal.SIG_DFL)
     try:
-        usual = number == signal.SIGTERM and _is_daemonic()
         for opened in open_runs():
-            if opened.decides or not usual:
-                crash_record.keep_signal(opened.log, opened.settings, number, frame)
+            crash_record.keep_signal(opened.log, opened.settings, number, frame)
         _end("CRASHED", lambda settings: settings.signal_flush_s)
     except BaseException as error:  # noqa: BLE001 - the process must die of the signal
         with contextlib.suppress(Exception):
@@ -156,13 +175,8 @@ def _on_signal(number: int, frame: FrameType | None) -> None:
         os.kill(os.getpid(), number)
 
 
-def _is_daemonic() -> bool:
-    process = sys.modules.get("multiprocessing.process")
-    return process is not None and bool(process.current_process().daemon)
-
-
 def _end(status: str, limit_s: Callable[[Settings], float]) -> None:
-    for call in _before_end:
+    for call in _before_end.copy():
         try:
             call()
         except Exception as error:  # noqa: BLE001 - the runs end all the same

@@ -37,7 +37,7 @@ class Recording(Blocks):
 @contextmanager
 def let_go(made: Writer) -> Iterator[None]:
     """Without the writer's lock, where it has one: a wake-up waits for nobody, but the tests wait for their order."""
-    lock, times = (made._lock._lock, 0) if isinstance(made, LockedWriter) else (None, 0)
+    lock, times = (made._lock, 0) if isinstance(made, LockedWriter) else (None, 0)
     with suppress(RuntimeError):  # it is not this thread's
         while lock is not None:
             lock.release()

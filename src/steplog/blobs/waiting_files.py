@@ -29,6 +29,7 @@ from steplog.journal.files import Files
 from steplog.journal.jsonable import NoRoomError
 from steplog.journal.memory import FILES_NAME
 from steplog.media_value import Content
+from steplog.reentrant_lock import ReentrantLock
 
 __all__ = ["WaitingFiles"]
 
@@ -55,6 +56,7 @@ class WaitingFiles:
     ) -> None:
         self.paths = paths
         self.taken = 0
+        self._counting = threading.RLock()  # taken in log(), for a moment; a signal handler may come back in
         self.on_kept: Callable[[], None] = lambda: None
         self.on_drop: Callable[[], None] = lambda: None
         self._was_private = False
@@ -67,7 +69,7 @@ class WaitingFiles:
         self._media = MediaMemory(directory, self.room)
         self._saving = Saving(self._place, self.writer, self.room)
         self._intake = Intake(paths, self._place, self._media, self.writer, self.room, clock)
-        self._taking_in = threading.Lock()  # never taken in log()
+        self._taking_in = ReentrantLock()  # never taken in log()
         self._taken_by = 0  # the thread that has it
 
     def keep(self, content: Content) -> str:
@@ -127,8 +129,9 @@ class WaitingFiles:
         self.on_kept()
 
     def _count(self, count: int) -> None:
-        self.taken += count  # no call between the load and the store
-        self.on_taken(self.taken, self._media.private_count())
+        with self._counting:
+            self.taken += count
+            self.on_taken(self.taken, self._media.private_count())
 
     @property
     def trouble(self) -> str | None:

@@ -27,7 +27,6 @@ from traceback import walk_stack
 from steplog.journal.append import Segment
 from steplog.journal.locked import LockedAppend
 from steplog.journal.writer import CLAIMING, Writer
-from steplog.reentrant_lock import ReentrantLock
 
 __all__ = ["HoleWatch", "threads_inside"]
 
@@ -61,12 +60,12 @@ def threads_inside() -> set[int]:
 
 def _way_to_look(writer: Writer) -> Callable[[], set[int]]:
     append = writer.append
-    return partial(_inside_by_lock, append.lock) if isinstance(append, LockedAppend) else threads_inside
+    return partial(_inside_by_lock, append) if isinstance(append, LockedAppend) else threads_inside
 
 
-def _inside_by_lock(lock: ReentrantLock) -> set[int]:
-    """Empty once nobody is inside, whose calls hold this lock; a signal handler of a call's may look here."""
-    return {_SOMEBODY} if lock.try_run(_is_here_inside, otherwise=True) else set()
+def _inside_by_lock(append: LockedAppend) -> set[int]:
+    """Empty once nobody is inside, where calls hold a lock; a signal handler of a call's may look here."""
+    return {_SOMEBODY} if append.lock.attempt(_is_here_inside, otherwise=True) else set()
 
 
 def _is_here_inside() -> bool:

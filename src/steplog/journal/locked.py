@@ -46,7 +46,7 @@ class LockedSegment(Segment):
 
     def claimed(self) -> int:
         """See Segment."""
-        found = self.lock.try_run(super().claimed, otherwise=-1)
+        found = self.lock.attempt(super().claimed, otherwise=-1)
         return super().claimed() if found < 0 else found
 
 
@@ -80,6 +80,7 @@ class LockedAppend(Append):
             now = self.clock()
             try:
                 while not held:
+                    lock = self.lock  # another one in a child of a fork meanwhile
                     for held in lock.attempts:  # noqa: B007 - see ReentrantLock
                         break
                 offset = segment.claim()  # first the claim, then the slots: see Segment.close()

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from steplog.journal.append import Append, Segment
 from steplog.journal.compiled import append_type
@@ -23,13 +23,28 @@ from steplog.reentrant_lock import ReentrantLock
 
 __all__ = ["LockedWriter", "writer_type"]
 
+_T = TypeVar("_T")
+
 
 class LockedWriter(Writer):
     """See Writer."""
 
     def __init__(self, pool: MemoryPool, writer: bytes, *, append: Append | None = None, **options: Any) -> None:
         self._lock = append.lock if isinstance(append, LockedAppend) else ReentrantLock()
-        self._lock.run(partial(super().__init__, pool, writer, append=append, **options))
+        self._alone(partial(super().__init__, pool, writer, append=append, **options))
+
+    def _alone(self, call: Callable[..., _T], *arguments: Any) -> _T:
+        """Call it with the lock."""
+        held, lock = False, self._lock
+        try:
+            while not held:
+                lock = self._lock  # another one in a child of a fork meanwhile
+                for held in lock.attempts:  # noqa: B007 - see ReentrantLock
+                    break
+            return call(*arguments)
+        finally:
+            if held:
+                lock.release()
 
     def _hot(self, hot: type[Append], clock: Callable[[], int]) -> Append:
         made = super()._hot(hot, clock)
@@ -44,44 +59,49 @@ class LockedWriter(Writer):
         return made
 
     def _store(self, *record: Any) -> bool | None:
-        return self._lock.run(super()._store, *record)
+        return self._alone(super()._store, *record)
 
     def _rotate(self, segment: Segment, need: int) -> bool | None:
-        return self._lock.run(super()._rotate, segment, need)
+        return self._alone(super()._rotate, segment, need)
 
     def _go_on(self, segment: Segment, block: Block | None, region: int) -> None:
-        self._lock.run(super()._go_on, segment, block, region)
+        self._alone(super()._go_on, segment, block, region)
 
     def _link_next(self, segment: Segment, make: Callable[[int], Segment]) -> None:
-        self._lock.run(super()._link_next, segment, make)
+        self._alone(super()._link_next, segment, make)
 
     def _drop(self, need: int) -> None:
-        self._lock.run(super()._drop, need)
+        self._alone(super()._drop, need)
 
     def count(self, reason: str) -> None:
         """See Writer."""
-        self._lock.run(super().count, reason)
+        self._alone(super().count, reason)
 
     def end(self, refuse: Refusal) -> None:
         """See Writer."""
-        self._lock.run(super().end, refuse)
+        self._alone(super().end, refuse)
 
     def forked(self, refuse: Refusal) -> None:
         """See Writer."""
-        self._lock.forked()
-        self._lock.run(super().forked, refuse)
+        if self._lock.acquire(blocking=False):  # free, or this thread's
+            self._lock.release()
+        else:
+            self._lock = ReentrantLock()
+        if isinstance(self.append, LockedAppend):
+            self.append.lock = self._lock
+        self._alone(super().forked, refuse)
 
     def _take_used_up(self) -> int:
-        return self._lock.run(super()._take_used_up)
+        return self._alone(super()._take_used_up)
 
     def _known_spares(self) -> tuple[Block, ...]:
-        return self._lock.run(super()._known_spares)
+        return self._alone(super()._known_spares)
 
     def _take_spare(self, region: int) -> Block | None:
-        return self._lock.run(super()._take_spare, region)
+        return self._alone(super()._take_spare, region)
 
     def _give_back(self, block: Block) -> bool:
-        return self._lock.run(super()._give_back, block)
+        return self._alone(super()._give_back, block)
 
 
 def writer_type(append: Append | None = None) -> type[Writer]:

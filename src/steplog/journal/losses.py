@@ -96,46 +96,38 @@ class LossLedger:
 
     def store(self, **changes: object) -> None:
         """Store the changes, and what was dropped by now."""
-        self._lock.run(self._store, changes)
-
-    def _store(self, changes: dict[str, object]) -> None:
-        self._losses = self._losses.but(**changes)
-        self._write()
+        with self._lock:
+            self._losses = self._losses.but(**changes)
+            self.store_dropped()
 
     def store_dropped(self) -> None:
         """Store what was dropped by now; called in ``log``."""
-        self._lock.run(self._write)
-
-    def _write(self) -> None:
-        while True:
-            losses = self._losses
-            self._sequence += 1
-            place, copy = self._sequence % 2 * _COPY_BYTES, encode(self._now(), self._sequence)
-            self._memory[place : place + len(copy)] = copy
-            if self._losses is losses:  # no signal handler has stored meanwhile
-                return
+        with self._lock:
+            while True:
+                losses = self._losses
+                self._sequence += 1
+                place, copy = self._sequence % 2 * _COPY_BYTES, encode(self._now(), self._sequence)
+                self._memory[place : place + len(copy)] = copy
+                if self._losses is losses:  # no signal handler has stored meanwhile
+                    return
 
     def _now(self) -> Losses:
         return self._losses if self._dropped is None else self._losses.but(dropped=self._dropped.copy())
 
     def announce(self, base: int, end: int) -> None:
         """Positions ``[base, end)`` may be claimed in private memory from now on."""
-        self._lock.run(self._announce, base, end)
-
-    def _announce(self, base: int, end: int) -> None:
-        known = self._losses.private
-        if len(known) >= _PRIVATE_MAX:
-            known = ((known[0][0], known[1][1]), *known[2:])
-        self._store({"private": (*known, (base, end))})
+        with self._lock:
+            known = self._losses.private
+            if len(known) >= _PRIVATE_MAX:
+                known = ((known[0][0], known[1][1]), *known[2:])
+            self.store(private=(*known, (base, end)))
 
     def forget_private(self, below: int) -> None:
         """What lies below this position is delivered or durable."""
-        self._lock.run(self._forget_private, below)
-
-    def _forget_private(self, below: int) -> None:
-        kept = tuple(stretch for stretch in self._losses.private if stretch[1] > below)
-        if kept != self._losses.private:
-            self._store({"private": kept})
+        with self._lock:
+            kept = tuple(stretch for stretch in self._losses.private if stretch[1] > below)
+            if kept != self._losses.private:
+                self.store(private=kept)
 
     def take(self, data: bytes) -> None:
         """Replace everything with what is stored in ``data``, if that is anything."""

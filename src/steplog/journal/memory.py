@@ -124,11 +124,9 @@ class Usage:
 
     def change(self, size: int) -> None:
         """This process took so much, or freed it."""
-        self._lock.run(self._change, size)
-
-    def _change(self, size: int) -> None:
-        self._bytes += size
-        self._all += size
+        with self._lock:  # no call between a load and its store: a signal handler may come here, too
+            self._bytes += size
+            self._all += size
 
 
 class MemoryPool:
@@ -257,12 +255,9 @@ class MemoryPool:
         self.on_freed()
 
     def _count(self, shared: int, private: int) -> None:
-        self._lock.run(self._add, shared, private)
-
-    def _add(self, shared: int, private: int) -> None:
-        # No call between a load and its store: a signal handler may come here, too.
-        self._shared_bytes += shared
-        self._private_bytes += private
+        with self._lock:  # as in Usage.change()
+            self._shared_bytes += shared
+            self._private_bytes += private
 
     def _private_bytes_max(self) -> int:
         if self.directory is None:
@@ -293,7 +288,9 @@ class MemoryPool:
         return block
 
     def _shared(self, directory: Path, size: int) -> Block | None:
-        path = directory / f"{os.getpid():x}-{self._lock.run(next, self._files):08x}{SEGMENT_SUFFIX}"
+        with self._lock:
+            number = next(self._files)
+        path = directory / f"{os.getpid():x}-{number:08x}{SEGMENT_SUFFIX}"
         try:
             descriptor = open_private(path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         except (FileNotFoundError, NotADirectoryError):  # removed: see memory_repair, which writes it out

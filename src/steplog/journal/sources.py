@@ -41,17 +41,15 @@ class OwnSource:
 
     def extents(self) -> Sequence[SegmentExtent]:
         """Those there are now, in order."""
-        return self._lock.run(self._look)
-
-    def _look(self) -> Sequence[SegmentExtent]:
-        while self._next is not None:
-            segment = self._next
-            if not self._views or self._views[-1][0] is not segment:
-                self._views.append((segment, segment.view()))
-            if (successor := self._writer.after(segment)) is None:
-                break
-            self._next = successor
-        return _extents([view for _, view in self._views], [])
+        with self._lock:
+            while self._next is not None:
+                segment = self._next
+                if not self._views or self._views[-1][0] is not segment:
+                    self._views.append((segment, segment.view()))
+                if (successor := self._writer.after(segment)) is None:
+                    break
+                self._next = successor
+            return _extents([view for _, view in self._views], [])
 
     known = extents
 
@@ -60,15 +58,13 @@ class OwnSource:
 
     def evict(self, below: int) -> None:
         """Remove the extents that end at or below this position."""
-        self._lock.run(self._evict, below)
-
-    def _evict(self, below: int) -> None:
-        self._look()
-        while len(self._views) > 1 and self._views[1][0].header.base <= below:
-            block = self._views.pop(0)[0].block
-            self._writer.head = self._views[0][0]  # before the file goes: MemoryWatch does not miss it then
-            if block is not None:
-                self._writer.pool.free(block)
+        with self._lock:
+            self.extents()
+            while len(self._views) > 1 and self._views[1][0].header.base <= below:
+                block = self._views.pop(0)[0].block
+                self._writer.head = self._views[0][0]  # before the file goes: MemoryWatch does not miss it then
+                if block is not None:
+                    self._writer.pool.free(block)
 
     def size_bytes(self) -> int:
         """Bytes they take."""

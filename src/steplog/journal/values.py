@@ -118,10 +118,8 @@ class Values:
 
     def count_coerced(self, number: int = 1) -> None:
         """So many more were logged as their ``repr``."""
-        self._lock.run(self._count_coerced, number)
-
-    def _count_coerced(self, number: int) -> None:
-        self.coerced += number  # no call between load and store: a signal handler may come here, too
+        with self._lock:
+            self.coerced += number  # no call between load and store: a signal handler may come here, too
 
     def discard_all(self, ids: Iterable[str]) -> None:
         """Remove the files of a value that was not taken."""

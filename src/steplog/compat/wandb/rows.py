@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 import os
-import threading
 import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -21,6 +20,7 @@ from steplog.compat.wandb.metric_definitions import MetricDefinitions
 from steplog.compat.wandb.row_values import PLAIN, collect, find, merge, plain_value
 from steplog.compat.wandb.step_counter import StepCounter
 from steplog.journal.values import checked_step
+from steplog.reentrant_lock import ReentrantLock
 
 __all__ = ["Rows"]
 
@@ -35,7 +35,7 @@ class Rows:
     def __init__(self, run: Run, counter: StepCounter, definitions: MetricDefinitions, *, has_steps: bool) -> None:
         self.last: dict[str, Any] = {}
         self.counter = counter
-        self.lock = threading.RLock()  # a signal's function may log, too
+        self.lock = ReentrantLock()  # a signal's function may log, too
         self._run = run
         self._definitions = definitions
         self._has_steps = has_steps  # False: the server numbers, as several processes log rows of one run
@@ -120,7 +120,7 @@ class Rows:
 
 def _after_fork_in_child() -> None:
     for rows in _all:
-        rows.lock = threading.RLock()  # another thread may have held it
+        rows.lock = ReentrantLock()  # another thread may have held it
 
 
 _all: weakref.WeakSet[Rows] = weakref.WeakSet()
