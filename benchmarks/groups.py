@@ -143,8 +143,8 @@ GROUPS = {
         SERVER,
         "Many runs, PostgreSQL",
         "As above, by one server process and by two over one PostgreSQL, with commits that wait for the disk. Clients "
-        "send as fast as they are answered; paced ones a request a second each. The servers, PostgreSQL and the clients "
-        "share the processors; a CPU second is one of servers and database.",
+        "send as fast as they are answered; paced ones a request a second each. All of them share the processors; a "
+        "CPU second is one of servers and database.",
     ),
     "floods": Group(
         SERVER,
