@@ -5,7 +5,7 @@ const SCHEMES = ["auto", "light", "dark"];
 const NAMES = { auto: "automatic", light: "light", dark: "dark" };
 
 function setUpScheme() {
-  const button = document.getElementById("scheme");
+  const button = document.getElementById("site-scheme");
   const show = () => button.setAttribute("aria-label", `Colours: ${NAMES[root.dataset.scheme] ?? NAMES.auto}`);
   button.hidden = false;
   show();
@@ -22,8 +22,8 @@ function setUpScheme() {
 }
 
 function setUpMenu() {
-  const button = document.getElementById("menu");
-  const pages = document.getElementById("pages");
+  const button = document.getElementById("site-menu");
+  const pages = document.getElementById("site-pages");
   const open = (isOpen) => {
     button.setAttribute("aria-expanded", String(isOpen));
     pages.classList.toggle("open", isOpen);
@@ -43,7 +43,7 @@ function setUpMenu() {
 
 function setUpHeadings() {
   const links = new Map();
-  for (const link of document.querySelectorAll("#headings a")) {
+  for (const link of document.querySelectorAll("#site-headings a")) {
     links.set(decodeURIComponent(link.hash.slice(1)), link);
   }
   const headings = [...document.querySelectorAll("main :is(h2, h3)[id]")].filter((heading) => links.has(heading.id));

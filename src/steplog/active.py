@@ -17,7 +17,7 @@ __all__ = ["finish", "flush", "get_active_run", "log", "set_active_run"]
 
 def set_active_run(run: Run | None) -> None:
     """Make ``run`` the process's default; None: no default."""
-    active_run.default = run
+    active_run.set_default(run)
 
 
 def get_active_run() -> Run:

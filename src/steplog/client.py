@@ -159,7 +159,10 @@ class TellurioClient:
 
         For the agent, after a 401. Never raises.
         """
-        key = self._looked.pop() if self._looked else self._other_key()
+        try:
+            key = self._looked.pop()
+        except IndexError:  # nobody has looked, or another thread was faster
+            key = self._other_key()
         if key is None or key == self._key:
             return False
         self._key = key
@@ -299,16 +302,18 @@ class TellurioClient:
         raise TypeError("a client holds a key and connections; each process makes its own")
 
     def _key_to_send(self) -> Secret:
-        if self._key is None and self._local is not None:
-            self._key = self._local.key if self._local.refresh() else None
-            if self._key is None:
+        key = self._key  # once: ``login`` in another thread may take it away
+        if key is None and self._local is not None:
+            key = self._local.key if self._local.refresh() else None
+            if key is None:
                 raise ServerUnavailableError(f"{self.base_url}: {NOT_RUNNING}")
-        if self._key is None:
+        if key is None:
             found = keys.find_key(self.settings)
             if found is None:
                 raise ConfigurationError(_NO_KEY)
-            self._key = found[0]
-        return self._key
+            key = found[0]
+        self._key = key
+        return key
 
     def _store(self, key: Secret) -> None:
         if self._local is not None:  # its state file has the key

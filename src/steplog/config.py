@@ -18,6 +18,7 @@ import copy
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NoReturn
 
 from steplog.journal.values import Values
@@ -131,10 +132,11 @@ def _plain(value: Any) -> Any:
 class Config(MutableMapping[str, Any]):
     """``log`` logs a record and returns what was kept of its value, ``begin`` gives what there was before.
 
-    A value that cannot be logged raises as ``Run.log`` does, and changes nothing.
+    A value that cannot be logged raises as ``Run.log`` does, and changes nothing. ``changing`` is held meanwhile: of
+    two threads that set one key, the last one logged is the one that is read.
     """
 
-    __slots__ = ("__weakref__", "_before", "_begin", "_changes", "_log")
+    __slots__ = ("__weakref__", "_before", "_begin", "_changes", "_changing", "_log")
 
     def __init__(
         self,
@@ -142,19 +144,22 @@ class Config(MutableMapping[str, Any]):
         begin: Callable[[], Mapping[str, Any]] = dict,
         changes: Mapping[str, Any] | None = None,
         removed: Iterable[str] = (),
+        changing: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         set_one = object.__setattr__
         set_one(self, "_log", log)
         set_one(self, "_begin", begin)
+        set_one(self, "_changing", changing)
         set_one(self, "_before", None)
         set_one(self, "_changes", {key: _frozen(value, key) for key, value in (changes or {}).items()})
         self._changes.update(dict.fromkeys(removed, _REMOVED))
 
     def parts(self) -> tuple[dict[str, Any] | None, dict[str, Any], list[str]]:
         """Internal: what there was before, if that has been looked for; what was set and removed since. Plain."""
-        before = None if self._before is None else {key: _plain(value) for key, value in self._before.items()}
-        kept = {key: _plain(value) for key, value in self._changes.items() if value is not _REMOVED}
-        return before, kept, [key for key, value in self._changes.items() if value is _REMOVED]
+        changes, found = self._changes.copy(), self._before
+        before = None if found is None else {key: _plain(value) for key, value in found.items()}
+        kept = {key: _plain(value) for key, value in changes.items() if value is not _REMOVED}
+        return before, kept, [key for key, value in changes.items() if value is _REMOVED]
 
     def _found(self) -> dict[str, Any]:
         before: dict[str, Any] | None = self._before
@@ -168,13 +173,15 @@ class Config(MutableMapping[str, Any]):
         return {key: value for key, value in changed.items() if value is not _REMOVED}
 
     def _change(self, values: dict[str, Any]) -> None:
-        kept = self._log(CONFIG_NAME, values) if values else {}
-        self._changes.update({key: _frozen(value, key) for key, value in kept.items()})
+        with self._changing():
+            kept = self._log(CONFIG_NAME, values) if values else {}
+            self._changes.update({key: _frozen(value, key) for key, value in kept.items()})
 
     def _remove(self, keys: list[str]) -> None:
         if keys:
-            self._log(REMOVED_NAME, keys)
-            self._changes.update(dict.fromkeys(keys, _REMOVED))
+            with self._changing():
+                self._log(REMOVED_NAME, keys)
+                self._changes.update(dict.fromkeys(keys, _REMOVED))
 
     def __getitem__(self, key: str) -> Any:
         if "yaml" in sys.modules:

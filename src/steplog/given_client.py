@@ -24,11 +24,12 @@ def as_client(given: Any) -> TellurioClient:
         return client
     if not any(callable(getattr(given, method, None)) for method in ("post", "patch", "get")):
         raise TypeError(f"a client has post, patch and get; {type(given).__name__} has none of them")
-    if id(given) not in _known:
-        while len(_known) >= _KEPT_MAX:
-            del _known[next(iter(_known))]
-        _known[id(given)] = _GivenClient(given)
-    return _known[id(given)]
+    known = _known.get(id(given))
+    if known is None:
+        known = _known.setdefault(id(given), _GivenClient(given))  # of several threads at once, that of the first
+        for old in list(_known)[:-_KEPT_MAX]:
+            _known.pop(old, None)
+    return known
 
 
 class _GivenClient(TellurioClient):

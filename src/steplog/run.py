@@ -5,11 +5,8 @@ from __future__ import annotations
 import html
 import logging
 import os
-import sys
-import threading
 import time
 from collections.abc import Iterable, Mapping
-from contextvars import Token
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +21,8 @@ from steplog.lifecycle.disabled import DisabledRun
 from steplog.lifecycle.exit_progress import ExitProgress
 from steplog.lifecycle.joining import find_manifest, join
 from steplog.lifecycle.open_run import OpenRun, open_runs
+from steplog.lifecycle.turns import Turns
+from steplog.lifecycle.waits import in_event_loop
 from steplog.report import Report, Stats
 from steplog.run_files import RunFiles
 
@@ -32,9 +31,8 @@ if TYPE_CHECKING:
     from steplog.lifecycle.run_state import RunState
     from steplog.lifecycle.steps import Steps
 
-__all__ = ["FINISHING_INTERVAL_S", "Run", "active_run"]
+__all__ = ["Run", "active_run"]
 
-FINISHING_INTERVAL_S = 0.02
 _log = logging.getLogger("steplog")
 
 
@@ -77,10 +75,9 @@ class Run(RunFiles):
         self._config: Config | None = None
         self._config_parts: tuple[dict[str, Any] | None, dict[str, Any], list[str]] = (None, {}, [])
         self._report: Report | None = None
-        self._tokens: list[Token[tuple[Run, ...]]] = []
         self._entered = False
         self._is_passed_on = False  # it was open in the process that it comes from, which decides its status
-        self._finishing: dict[int, int] = {}  # 0: the thread that finishes the run
+        self._turns = Turns()
 
     def __repr__(self) -> str:
         project = self.project.display_name if self.project is not None else None
@@ -114,10 +111,11 @@ class Run(RunFiles):
     @property
     def name(self) -> str | None:
         """The run's name, which may be set; the server may append a suffix, and it is known once that has come."""
-        if self._name_end is not None and isinstance(self._opened, OpenRun):
-            heard = renaming.heard(self._opened, self._name_end)
-            if heard is not None:
-                self._fields["name"], self._name_end = heard, None
+        end, opened = self._name_end, self._opened
+        if end is not None and isinstance(opened, OpenRun) and (heard := renaming.heard(opened, end)) is not None:
+            with renaming.changing(opened):
+                if self._name_end is end:  # no other has been set meanwhile
+                    self._fields["name"], self._name_end = heard, None
         name: str | None = self._fields["name"]
         return name
 
@@ -195,14 +193,22 @@ class Run(RunFiles):
             self.config.update(config)
 
     def _log_fields(self, values: dict[str, Any]) -> None:
-        self.log(RUN_NAME, values)
-        self._fields.update((name, value) for name, value in values.items() if name in run_fields.FIELDS)
-        if "name" in values and isinstance(self._opened, OpenRun):
-            self._name_end = renaming.end_of(self._opened)
-            renaming.rename(self._opened, values["name"])
+        known = {name: value for name, value in values.items() if name in run_fields.FIELDS}
+        with self._turns.changing():
+            self.log(RUN_NAME, values)
+            if "name" not in values or not isinstance(opened := self._opened, OpenRun):
+                self._fields.update(known)
+                return
+            with renaming.changing(opened):
+                self._name_end = renaming.end_of(opened)
+                self._fields.update(known)
+                renaming.rename(opened, values["name"])
 
     def told(self, uuid: str, name: str) -> None:
-        """Internal: what the server calls the run, unless another name has been set that it has not heard of."""
+        """Internal: what the server calls the run, unless another name has been set that it has not heard of.
+
+        Under the agent's lock.
+        """
         self.uuid = uuid
         if self._name_end is None:
             self._fields["name"] = name
@@ -214,11 +220,14 @@ class Run(RunFiles):
         Whoever writes changes its own keys alone. What a run that was joined or resumed had before is looked for at
         the first read: on the server, for two seconds at most, and in the journals here.
         """
-        if self._config is None:
-            before, changes, removed = self._config_parts
-            begin = self._config_before if before is None else before.copy
-            self._config = Config(self._log_config, begin, changes, removed)
-        return self._config
+        if (config := self._config) is not None:
+            return config
+        with self._turns.making():
+            if self._config is None:
+                before, changes, removed = self._config_parts
+                begin = self._config_before if before is None else before.copy
+                self._config = Config(self._log_config, begin, changes, removed, self._turns.changing)
+            return self._config
 
     def _config_before(self) -> dict[str, Any]:
         return {} if self._is_new else self._known().config
@@ -246,22 +255,24 @@ class Run(RunFiles):
 
     def _seen_steps(self) -> Steps:
         pid = os.getpid()
-        if self._steps is None or self._steps[0] != pid:
-            from steplog.lifecycle.steps import Steps
+        with self._turns.making():
+            if self._steps is None or self._steps[0] != pid:
+                from steplog.lifecycle.steps import Steps
 
-            self._steps = pid, Steps(is_new=self._is_new and self._begun_in == pid)
-        return self._steps[1]
+                self._steps = pid, Steps(is_new=self._is_new and self._begun_in == pid)
+            return self._steps[1]
 
     def _known(self) -> RunState:
         """What the run had before it was opened here; asked for once."""
-        if self._state is None:
-            from steplog.lifecycle import run_state
+        with self._turns.making():
+            if self._state is None:
+                from steplog.lifecycle import run_state
 
-            is_known = bool(self.uuid) and self.project is not None and self.organization is not None
-            opened = self._open(None) if is_known else None
-            found = run_state.known(opened, self._told) if isinstance(opened, OpenRun) else run_state.RunState()
-            self._state = found
-        return self._state
+                is_known = bool(self.uuid) and self.project is not None and self.organization is not None
+                opened = self._open(None) if is_known else None
+                found = run_state.known(opened, self._told) if isinstance(opened, OpenRun) else run_state.RunState()
+                self._state = found
+            return self._state
 
     def log(
         self,
@@ -336,13 +347,13 @@ class Run(RunFiles):
         opened = self._open(client)
         opened.use(client)
         timeout_s = opened.settings.finish_timeout_s if timeout is None else timeout
-        if self._is_ours_to_finish(time.monotonic() + timeout_s):
+        if self._turns.begin_finish(lambda: self._report is not None, time.monotonic() + timeout_s):
             if error is not None:
                 crash_record.keep_exception(opened.log, opened.settings, error)
             try:
                 self._finish(opened, ends, timeout_s, ExitProgress(whatever=timeout is not None))
             finally:
-                self._finishing.clear()
+                self._turns.end_finish()
         return run_stats.report(opened.stats()) if self._report is None else self._report
 
     def _finish(
@@ -384,18 +395,6 @@ class Run(RunFiles):
         if isinstance(opened := self._open(None), OpenRun):
             self._fields["name"] = restore(opened) or self.name
 
-    def _is_ours_to_finish(self, deadline: float) -> bool:
-        """False once another thread has finished the run, or is at it at the deadline.
-
-        A signal handler that interrupts ``finish`` is the same thread, and must not wait.
-        """
-        thread = threading.get_ident()
-        while self._report is None and self._finishing.setdefault(0, thread) != thread:
-            if time.monotonic() >= deadline:
-                return False
-            time.sleep(FINISHING_INTERVAL_S)
-        return self._report is None
-
     def supersede(self) -> None:
         """Internal. Mark the run FAILED, unless it was entered; in the background, if it takes more than a moment."""
         if self._opened is not None and self._report is None and not self._entered:
@@ -406,7 +405,7 @@ class Run(RunFiles):
                 f"run {self.name} is FAILED: init() came before its end; use `with init(...) as run:` or run.finish(); "
                 'to go on with a run instead: init(..., name="...", resume="allow")',
             )
-            if isinstance(self._opened, OpenRun) and (_in_event_loop() or not self._opened.settle_soon()):
+            if isinstance(self._opened, OpenRun) and (in_event_loop() or not self._opened.settle_soon()):
                 safeguard.settle_later(self._opened)
             self._over(self._opened, RunStatus.FAILED)
 
@@ -426,13 +425,13 @@ class Run(RunFiles):
         self._open(None)
         self._entered = True  # the block finishes it
         safeguard.arm()
-        self._tokens.append(active_run.enter(self))
+        active_run.enter(self)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        active_run.leave(self._tokens.pop())
+        active_run.leave(self)
         self._leave(error)
 
     def _leave(self, error: BaseException | None) -> None:
@@ -452,18 +451,21 @@ class Run(RunFiles):
     ) -> None:
         import asyncio  # late: a tenth of what init() imports
 
-        active_run.leave(self._tokens.pop())
+        active_run.leave(self)
         await asyncio.to_thread(self._leave, error)  # the event loop goes on
 
     def _open(self, client: TellurioClient | None) -> OpenRun | DisabledRun:
-        if self._opened is None:
+        if (opened := self._opened) is not None:
+            return opened
+        with self._turns.making():
+            if self._opened is not None:
+                return self._opened
             if not self.uuid or self.project is None or self.organization is None:
                 raise ValueError("Run object is missing required identifiers.")
             found = find_manifest(self.uuid)
             owner = not self._is_passed_on and (found is None or not found.owner)
             names = self.organization.slug, self.project.slug, self.name
             return self._opened_as(join(self.uuid, *names, client, found=found, owner=owner, begins=False))
-        return self._opened
 
     def _opened_as(self, opened: OpenRun | DisabledRun) -> OpenRun | DisabledRun:
         opened.holder, opened.found_status = self, self.status.value
@@ -480,21 +482,12 @@ class Run(RunFiles):
             parts = {}, *parts[1:]
         opened = self._opened if isinstance(self._opened, DisabledRun) else None
         kept["_is_passed_on"] = self._is_passed_on or self._opened is not None
-        fresh: dict[str, Any] = {"_opened": opened, "_config": None, "_tokens": [], "_entered": False, "_finishing": {}}
+        fresh: dict[str, Any] = {"_opened": opened, "_config": None, "_entered": False}
         return kept | fresh | {"_config_parts": parts, "_told": None, "_state": None, "_name_end": None, "_steps": None}
 
 
-def _in_event_loop() -> bool:
-    asyncio = sys.modules.get("asyncio")
-    if asyncio is None:
-        return False
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
-
-
 active_run: ActiveRun[Run] = ActiveRun(
-    lambda: [opened.holder for opened in open_runs() if isinstance(opened.holder, Run)]
+    lambda: [opened.holder for opened in open_runs() if isinstance(opened.holder, Run)],
+    lambda run: run._report is not None,
 )
+os.register_at_fork(after_in_child=active_run.forked)

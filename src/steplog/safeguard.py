@@ -38,6 +38,7 @@ __all__ = ["Supersedable", "arm", "before_end", "disarm", "settle_later", "super
 _log = logging.getLogger("steplog")
 _thread = threading.local()
 _superseded: list[OpenRun] = []  # until their status is sent
+_arming = threading.RLock()  # of the hooks, and of what they do
 _before_end: list[Callable[[], None]] = []
 _hooked_in: int | None = None  # the pid whose atexit calls us
 _SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -52,12 +53,13 @@ class Supersedable(Protocol):
 
 def arm() -> None:
     """Install the hooks: a run is open."""
-    _watch_exit()
-    exit_code.watch()
-    for number in _SIGNALS:
-        if _is_default(number):
-            with contextlib.suppress(ValueError):  # a subinterpreter
-                signal.signal(number, _on_signal)
+    with _arming:
+        _watch_exit()
+        exit_code.watch()
+        for number in _SIGNALS:
+            if _is_default(number):
+                with contextlib.suppress(ValueError):  # a subinterpreter
+                    signal.signal(number, _on_signal)
 
 
 def before_end(call: Callable[[], None]) -> None:
@@ -65,17 +67,19 @@ def before_end(call: Callable[[], None]) -> None:
 
     Once, however often it is given; a forked child gives it anew.
     """
-    if call not in _before_end:
-        _before_end.append(call)
-    _watch_exit()
+    with _arming:
+        if call not in _before_end:
+            _before_end.append(call)
+        _watch_exit()
 
 
 def disarm(run: Supersedable) -> None:
     """``run`` is over; remove the hooks if none is open."""
     if getattr(_thread, "bare", None) is run:
         _thread.bare = None
-    if not open_runs():
-        _unhook()
+    with _arming:
+        if not open_runs():
+            _unhook()
 
 
 def supersede(run: Supersedable) -> None:
@@ -84,9 +88,12 @@ def supersede(run: Supersedable) -> None:
     _thread.bare = run
     if before is not None and before is not run:
         before.supersede()
-    for opened in [it for it in _superseded if it.is_status_sent()]:
+    sent = [it for it in _superseded.copy() if it.is_status_sent()]
+    with _arming:
+        sent = [it for it in sent if it in _superseded]  # less those that another thread has taken
+        _superseded[:] = [it for it in _superseded if it not in sent]
+    for opened in sent:
         opened.settle(0.0)  # removes it from this machine
-        _superseded.remove(opened)
 
 
 def settle_later(opened: OpenRun) -> None:
@@ -95,8 +102,8 @@ def settle_later(opened: OpenRun) -> None:
 
 
 def _after_fork_in_child() -> None:
-    global _hooked_in
-    _hooked_in = None
+    global _hooked_in, _arming
+    _hooked_in, _arming = None, threading.RLock()  # another thread may have held it
     _thread.bare = None
     _superseded.clear()
     _before_end.clear()
@@ -169,7 +176,7 @@ def _on_signal(number: int, frame: FrameType | None) -> None:
 
 
 def _end(status: str, limit_s: Callable[[Settings], float]) -> None:
-    for call in _before_end:
+    for call in _before_end.copy():
         try:
             call()
         except Exception as error:  # noqa: BLE001 - the runs end all the same

@@ -120,3 +120,13 @@ def test_the_stand_in_answers_and_tells_how_long_it_could_be_waited_for():
         assert process.wait(30) == 0
     assert told["requests"] == 2
     assert 0 < told["slowest_ms"] / 1000 <= told["busy_s"] < 30
+
+
+@pytest.mark.slow
+def test_the_parts_of_the_contest_measure_every_column_of_the_tables(tmp_path):
+    found: set[str] = {"kept", "bytes"}  # by whoever runs them
+    for part in ("cost", "end"):
+        command = [sys.executable, "-m", "benchmarks.peers.contest", part, "deque floor", str(tmp_path), "1"]
+        subprocess.run([*command, str(tmp_path / part)], cwd=ROOT, check=True, timeout=120)
+        found |= set(json.loads((tmp_path / part).read_text("utf-8")))
+    assert {field for table in report.TABLES for field in table.columns.values()} <= found

@@ -1,9 +1,9 @@
 // The search: a dialog, opened by its button, "/" or Ctrl-K, whose results come from worker.js.
 
-const dialog = document.getElementById("search");
-const input = document.getElementById("query");
-const list = document.getElementById("results");
-const status = document.getElementById("found");
+const dialog = document.getElementById("site-search");
+const input = document.getElementById("site-query");
+const list = document.getElementById("site-results");
+const status = document.getElementById("site-found");
 const base = new URL(base_url.replace(/\/?$/, "/"), location.href);
 let worker;
 
@@ -87,7 +87,7 @@ dialog.querySelector("form").addEventListener("submit", (event) => {
   }
 });
 input.addEventListener("input", ask);
-const button = document.getElementById("find");
+const button = document.getElementById("site-find");
 button.hidden = false;
 button.addEventListener("click", () => openSearch());
 const asked = new URLSearchParams(location.search).get("q");

@@ -321,12 +321,13 @@ class FilePlace:
 
     def add_lost(self, writer: str, count: int) -> None:
         """Count files that are lost; raises nothing: without a disk this process alone knows it."""
-        name = f"{writer}.lost"
+        name, told = f"{writer}.lost", 0
         with self._lock:
-            self._lost[name] = self._lost.get(name, 0) + count
-            text = str(self._lost[name]).encode()
+            wanted = self._lost[name] = self._lost.get(name, 0) + count
         with suppress(OSError, ConfigurationError):
-            self.files.replace(self.path(name), text)
+            while told != wanted:  # another thread may have counted meanwhile, and written before this one
+                self.files.replace(self.path(name), str(wanted).encode())
+                told, wanted = wanted, self._lost[name]
 
     def lost(self) -> int:
         """How many files are lost."""

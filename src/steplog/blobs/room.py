@@ -9,6 +9,7 @@ Processes that take the last room at once each see one too many, and give it bac
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -40,6 +41,7 @@ class Room:
         self._disk = disk
         self._on_disk = Usage(disk, clock, files_bytes)
         self._private_bytes = 0
+        self._taking = threading.RLock()  # taken in log(), for a moment; a signal handler may come back in
         self._measured, self._measure_at = 0, float("-inf")
         self._memory = memory
         self._in_memory = None if memory is None else Usage(memory, clock, media_bytes)
@@ -52,8 +54,7 @@ class Room:
 
     def refresh(self) -> None:
         """Look at what is used, once a second at most; not called in ``log``."""
-        if self._in_memory is not None:
-            self._in_memory.bytes()
+        self._shared_bytes()
 
     def memory_bytes_max(self) -> int:
         """Bound of media in memory, in bytes."""
@@ -65,8 +66,7 @@ class Room:
 
     def is_half_full(self) -> bool:
         """Whether media take half of the memory that they may."""
-        shared = 0 if self._in_memory is None else self._in_memory.bytes()
-        return 2 * (shared + self._private_bytes) > self.memory_bytes_max()
+        return 2 * (self._shared_bytes() + self._private_bytes) > self.memory_bytes_max()
 
     def take_memory(self, size: int) -> bool:
         """Take so many bytes of shared memory, if the bound leaves them."""
@@ -78,24 +78,31 @@ class Room:
 
     def keeps_memory(self) -> bool:
         """Whether what was taken, and is there now, is within the bound: others may have come at once."""
-        return self._in_memory is None or not self._in_memory.exceeds(self.memory_bytes_max())
+        usage = self._in_memory
+        return usage is None or not usage.exceeds(self.memory_bytes_max())
 
     def give_memory(self, size: int) -> None:
         """So many bytes of shared memory are free again."""
-        if self._in_memory is not None:
-            self._in_memory.change(-_blocks(size))
+        if (usage := self._in_memory) is not None:
+            usage.change(-_blocks(size))
 
     def take_private(self, size: int) -> bool:
         """Take so many bytes of this process's own memory, within the same bound."""
-        shared = 0 if self._in_memory is None else self._in_memory.bytes()
-        if shared + self._private_bytes + size > self.memory_bytes_max():
-            return False
-        self._private_bytes += size  # no call between the load and the store
+        bytes_max, shared = self.memory_bytes_max(), self._shared_bytes()
+        with self._taking:
+            if shared + self._private_bytes + size > bytes_max:
+                return False
+            self._private_bytes += size
         return True
+
+    def _shared_bytes(self) -> int:
+        usage = self._in_memory
+        return 0 if usage is None else usage.bytes()
 
     def give_private(self, size: int) -> None:
         """So many bytes are free again."""
-        self._private_bytes -= size
+        with self._taking:
+            self._private_bytes -= size
 
     def bytes_max(self) -> int:
         """Bound of files on disk, in bytes."""

@@ -56,6 +56,7 @@ class WaitingFiles:
     ) -> None:
         self.paths = paths
         self.taken = 0
+        self._counting = threading.RLock()  # taken in log(), for a moment; a signal handler may come back in
         self.on_kept: Callable[[], None] = lambda: None
         self.on_drop: Callable[[], None] = lambda: None
         self._was_private = False
@@ -128,8 +129,9 @@ class WaitingFiles:
         self.on_kept()
 
     def _count(self, count: int) -> None:
-        self.taken += count  # no call between the load and the store
-        self.on_taken(self.taken, self._media.private_count())
+        with self._counting:
+            self.taken += count
+            self.on_taken(self.taken, self._media.private_count())
 
     @property
     def trouble(self) -> str | None:

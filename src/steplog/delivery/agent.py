@@ -28,6 +28,7 @@ from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
 from steplog.blobs.waiting_files import WaitingFiles
+from steplog.delivery.creation import Made
 from steplog.delivery.deferred_log import deferred_log
 from steplog.delivery.exchange import Answer, Transport, exchanged
 from steplog.delivery.file_intake import FileIntake
@@ -221,6 +222,17 @@ class Agent:
         """Whether a run is sent anywhere. Under the lock."""
         return self._sender.delivers(lease.outbox)
 
+    def made(self, lease: Lease, made: Made, namespace: str, takes_ranges: bool) -> None:
+        """The server has made a run, as ``init`` asked it to."""
+        with self.lock:
+            lease.outbox.made(made, namespace, takes_ranges)
+            lease.settle()
+
+    def change(self, lease: Lease, **fields: object) -> None:
+        """Store other values in a run's manifest."""
+        with self.lock:
+            lease.store(lease.manifest.but(**fields))
+
     def decide(self, lease: Lease, status: str) -> None:
         """Set a run's status, in the background."""
         with self.lock:
@@ -255,7 +267,7 @@ class Agent:
         with self.lock:
             self._sender.remove(lease.outbox)
             self.leases.pop(lease.outbox, None)
-        shared = lease.has_living_writer()
+            shared = lease.has_living_writer()
         self.maintenance.do(lease.release if shared else lease.remove, timeout_s)
 
     def store(self, lease: Lease, timeout_s: float) -> None:
@@ -311,8 +323,10 @@ class Agent:
                 self._loops.append(loop)
 
     def _fault(self, thread: str, error: BaseException) -> None:
-        self.faults += 1
-        if self.faults == 1:
+        with self.lock:
+            self.faults += 1
+            is_first = self.faults == 1
+        if is_first:
             with contextlib.suppress(Exception):  # a handler of the user's; there is nobody left to tell
                 _log.error("steplog: a fault in its own thread %s; it goes on.", thread, exc_info=error)
 
@@ -335,8 +349,9 @@ class Agent:
             whole_s = (time.thread_time() - worked) * len(self._loops) / self.options.cpu_share_max
             loop.rest(0.0 if somebody_waits else whole_s - (time.monotonic() - begun))
         finally:
-            if self._under_way.get(found.lane) is found:
-                del self._under_way[found.lane]
+            with self.lock:
+                if self._under_way.get(found.lane) is found:
+                    del self._under_way[found.lane]
 
     def _next(self, lane: int) -> InFlight | float | None:
         """What is due on this lane; on lane 0 also on all lanes without a thread."""

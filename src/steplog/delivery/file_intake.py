@@ -50,9 +50,8 @@ class FileIntake:
         self._loop.wake()
 
     def start(self, fault: Callable[[str, BaseException], None]) -> None:
-        """Start the thread. Raises RuntimeError where none can be started."""
-        if not self._loop.started:
-            self._loop.start(self._round, "steplog-files", fault)
+        """Start the thread, once. Raises RuntimeError where none can be started."""
+        self._loop.start(self._round, "steplog-files", fault)
 
     def secure(self, files: WaitingFiles, timeout_s: float, fault: Callable[[str, BaseException], None]) -> bool:
         """Wait until the end of this process loses none of these; whether so within ``timeout_s``.

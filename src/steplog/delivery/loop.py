@@ -2,6 +2,9 @@
 
 One tenacity loop drives a thread for its life: an attempt is one piece of work, the wait is until the next one is due,
 and the sleep can be interrupted. What is raised in an attempt is handed to ``fault``, and the thread goes on.
+
+The thread has a context of its own, which is empty. Where threads inherit the context of who starts them
+(``sys.flags.thread_inherit_context``, Python 3.14), it would have the time limit of the ``init`` that came first.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextvars import Context
 from queue import Empty, SimpleQueue
 
 from tenacity import Retrying, retry_always, stop_never
@@ -35,6 +39,7 @@ class Loop:
         self._wakes: SimpleQueue[None] = SimpleQueue()  # its put is safe in a signal handler
         self.wait_s = 0.0
         self.started = False
+        self._starting = threading.RLock()  # a signal handler may start one, too
         self._poll_s = POLL_MIN_S
 
     def rest(self, seconds: float) -> None:
@@ -60,8 +65,13 @@ class Loop:
             return
 
     def start(self, work: Callable[[], None], name: str, fault: Callable[[str, BaseException], None]) -> None:
-        """Start a thread that does ``work`` again and again. Raises RuntimeError where none can be started."""
+        """Start a thread, once, that does ``work`` again and again. Raises RuntimeError where none can be started."""
+        with self._starting:
+            if not self.started:
+                self._start(work, name, fault)
+                self.started = True
 
+    def _start(self, work: Callable[[], None], name: str, fault: Callable[[str, BaseException], None]) -> None:
         def attempt() -> None:
             try:
                 work()
@@ -83,8 +93,7 @@ class Loop:
                     time.sleep(POLL_MAX_S)
 
         loop = Retrying(sleep=self.sleep, wait=lambda _: self.wait_s, stop=stop_never, retry=retry_always)
-        threading.Thread(target=live, name=name, daemon=True).start()
-        self.started = True
+        threading.Thread(target=Context().run, args=(live,), name=name, daemon=True).start()
 
 
 def wait_for(told: SimpleQueue[None], timeout_s: float, goes_on: Callable[[], bool] = lambda: True) -> None:

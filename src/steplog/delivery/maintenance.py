@@ -88,9 +88,7 @@ class Maintenance:
 
     def start(self, fault: Callable[[str, BaseException], None]) -> None:
         """Start the thread, once. Raises RuntimeError where none can be started."""
-        with self._runs.lock:
-            if not self._loop.started:
-                self._loop.start(self._round, "steplog-maintenance", fault)
+        self._loop.start(self._round, "steplog-maintenance", fault)
 
     def add(self, writer: OpenWriter) -> None:
         """Maintain one more writer of this process."""
@@ -168,9 +166,9 @@ class Maintenance:
     def _rest_s(self, now: float) -> float:
         """Seconds until something is due."""
         rest_s = min(self._keep_at, self._spool_at) - now
-        if any(writer.has_holes() for writer in self._writers):
+        if any(writer.has_holes() for writer in list(self._writers)):
             rest_s = min(rest_s, HOLES_INTERVAL_S)
-        if any(lease.shared for lease in self._runs.leases.values()):
+        if any(lease.shared for lease in list(self._runs.leases.values())):
             rest_s = min(rest_s, HEARD_INTERVAL_S)
         return rest_s
 

@@ -306,9 +306,9 @@ def _resume_from(here: Manifest | None, plan: Plan, client: TellurioClient, on_f
 
 def _go_online(opened: OpenRun, client: TellurioClient) -> None:
     """A run that was begun offline goes on with this server, which has yet to make it."""
-    if opened.lease is not None and client.account is not None:
+    if opened.lease is not None and opened.process is not None and client.account is not None:
         where = {"base_url": client.settings.url, "account": client.account.username}
-        opened.lease.store(opened.lease.manifest.but(mode="online", **where))
+        opened.process.agent.change(opened.lease, mode="online", **where)
         opened.manifest = opened.lease.manifest
 
 

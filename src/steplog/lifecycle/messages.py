@@ -35,7 +35,7 @@ _SENT_BY = {  # by the run's mode
     "unconfigured": "to send it, type: steplog serve; or: steplog login, and then: steplog sync",
 }
 _ONCE_MAX = 100
-_once: set[str] = set()
+_once: dict[str, object] = {}
 _OTHERS = "another process of the run sends it"
 _GONE = "it is not on the server any more; to make it there again, type: steplog sync --recreate"
 
@@ -72,8 +72,8 @@ def say(quiet: bool, level: int, text: str, shown: str = "") -> None:
 
 def say_once(quiet: bool, text: str) -> None:
     """Print a warning, once a process."""
-    if text not in _once and len(_once) < _ONCE_MAX:
-        _once.add(text)
+    mine = object()
+    if len(_once) < _ONCE_MAX and _once.setdefault(text, mine) is mine:  # of several threads, one says it
         say(quiet, logging.WARNING, text)
 
 

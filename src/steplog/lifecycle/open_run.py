@@ -159,16 +159,15 @@ class OpenRun:
 
     def made(self, client: TellurioClient, made: Made, namespace: str, takes_ranges: bool) -> None:
         """The server has created the run: deliver it."""
-        if self.lease is not None:
-            self.lease.outbox.made(made, namespace, takes_ranges)
-            self.lease.settle()
+        if self.lease is not None and self.process is not None:
+            self.process.agent.made(self.lease, made, namespace, takes_ranges)
         self.use(client)
 
     def discard(self) -> None:
         """The server refuses to create the run: remove it."""
         self.finish_in_background(None)
         if self.lease is not None and self.process is not None:
-            self.lease.store(self.lease.manifest.but(owner=""))
+            self.process.agent.change(self.lease, owner="")
             self.process.agent.dismiss(self.lease)
 
     def _made(self, manifest: Manifest) -> None:

@@ -83,6 +83,10 @@ class Process:
         wake, source = self.agent.maintenance.wake, self.agent.random
         self.adopter = Adopter(settings, self.disk, self.options, source, wake)
 
+    def is_this(self) -> bool:
+        """Whether it is still this process, of this user."""
+        return self.pid == os.getpid() and self.uid == os.geteuid()
+
     @contextmanager
     def keeping_free(self, local_id: str) -> Iterator[None]:
         """Have this process's agent not adopt a run that is about to be opened."""
@@ -156,14 +160,18 @@ class Process:
 
 
 _current: Process | None = None
+_making = threading.RLock()
 
 
 def current() -> Process:
     """This process; the first call resolves the settings. Raises ConfigurationError."""
     global _current
-    if _current is None or _current.pid != os.getpid() or _current.uid != os.geteuid():
-        _current = Process(resolve())
-    return _current
+    if (found := _current) is not None and found.is_this():
+        return found
+    with _making:
+        if (found := _current) is None or not found.is_this():
+            found = _current = Process(resolve())
+        return found
 
 
 def claim_in_time(claim: Callable[[], FileLock | None], timeout_s: float = CLAIM_S) -> FileLock | None:
@@ -223,8 +231,8 @@ def _spool_bytes_max(directory: Path) -> int:
 
 
 def _after_fork_in_child() -> None:
-    global _current
-    _current = None
+    global _current, _making
+    _current, _making = None, threading.RLock()  # another thread may have held it
     close_inherited()
     descriptors.close_reserve()
 

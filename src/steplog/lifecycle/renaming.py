@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 from steplog.lifecycle.open_run import OpenRun
 
-__all__ = ["JournalEnd", "end_of", "heard", "rename"]
+__all__ = ["JournalEnd", "changing", "end_of", "heard", "rename"]
 
 
 class JournalEnd(NamedTuple):
@@ -14,6 +15,11 @@ class JournalEnd(NamedTuple):
 
     writer: bytes
     position: int
+
+
+def changing(opened: OpenRun) -> AbstractContextManager[object]:
+    """Held while a name changes: the agent tells the server's under it."""
+    return nullcontext() if opened.process is None else opened.process.agent.lock
 
 
 def rename(opened: OpenRun, name: str) -> None:

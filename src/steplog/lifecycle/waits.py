@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 
 from steplog.blobs.waiting_files import WaitingFiles
@@ -10,13 +11,25 @@ from steplog.delivery.manifest_store import ManifestStore
 from steplog.journal.journal import Journal
 from steplog.journal.open_writer import OpenWriter
 
-__all__ = ["GRACE_S", "wait_for_cursor", "wait_for_disk", "wait_for_files", "wait_for_manifest"]
+__all__ = ["GRACE_S", "in_event_loop", "wait_for_cursor", "wait_for_disk", "wait_for_files", "wait_for_manifest"]
 
 _OFFLINE_FINISH_S = 5.0  # an offline run may survive in memory
 GRACE_S = 0.25
 _CURSOR_INTERVAL_S = 0.02
 _FILES_INTERVAL_S = 0.05
 _MANIFEST_INTERVAL_S = 0.001
+
+
+def in_event_loop() -> bool:
+    """Whether this thread runs an event loop, which is to go on."""
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is None:
+        return False
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def wait_for_cursor(own: OpenWriter, timeout_s: float, ends: bool = False) -> bool:

@@ -59,9 +59,11 @@ class Stream(AbstractContextManager["Stream"]):
 
     def _let_go(self) -> bool:
         """Keep or close the connection. Whether that was not done before."""
-        if not self._end:
+        try:
+            end = self._end.pop()
+        except IndexError:  # another thread was faster
             return False
-        self._end.pop()()
+        end()
         return True
 
     def __exit__(self, *_: object) -> None:

@@ -161,7 +161,7 @@ class HTTPTransport:
 
     def abort(self, request: Request) -> None:
         """Have the exchange of this request, in another thread, raise ServerUnavailableError."""
-        for exchange, sent in tuple(self._pool().live.items()):
+        for exchange, sent in list(self._pool().live.items()):
             if sent is request:
                 exchange.abort()
 

@@ -77,7 +77,7 @@ class Database:
             return
         self._closed = True
         self._committer.close()
-        connections = [self._write_connection, *self._idle]
+        connections = [self._write_connection, *self._idle.copy()]
         if self._checkpoints is not None:
             self._checkpoints.stop()
             connections += self._checkpoints.connections
