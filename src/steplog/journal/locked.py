@@ -12,6 +12,8 @@ compound statement is as many steps as it has. So:
    without the GIL: there a reader may see the kind first, and is kept from half a slot by time alone, that of its
    system calls between the kinds and the slots.
 4. A hole is a slot that is empty while the reader has the lock, unless the reader's thread is inside of a call itself.
+
+Measured on CPython 3.13 without the GIL: 5 times ``deque.append`` in a method, where that of ``append`` takes 2.5.
 """
 
 from __future__ import annotations
