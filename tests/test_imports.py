@@ -67,6 +67,6 @@ apart.close()
 """
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert said == (
-        "ImportError steplog does not work in a subinterpreter, and nothing was logged; hand the values to the main "
+        "ImportError no run is logged in a subinterpreter, and nothing was; hand the values to the main "
         "interpreter by concurrent.interpreters.create_queue(), and log them there\n"
     )

@@ -158,7 +158,7 @@ _MODULES = {
     "version": ("__version__",),
 }
 _SUBINTERPRETER = (
-    "steplog does not work in a subinterpreter, and nothing was logged; hand the values to the main interpreter by "
+    "no run is logged in a subinterpreter, and nothing was; hand the values to the main interpreter by "
     "concurrent.interpreters.create_queue(), and log them there"
 )
 if (_reason := why_unsupported(sys.platform, sys.implementation.name, sys.maxsize.bit_length() + 1)) is not None:

@@ -31,6 +31,7 @@ from typing import Protocol
 from steplog.lifecycle import crash_record, exit_code
 from steplog.lifecycle.exit_progress import ExitProgress
 from steplog.lifecycle.open_run import OpenRun, open_runs
+from steplog.reentrant_lock import ReentrantLock
 from steplog.settings import Settings
 
 __all__ = ["Supersedable", "arm", "before_end", "disarm", "settle_later", "supersede"]
@@ -38,7 +39,7 @@ __all__ = ["Supersedable", "arm", "before_end", "disarm", "settle_later", "super
 _log = logging.getLogger("steplog")
 _thread = threading.local()
 _superseded: list[OpenRun] = []  # until their status is sent
-_arming = threading.RLock()  # of the hooks, and of what they do
+_arming = ReentrantLock()  # of the hooks, and of what they do
 _before_end: list[Callable[[], None]] = []
 _hooked_in: int | None = None  # the pid whose atexit calls us
 _SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -103,7 +104,7 @@ def settle_later(opened: OpenRun) -> None:
 
 def _after_fork_in_child() -> None:
     global _hooked_in, _arming
-    _hooked_in, _arming = None, threading.RLock()  # another thread may have held it
+    _hooked_in, _arming = None, ReentrantLock()  # another thread may have held it
     _thread.bare = None
     _superseded.clear()
     _before_end.clear()

@@ -56,7 +56,7 @@ class WaitingFiles:
     ) -> None:
         self.paths = paths
         self.taken = 0
-        self._counting = threading.RLock()  # taken in log(), for a moment; a signal handler may come back in
+        self._counting = ReentrantLock()  # taken in log(), for a moment; a signal handler may come back in
         self.on_kept: Callable[[], None] = lambda: None
         self.on_drop: Callable[[], None] = lambda: None
         self._was_private = False
