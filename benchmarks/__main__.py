@@ -46,8 +46,9 @@ def main() -> int:
             if options.peers:
                 found += _peers(stage, run, results)
             for group in groups:
+                begun = time.monotonic()
                 figures = _measured(stage, group, options.python)
-                results.put(group, run, figures)
+                results.put(group, run, time.monotonic() - begun, figures)
                 found += figures
         _print(run, groups, results, peers=options.peers)
         _draw(options.out / "log.svg", results)
@@ -94,11 +95,12 @@ def _peers(stage: Stage, run: dict[str, str], results: Results) -> list[Figure]:
     """Stored after each round, so that a run that is cut short leaves something."""
     rounds: dict[str, list[dict[str, Any]]] = {}
     figures: list[Figure] = []
+    begun = time.monotonic()
     for name, told in measure.rounds(stage, stage.peers):
         rounds.setdefault(name, []).append(told)
         if len(rounds) == len(PEERS) and len({len(each) for each in rounds.values()}) == 1:
             figures = list(report.figures(rounds))
-            results.put_peers(run, figures, report.rows(rounds), rounds)
+            results.put_peers(run, time.monotonic() - begun, figures, report.rows(rounds), rounds)
     return figures
 
 

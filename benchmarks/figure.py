@@ -57,14 +57,14 @@ def over(
     note: str = "",
     beside: dict[str, float] | None = None,
 ) -> Figure:
-    """The median and quartiles of several rounds."""
+    """The median and quartiles of several rounds; of one round, what it gave."""
     return Figure(
         group=group,
         name=name,
         unit=unit,
         value=quantile(rounds, 0.5),
-        low=quantile(rounds, 0.25),
-        high=quantile(rounds, 0.75),
+        low=quantile(rounds, 0.25) if len(rounds) > 1 else None,
+        high=quantile(rounds, 0.75) if len(rounds) > 1 else None,
         must=must,
         reach=reach,
         more_is_better=more_is_better,

@@ -16,13 +16,13 @@ from benchmarks.results import Results
 __all__ = ["chapters", "costs", "filled", "measured", "regions", "summary"]
 
 SUMMARY = {  # group, the beginning of the figure's name: words and unit
-    ("log_cost", "log() c, 1 a step, p50"): ("`log()` of one float, median", "× `deque.append` in a method"),
+    ("log_cost", "log() c, 1 a step"): ("`log()` of one float, median", "× `deque.append` in a method"),
     ("tails", "log() c, server hanging"): ("`log()` while the server hangs, p99.9", "µs above an empty function"),
-    ("throughput", "metrics a second"): ("into the embedded server", "thousand metrics a second"),
     (report.GROUP, "log() of 1, the fastest that keeps all"): (
         "the fastest other logger that survives SIGKILL",
         "× ours",
     ),
+    ("throughput", "metrics a second"): ("into the embedded server", "thousand metrics a second"),
 }
 
 
@@ -52,7 +52,8 @@ def regions(results: Results) -> dict[str, str]:
     if results.peers:
         against = as_table(results.peer_figures())
         tables = report.as_tables(results.peers["rounds"])
-        found["peers"] = f"{measured(results.peers['run'])}\n\n{against}\n\n{tables}"
+        where = f"`python -m benchmarks --peers`{_duration(', ', results.peers['took_s'])}."
+        found["peers"] = f"{where} {measured(results.peers['run'])}\n\n{against}\n\n{tables}"
     if lines := summary(results):
         found["summary"] = lines
     return found
@@ -71,8 +72,15 @@ def chapters(results: Results, level: int = 2) -> Iterator[str]:
         for group in of_chapter:
             yield f"{'#' * (level + 1)} {GROUPS[group].heading}"
             where = "" if len(said) == 1 else f" {measured(results.run(group))}"
-            yield f"`python -m benchmarks {group}`.{where}"
+            yield GROUPS[group].about
+            yield f"`python -m benchmarks {group}`{_duration(', ', results.took_s(group))}.{where}"
             yield as_table(results.figures(group))
+
+
+def _duration(before: str, seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    return before + (f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min")
 
 
 def measured(run: Mapping[str, str]) -> str:

@@ -2,8 +2,8 @@
 
 ::
 
-    {"groups": {"log_cost": {"run": RUN, "figures": [FIGURE, …]}, …},
-     "peers": {"run": RUN, "figures": [FIGURE, …], "rows": {PEER: {FIELD: {median, low, high}}},
+    {"groups": {"log_cost": {"run": RUN, "took_s": …, "figures": [FIGURE, …]}, …},
+     "peers": {"run": RUN, "took_s": …, "figures": [FIGURE, …], "rows": {PEER: {FIELD: {median, low, high}}},
                "rounds": {PEER: [RESULT, …]}}}
 
 RUN has the machine, the date, the version and the commit. A group that is measured again replaces what it was; so do
@@ -35,14 +35,16 @@ class Results:
             if "groups" in told:  # not one of before groups were put together
                 self.told = told
 
-    def put(self, group: str, run: Mapping[str, str], figures: Sequence[Figure]) -> None:
+    def put(self, group: str, run: Mapping[str, str], took_s: float | None, figures: Sequence[Figure]) -> None:
         """A group's figures."""
-        self.told["groups"][group] = {"run": dict(run), "figures": [as_json(figure) for figure in figures]}
+        found = [as_json(figure) for figure in figures]
+        self.told["groups"][group] = {"run": dict(run), "took_s": _rounded(took_s), "figures": found}
         self._write()
 
     def put_peers(
         self,
         run: Mapping[str, str],
+        took_s: float | None,
         figures: Sequence[Figure],
         rows: Mapping[str, Any],
         rounds: Mapping[str, Sequence[Mapping[str, Any]]],
@@ -50,6 +52,7 @@ class Results:
         """The peers' rounds and what they come to."""
         self.told["peers"] = {
             "run": dict(run),
+            "took_s": _rounded(took_s),
             "figures": [as_json(figure) for figure in figures],
             "rows": dict(rows),
             "rounds": {name: list(results) for name, results in rounds.items()},
@@ -59,6 +62,11 @@ class Results:
     def run(self, group: str) -> dict[str, str]:
         """The run in which a group was measured."""
         found: dict[str, str] = self.told["groups"][group]["run"]
+        return found
+
+    def took_s(self, group: str) -> float | None:
+        """How long it was measured; None: nobody has looked."""
+        found: float | None = self.told["groups"][group]["took_s"]
         return found
 
     def figures(self, group: str) -> list[Figure]:
@@ -71,7 +79,7 @@ class Results:
 
     @property
     def peers(self) -> dict[str, Any]:
-        """``run``, ``figures``, ``rows`` and ``rounds``; empty if they were not measured."""
+        """``run``, ``took_s``, ``figures``, ``rows`` and ``rounds``; empty if they were not measured."""
         found: dict[str, Any] = self.told["peers"]
         return found
 
@@ -84,3 +92,7 @@ class Results:
         beside = self._path.with_suffix(".tmp")
         beside.write_text(json.dumps(self.told, indent=1), "utf-8")
         os.replace(beside, self._path)
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 1)

@@ -6,6 +6,7 @@ import ast
 import functools
 import graphlib
 import importlib
+import importlib.metadata
 import re
 import runpy
 import subprocess
@@ -449,11 +450,30 @@ def test_the_fast_tier_has_the_tests_of_every_pure_module():
     assert not missing, f"add to FAST in scripts/check: {missing}"
 
 
-def test_the_version_is_said_once():
+def test_the_version_is_in_pyproject_alone():
     import steplog
 
+    assert steplog.__version__ == importlib.metadata.version("steplog")
+    version = re.escape(declared_version().partition(".dev")[0])
+    says = re.compile(
+        rf"^(?!.*Measured ).*(?<![\d.]){version}\b", re.MULTILINE
+    )  # of what a figure was measured is for ever
+    files = [*ROOT.glob("*.*"), *(ROOT / "docs").rglob("*.*"), *(ROOT / "deploy").iterdir(), *MODULES]
+    texts = [file for file in files if file.suffix not in {".png", ".so", ".pyc"} and file.is_file()]
+    saying = {str(file.relative_to(ROOT)) for file in texts if says.search(file.read_text("utf-8"))}
+    assert saying <= {"pyproject.toml", "CHANGELOG.md"}
+
+
+def test_the_changelog_begins_with_the_version_that_is_made():
+    heading = re.search(r"^## (.+), (not released|\d{4}-\d\d-\d\d)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert heading
+    made, released = heading[1], heading[2] != "not released"
+    assert declared_version() == (made if released else f"{made}.dev0")
+
+
+def declared_version() -> str:
     (version,) = re.findall(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text("utf-8"), re.MULTILINE)
-    assert getattr(steplog, "__version__", version) == version
+    return version
 
 
 def test_parameters_of_statements_have_a_name_or_none():

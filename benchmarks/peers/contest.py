@@ -136,8 +136,8 @@ def _stand_in(counted: dict[str, float], took_s: float) -> dict[str, float]:
 PARTS = {"cost": cost, "end": end, "kill": kill}
 
 
-def main(part: str, name: str, directory: str, calls: str, answer: str) -> None:
-    """Open the peer, run the part, write the result."""
+def main(part: str, name: str, directory: str, calls: str, answer: str) -> bool:
+    """Open the peer, run the part, write the result; whether what the peer does at exit is worth waiting for."""
     begun = time.perf_counter()
     run = PEERS[name].open(directory)
     told: dict[str, Any] = {"init_s": time.perf_counter() - begun}
@@ -146,10 +146,15 @@ def main(part: str, name: str, directory: str, calls: str, answer: str) -> None:
     told |= PARTS[part](run, int(calls))
     told |= _stand_in(run.stand_in(), time.perf_counter() - begun)
     Path(answer).write_text(json.dumps(told), "utf-8")
+    return told.get("finish_s") is not None
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    worth = main(*sys.argv[1:])
     sys.stdout.flush()
-    # What a peer does at exit is not timed, but some write only then.
-    threading.Thread(target=lambda: (time.sleep(EXIT_S), os._exit(0)), daemon=True).start()
+    if not worth:
+        os._exit(0)
+    # What a peer does at exit is not timed, but some write only then: bytes on disk are counted after it.
+    leaving = threading.Timer(EXIT_S, os._exit, [0])
+    leaving.daemon = True
+    leaving.start()

@@ -19,7 +19,7 @@ from benchmarks.peers.environments import python_of
 from benchmarks.peers.remains import bytes_below, end_all, found_below
 from benchmarks.stage import ROOT, Server, Stage
 
-__all__ = ["order_of", "rounds"]
+__all__ = ["ROUNDS", "order_of", "rounds"]
 
 ROUNDS = 3
 PARTS = ("cost", "end", "kill")

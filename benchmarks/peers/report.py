@@ -10,7 +10,7 @@ from benchmarks.figure import Figure, over, quantile, short
 from benchmarks.peers.adapters import PEERS
 from benchmarks.peers.contest import FINISH_S
 
-__all__ = ["GROUP", "as_tables", "failures", "figures", "rows"]
+__all__ = ["AGAINST", "GROUP", "TABLES", "as_tables", "failures", "figures", "rows"]
 
 GROUP = "peers"
 NEVER = float("inf")  # of a finish() that was not waited for any longer
@@ -27,6 +27,11 @@ class Table:
     columns: Mapping[str, str]
 
 
+AGAINST: Mapping[str, tuple[float, float | None, float | None]] = {  # what it keeps in every round; must and reach
+    "the fastest": (0.0, 20.0, 100.0),
+    "the fastest that keeps 98 % at SIGKILL": (0.98, None, None),
+    "the fastest that keeps all at SIGKILL": (1.0, 50.0, 300.0),
+}
 TABLES = (
     Table(
         "Back to back",
@@ -80,11 +85,7 @@ def figures(found: Rounds) -> Iterator[Figure]:
         return
     for values in (1, 8, 64):
         field = f"p50_{values}"
-        for words, share, must, reach in (
-            ("the fastest", 0.0, 20.0, 100.0),
-            ("the fastest that keeps 98 % at SIGKILL", 0.98, None, None),
-            ("the fastest that keeps all at SIGKILL", 1.0, 50.0, 300.0),
-        ):
+        for words, (share, must, reach) in AGAINST.items():
             costs = {
                 name: cost
                 for name, results in peers.items()
@@ -125,7 +126,7 @@ def _ratios(theirs: Sequence[Mapping[str, Any]], ours: Sequence[Mapping[str, Any
 def as_tables(found: Rounds) -> str:
     """A table for each question, with a row for each peer, and what has failed."""
     told = rows(found)
-    parts = [f"{_count(found)} Each cell is a median and, in brackets, its quartiles."]
+    parts = [_count(found)]
     for table in TABLES:
         first = table is TABLES[0]
         heads = ["peer", *table.columns, *(["used"] if first else [])]
@@ -154,7 +155,7 @@ def _count(found: Rounds) -> str:
     count = max(map(len, found.values()))
     if count == 1:
         return "One round."
-    return f"{count} interleaved rounds, each in another order."
+    return f"{count} interleaved rounds. A cell is their median and, in brackets, the quartiles."
 
 
 def _label(name: str) -> str:

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from steplog.reading.runs import runs
     from steplog.report import Report, Stats
     from steplog.run import Run
+    from steplog.version import __version__ as __version__
 
 __all__ = [
     "ArrowTable",
@@ -154,6 +155,7 @@ _MODULES = {
     "identity": ("RunOrg", "RunProject", "RunStatus", "RunUser"),
     "active": ("finish", "flush", "get_active_run", "log", "set_active_run"),
     "run": ("Run",),
+    "version": ("__version__",),
 }
 _SUBINTERPRETER = (
     "steplog does not work in a subinterpreter, and nothing was logged; hand the values to the main interpreter by "

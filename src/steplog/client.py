@@ -105,7 +105,7 @@ class TellurioClient:
 
     @property
     def transport(self) -> Transport:
-        """What the agent sends through."""
+        """Internal. What the agent sends through."""
         if not any(self.replaced(method) for method in ("GET", "POST", "PATCH")):
             return self._http
         from steplog.network.replaced import ReplacedTransport
@@ -155,7 +155,7 @@ class TellurioClient:
         return self.account
 
     def refresh_key(self) -> bool:
-        """Look for the key again, in the environment and the key file, and return whether it has changed.
+        """Internal. Look for the key again, in the environment and the key file, and return whether it has changed.
 
         For the agent, after a 401. Never raises.
         """

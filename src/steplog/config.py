@@ -48,7 +48,7 @@ def log_config(log: Callable[[str, Any], Any], values: Values, name: str, value:
     """
     whole = Values(_BYTES_MAX, values.strict)
     kept = whole.plain(value)
-    values.coerced += whole.coerced
+    values.count_coerced(whole.coerced)
     if isinstance(kept, list) or (isinstance(kept, dict) and _size_of(kept) <= values.bytes_max):
         log(name, kept)
         return kept
@@ -57,7 +57,7 @@ def log_config(log: Callable[[str, Any], Any], values: Values, name: str, value:
         text = key if isinstance(key, str) else str(key)
         rest = Values(values.bytes_max - _size_of({text: 0}), values.strict)
         parts[text] = rest.plain(item)
-        values.coerced += rest.coerced
+        values.count_coerced(rest.coerced)
         log(name, {text: parts[text]})
     return parts
 

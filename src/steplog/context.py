@@ -7,10 +7,11 @@ that it is in: one that is over counts no more.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Generic, TypeVar
+
+from steplog.reentrant_lock import ReentrantLock
 
 __all__ = ["ActiveRun"]
 
@@ -22,7 +23,7 @@ class ActiveRun(Generic[R]):
 
     def __init__(self, open_runs: Callable[[], list[R]], is_over: Callable[[R], bool] = lambda run: False) -> None:
         self._default: R | None = None
-        self._changing = threading.RLock()  # of the default
+        self._changing = ReentrantLock()  # of the default
         self._entered: ContextVar[tuple[R, ...]] = ContextVar("steplog_runs", default=())  # the innermost is last
         self._open_runs = open_runs
         self._is_over = is_over
@@ -73,4 +74,4 @@ class ActiveRun(Generic[R]):
 
     def forked(self) -> None:
         """In a forked child: another thread of the parent may have held the lock."""
-        self._changing = threading.RLock()
+        self._changing = ReentrantLock()

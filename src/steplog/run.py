@@ -309,7 +309,7 @@ class Run(RunFiles):
 
     def stats(self) -> Stats:
         """The counts."""
-        return self._opened.stats() if self._opened is not None else Stats()
+        return Stats() if self._opened is None else run_stats.told(self._opened.stats(), self._opened.settings.quiet)
 
     def finish(
         self,
@@ -396,7 +396,7 @@ class Run(RunFiles):
             self._fields["name"] = restore(opened) or self.name
 
     def supersede(self) -> None:
-        """Mark the run FAILED, unless it was entered; in the background, where that takes more than a moment."""
+        """Internal. Mark the run FAILED, unless it was entered; in the background, if it takes more than a moment."""
         if self._opened is not None and self._report is None and not self._entered:
             self._opened.finish_in_background(RunStatus.FAILED.value)
             messages.say(
@@ -410,7 +410,7 @@ class Run(RunFiles):
             self._over(self._opened, RunStatus.FAILED)
 
     def ended(self, status: str) -> None:
-        """The program ends, and with it the run: ``finish``, as of an object that goes last, returns the report."""
+        """Internal. The program has ended, and the run with it: a later ``finish`` returns the report."""
         if self._opened is not None and self._report is None:
             self._report = run_stats.report(self._opened.stats())
             self.status = RunStatus(status)

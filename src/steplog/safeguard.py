@@ -3,8 +3,10 @@
 * At exit: COMPLETED, or CRASHED where ``exit_code`` finds a crash, which is recorded. All runs share one deadline,
   ``finish_timeout_s``, and 5 s where the server has been silent for 10 s. Ctrl-C ends the waiting.
 * On SIGTERM and SIGHUP: CRASHED, after a flush of at most ``signal_flush_s``; then the process dies of the signal. One
-  that is ignored or handled, by Python or C code, is left alone. A second signal kills at once. The SIGTERM by which
-  multiprocessing ends its daemonic processes, such as those of a ``Pool``, is no crash of a run that they have joined.
+  that is ignored or handled, by Python or C code, is left alone. A second signal kills at once.
+  A daemonic process of multiprocessing that has only joined runs dies of SIGTERM at once: that is its usual end, as of
+  those of a ``Pool``, which waits for ever where a handler does not run. CPython runs none while the main thread is in
+  a system call, such as the wait for a task, that began just before the signal could interrupt it.
 * At the next bare ``init`` of the same thread: FAILED, before that returns if the server is well and little is left,
   else in the background.
 
@@ -29,6 +31,7 @@ from typing import Protocol
 from steplog.lifecycle import crash_record, exit_code
 from steplog.lifecycle.exit_progress import ExitProgress
 from steplog.lifecycle.open_run import OpenRun, open_runs
+from steplog.reentrant_lock import ReentrantLock
 from steplog.settings import Settings
 
 __all__ = ["Supersedable", "arm", "before_end", "disarm", "settle_later", "supersede"]
@@ -36,7 +39,7 @@ __all__ = ["Supersedable", "arm", "before_end", "disarm", "settle_later", "super
 _log = logging.getLogger("steplog")
 _thread = threading.local()
 _superseded: list[OpenRun] = []  # until their status is sent
-_arming = threading.RLock()  # of the hooks, and of what they do
+_arming = ReentrantLock()  # of the hooks, and of what they do
 _before_end: list[Callable[[], None]] = []
 _hooked_in: int | None = None  # the pid whose atexit calls us
 _SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -101,7 +104,7 @@ def settle_later(opened: OpenRun) -> None:
 
 def _after_fork_in_child() -> None:
     global _hooked_in, _arming
-    _hooked_in, _arming = None, threading.RLock()  # another thread may have held it
+    _hooked_in, _arming = None, ReentrantLock()  # another thread may have held it
     _thread.bare = None
     _superseded.clear()
     _before_end.clear()
@@ -123,8 +126,20 @@ def _unhook() -> None:
                 signal.signal(number, signal.SIG_DFL)
 
 
+def _is_pool_process() -> bool:
+    process = sys.modules.get("multiprocessing.process")
+    return (
+        process is not None
+        and bool(process.current_process().daemon)
+        and not any(opened.decides for opened in open_runs())
+    )
+
+
 def _is_default(number: int) -> bool:
+    """Whether the hook takes the place of nothing."""
     if threading.current_thread() is not threading.main_thread() or signal.getsignal(number) is not signal.SIG_DFL:
+        return False
+    if number == signal.SIGTERM and _is_pool_process():
         return False
     # Python does not see a handler that C code has set, such as faulthandler.register.
     try:
@@ -151,21 +166,14 @@ def _on_signal(number: int, frame: FrameType | None) -> None:
         return  # a handler that replaced this one chains to it, where it would find SIG_DFL, which is no function
     signal.signal(number, signal.SIG_DFL)
     try:
-        usual = number == signal.SIGTERM and _is_daemonic()
         for opened in open_runs():
-            if opened.decides or not usual:
-                crash_record.keep_signal(opened.log, opened.settings, number, frame)
+            crash_record.keep_signal(opened.log, opened.settings, number, frame)
         _end("CRASHED", lambda settings: settings.signal_flush_s)
     except BaseException as error:  # noqa: BLE001 - the process must die of the signal
         with contextlib.suppress(Exception):
             _log.debug("steplog: the flush after signal %d: %r", number, error)
     finally:
         os.kill(os.getpid(), number)
-
-
-def _is_daemonic() -> bool:
-    process = sys.modules.get("multiprocessing.process")
-    return process is not None and bool(process.current_process().daemon)
 
 
 def _end(status: str, limit_s: Callable[[Settings], float]) -> None:

@@ -53,6 +53,8 @@ def test_a_quantile_is_a_value_that_was_measured():
 def test_rounds_become_a_median_with_its_quartiles():
     made = over([4.0, 1.0, 3.0, 2.0], group="g", name="n", unit="ms")
     assert (made.value, made.low, made.high) == (2, 1, 3)
+    one = over([4.0], group="g", name="n", unit="ms")
+    assert (one.value, one.low, one.high) == (4, None, None)
 
 
 def test_every_row_of_the_table_has_every_column():

@@ -16,6 +16,7 @@ from types import SimpleNamespace
 import pytest
 
 from server.process import DEADLINE_S, KEY, SOURCES, ServerProcess
+from steplog.journal import compiled
 
 MIB = 1024 * 1024
 
@@ -41,6 +42,29 @@ def test_each_setting_is_there_with_where_it_came_from_and_never_the_key(server,
     assert settings["finish_timeout_s"] == {"value": 60.0, "from": "default"}
     assert settings["api_key"] == {"value": "set", "from": "environment STEPLOG_API_KEY"}
     assert KEY not in result.output + steplog("doctor", url=server.url).output
+
+
+@pytest.mark.parametrize(
+    ("why", "state", "words"),
+    [
+        (None, "good", "log() compiled"),
+        ("free-threaded", "good", "log() in Python, under a lock: free-threaded"),
+        ("not compiled", "note", "log() in Python, not compiled: a number takes "),
+    ],
+)
+def test_it_says_how_log_runs_here_and_why(monkeypatch, steplog, why, state, words):
+    monkeypatch.setattr(compiled, "why_pure", lambda: why)
+    monkeypatch.setattr("platform.system", lambda: "Linux")
+    found = checks(steplog("doctor", "--json"))["python"]
+    assert found["state"] == state
+    assert f" on Linux, {words}" in found["words"]
+
+
+def test_it_says_what_has_asked_for_the_append_in_python(monkeypatch, steplog):
+    monkeypatch.setattr(compiled, "why_pure", lambda: None)
+    monkeypatch.setenv("STEPLOG_PURE", "1")
+    words = checks(steplog("doctor", "--json"))["python"]["words"]
+    assert words.endswith("log() in Python, not compiled: pure is set by environment STEPLOG_PURE")
 
 
 def test_a_plain_address_of_this_machine_is_a_note_that_says_what_it_is_worth(server, steplog):

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -128,7 +128,9 @@ class Episode:
         keep: Path | None = None,
         plant: str | None = None,
         forks: float = FORKS,
+        machine: Callable[[Path], dict[str, str]] | None = None,
     ) -> None:
+        """``machine``: what its programs have in their environment that tells them which system they are on."""
         self.server = server
         self.source = source
         self.outcome = Outcome()
@@ -137,6 +139,7 @@ class Episode:
         self._keep = keep
         self._plant = plant
         self._forks = forks
+        self._machine = machine
         self._directory = Path(tempfile.mkdtemp(prefix="steplog-crash-"))
         self._memory = Path(tempfile.mkdtemp(prefix="steplog-crash-", dir="/dev/shm"))
         self._started: list[Victim] = []
@@ -172,18 +175,27 @@ class Episode:
     # -- processes --------------------------------------------------------------------------------------------------
 
     def _environment(self, network: Network) -> dict[str, str]:
-        return {k: v for k, v in os.environ.items() if not k.startswith(("STEPLOG_", "TELLURIO_"))} | {
+        places = {
             "PYTHONPATH": f"{SOURCES}{os.pathsep}{TESTS}",
             "STEPLOG_DIR": str(self._directory / "state"),
             "STEPLOG_MEMORY_DIR": str(self._memory / "root"),
-            "STEPLOG_MEMORY_BYTES_MAX": str(4 * 1024 * 1024),
-            "STEPLOG_SPOOL_INTERVAL_S": "0.15",
-            "STEPLOG_BATCH_AGE_S": "0.1",
-            "STEPLOG_URL": network.url,
-            "STEPLOG_API_KEY": KEY,
-            "STEPLOG_PURE": self.source.choice("01"),
-            "PROJECT": self.project,
         }
+        if self._machine is not None:
+            places = self._machine(self._directory / "home")
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("STEPLOG_", "TELLURIO_"))}
+        return (
+            kept
+            | places
+            | {
+                "STEPLOG_MEMORY_BYTES_MAX": str(4 * 1024 * 1024),
+                "STEPLOG_SPOOL_INTERVAL_S": "0.15",
+                "STEPLOG_BATCH_AGE_S": "0.1",
+                "STEPLOG_URL": network.url,
+                "STEPLOG_API_KEY": KEY,
+                "STEPLOG_PURE": self.source.choice("01"),
+                "PROJECT": self.project,
+            }
+        )
 
     def _start(self, network: Network, kind: str, name: str, phase: str | None) -> Victim:
         path = self._directory / f"{name}.ledger"

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -39,6 +40,7 @@ class Series:
     jobs: int = 2
     life_s: float = 1.2
     keep: Path | None = None
+    machine: Callable[[Path], dict[str, str]] | None = None  # see Episode
     done: list[Kill] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
@@ -47,8 +49,10 @@ class Series:
 
     def run(self, directory: Path, say: bool = False) -> None:
         """Have them all, over one server in ``directory``."""
+        places = {} if self.machine is None else self.machine(directory / "home")
+        under = ("env", *(f"{name}={value}" for name, value in places.items())) if places else ()
         with (
-            ServerProcess(directory, "--user", "team", "--allow-host", "127.0.0.1") as server,
+            ServerProcess(directory, "--user", "team", "--allow-host", "127.0.0.1", under=under) as server,
             ThreadPoolExecutor(self.jobs) as pool,
         ):
             for work in [pool.submit(self._work, server, say) for _ in range(self.jobs)]:
@@ -57,8 +61,9 @@ class Series:
     def _work(self, server: ServerProcess, say: bool) -> None:
         while (plan := self._next()) is not None:
             number, state, phases = plan
-            outcome = Episode(server, random.Random(f"{self.seed}/{number}"), self.life_s, self.keep).run(state, phases)
-            self._add(number, outcome)
+            source = random.Random(f"{self.seed}/{number}")
+            episode = Episode(server, source, self.life_s, self.keep, machine=self.machine)
+            self._add(number, episode.run(state, phases))
             if say:
                 print(f"{len(self.counted)} kills, {len(self.wrong)} wrong", file=sys.stderr, flush=True)
 

@@ -19,8 +19,8 @@ from steplog.delivery.sender import InFlight, Sender, StoreFirst
 from steplog.delivery.tickets import Action, Quarantine, RunAddress
 from steplog.errors import ServerUnavailableError
 from steplog.journal.journal import Journal
+from steplog.journal.locked_writer import writer_type
 from steplog.journal.sources import OwnSource
-from steplog.journal.writer import Writer
 from steplog.testing.memory_server import MemoryRun, MemoryServer
 
 POLL_S = 0.5
@@ -30,7 +30,7 @@ class Book:
     """A writer, and its journal as an agent opens it; values are 1, 2, 3, …"""
 
     def __init__(self, number: int = 0, size: int = 64 * 1024) -> None:
-        self.writer = Writer(Pool(size), number.to_bytes(16, "big"), value_bytes_max=1 << 20)  # type: ignore[arg-type]
+        self.writer = writer_type()(Pool(size), number.to_bytes(16, "big"), value_bytes_max=1 << 20)  # type: ignore[arg-type]
         self.cursor = Marked(Fuse())
         self.living = True
         self.count = 0

@@ -46,9 +46,9 @@ def copy_of_tree(target: Path) -> Path:
     return target
 
 
-def build(tree: Path, kind: str, before: str = "", **environment: str) -> Built:
+def build(tree: Path, kind: str, *, into: Path | None = None, before: str = "", **environment: str) -> Built:
     """An "sdist" or a "wheel" of a tree. ``before`` runs in the process that builds, ahead of it."""
-    target = tree / "dist"
+    target = into or tree / "dist"
     program = f"{before}\nfrom setuptools import build_meta\nprint(build_meta.build_{kind}({str(target)!r}))"
     without = {"PYTHONDONTWRITEBYTECODE": ""}  # which setuptools warns of
     done = run_in(tree, program, **without, **environment)

@@ -96,6 +96,19 @@ def test_a_wheel_is_of_one_platform(wheel):
     assert platform != "any"
 
 
+def test_a_wheel_without_the_extension_is_of_one_platform_too(unpacked, tmp_path):
+    """One for any platform was taken by pip on Windows, and where there was a compiler."""
+    free_threaded = "import sysconfig; sysconfig.get_config_vars()['Py_GIL_DISABLED'] = 1"
+    built = build(unpacked, "wheel", before=free_threaded, into=tmp_path)
+    with zipfile.ZipFile(built.path) as archive:
+        assert not [name for name in archive.namelist() if name.endswith(".so")]
+        (info,) = (name for name in archive.namelist() if name.endswith(".dist-info/WHEEL"))
+        told = archive.read(info).decode()
+    assert "Root-Is-Purelib: false" in told
+    assert "-none-" not in told
+    assert "-any" not in told
+
+
 def test_a_build_warns_of_nothing(sdist, wheel):
     assert warnings_in(sdist.said) == []
     assert warnings_in(wheel.said) == []

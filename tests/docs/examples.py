@@ -208,7 +208,7 @@ def _check_call(written: str, made: ast.Call, called: ast.Attribute) -> None:
     own = [] if owner is steplog else [None]
     try:
         inspect.signature(found).bind_partial(
-            *own, *made.args, **{each.arg or "": each.value for each in made.keywords}
+            *own, *made.args, **{each.arg: each.value for each in made.keywords if each.arg is not None}
         )
     except TypeError as error:
         raise ExampleError(f"{written}: {error}") from None

@@ -1,4 +1,4 @@
-"""The tables of settings, commands, crash tests and resumed runs in the docs, and the page of names, made from those.
+"""The tables of settings, commands, crash tests and resumed runs in the docs, and the entries of names.
 
 A page has them between ``<!-- begin: NAME -->`` and ``<!-- end -->``; what stands there is written anew by
 
@@ -9,6 +9,7 @@ and a test says where a page is not as that would leave it.
 
 from __future__ import annotations
 
+import functools
 import re
 import sys
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ import click
 sys.path.insert(0, str(Path(__file__).parents[1]))  # as a program of its own
 
 from crash.published import published
-from docs import names
+from docs import adapters, names
 from end_to_end import resuming
 from once import published as once
 from steplog.cli import main
@@ -30,22 +31,25 @@ __all__ = ["PAGES", "rewritten", "tables"]
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = [DOCS / name for name in ("guarantees.md", "settings.md", "commands.md", "processes.md", "python.md")]
+PAGES += sorted((DOCS / "python").glob("*.md"))
 RESULTS = ROOT / "tests" / "crash" / "results.jsonl"
 ONCE = ROOT / "tests" / "once" / "results.jsonl"
-_PART = re.compile(r"(<!-- begin: ([\w ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_PART = re.compile(r"(<!-- begin: ([\w. ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _BOUNDS = re.compile(r"; [\d<=]*x[<>]=\d+")  # the range of a number, which its error says
 
 
+@functools.cache
 def tables() -> dict[str, str]:
     """Each by its name: what is made of data, and each command that has options."""
     made = {
         "settings": _settings(),
         "commands": _commands(),
-        "names": names.page(),
+        "names": names.index(),
         "crashes": published(RESULTS.read_text("utf-8")),
         "once": once.published(ONCE.read_text("utf-8")),
         "resuming": _table(*_head_and_rows(resuming.rows())),
     }
+    made |= names.parts() | adapters.parts()
     for name, command in _each_command():
         if rows := list(_options(command)):
             made[name] = _table(("option", "what"), rows)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,6 +30,7 @@ from server.process import SOURCES, ServerProcess
 DEADLINE_S = 120.0
 FRAMEWORKS = "docs/integrations.md"  # whose programs are others' code for the most part, which warns of others
 FORK_WARNING = "ignore:This process:DeprecationWarning"  # CPython's own, at a fork beside threads
+NAMES = ROOT / "docs" / "python"
 PAGES = pages()
 PROGRAMS = [(page, program) for page in PAGES for program in programs(read(page))]
 READ_FIRST = (
@@ -35,6 +39,7 @@ READ_FIRST = (
     "docs/first-steps.md",
     "docs/media.md",
     "docs/artifacts.md",
+    "docs/python/active-run.md",
 )  # the others are slow
 
 
@@ -44,43 +49,73 @@ def name_of(page: Path) -> str:
 
 def run(program: Program, name: str, directory: Path) -> None:
     """Run a program as a user does who has started ``steplog serve`` and has configured nothing."""
+    (directory / "state").mkdir(exist_ok=True)
+    with ServerProcess(directory / "state", "--user", "me") as server:
+        run_beside(server.directory, program, name, directory)
+        assert server.end() == (0, "")
+
+
+def run_beside(state: Path, program: Program, name: str, directory: Path) -> None:
+    """Run a program in ``directory`` beside the server whose files are in ``state``."""
     file = directory / f"{Path(name).stem}.py"
     file.write_text(program.source)
-    with ServerProcess(directory / "state", "--user", "me") as server:
-        environment = os.environ | {"STEPLOG_DIR": str(server.directory), "PYTHONPATH": str(SOURCES)}
-        warnings = [] if name == FRAMEWORKS else ["-W", "error", "-W", FORK_WARNING]
-        done = subprocess.run(
-            [sys.executable, *warnings, str(file)],
-            env=environment,
-            cwd=directory,
-            capture_output=True,
-            text=True,
-            timeout=DEADLINE_S,
-        )
-        if done.returncode:
-            raise ExampleError(f"{name}: exit code {done.returncode}\n{done.stderr}")
-        check_output(done.stdout, program.outputs)
-        code, errors = server.end()
-        assert (code, errors) == (0, "")
+    done = subprocess.run(
+        [sys.executable, *([] if name == FRAMEWORKS else ["-W", "error", "-W", FORK_WARNING]), str(file)],
+        env=os.environ
+        | {"STEPLOG_DIR": str(state), "STEPLOG_MEMORY_DIR": str(directory / "memory"), "PYTHONPATH": str(SOURCES)},
+        cwd=directory,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+    )
+    if done.returncode:
+        raise ExampleError(f"{name}: exit code {done.returncode}\n{done.stderr}")
+    check_output(done.stdout, program.outputs)
 
 
-@pytest.mark.parametrize(
-    ("page", "program"),
-    [
+def cases(programs: list[tuple[Path, Program]]) -> list[Any]:
+    """A case a program; those of pages that nobody reads first are slow tests."""
+    return [
         pytest.param(
             page,
             made,
             id=f"{name_of(page)}:{made.line}",
             marks=() if name_of(page) in READ_FIRST else pytest.mark.slow,
         )
-        for page, made in PROGRAMS
-    ],
-)
+        for page, made in programs
+    ]
+
+
+@pytest.mark.parametrize(("page", "program"), cases([each for each in PROGRAMS if each[0].parent != NAMES]))
 def test_the_examples_of_a_page_run_and_print_what_it_says(page, program, tmp_path):
     if program.missing():
         pytest.skip(f"{program.missing()} is not installed")
-    (tmp_path / "state").mkdir()
     run(program, name_of(page), tmp_path)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """One for all examples of names, of which there are many."""
+    with ServerProcess(tmp_path_factory.mktemp("server"), "--user", "me") as server:
+        yield server
+        assert server.end() == (0, "")
+
+
+@pytest.fixture
+def empty_server(server: ServerProcess) -> Iterator[ServerProcess]:
+    yield server
+    for project in server.ask("GET", "/me/projects/").json():
+        server.ask("DELETE", f"/me/projects/{project['slug']}/")
+    for left in server.directory.glob("*.*"):  # journals of runs
+        if left.is_dir() and not left.name.startswith("server."):
+            shutil.rmtree(left)
+
+
+@pytest.mark.parametrize(("page", "program"), cases([each for each in PROGRAMS if each[0].parent == NAMES]))
+def test_the_example_of_a_name_runs_by_itself(page, program, empty_server, tmp_path):
+    if program.missing():
+        pytest.skip(f"{program.missing()} is not installed")
+    run_beside(empty_server.directory, program, name_of(page), tmp_path)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
@@ -112,7 +147,6 @@ def page_of(*parts: tuple[str, str]) -> str:
 )
 def test_a_broken_example_is_found(parts, said, tmp_path):
     (program,) = programs(page_of(*parts))
-    (tmp_path / "state").mkdir()
     with pytest.raises(ExampleError) as caught:
         run(program, "page.md", tmp_path)
     assert said in str(caught.value)

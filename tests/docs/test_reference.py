@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 from starlette.routing import Route
 
-import steplog
 from crash.published import published
-from docs.names import GROUPS
+from docs import adapters, names
+from docs.examples import blocks
 from docs.reference import DOCS, PAGES, RESULTS, ROOT, rewritten, tables
 from server.contents import MemoryContents
 from steplog.delivery.wire import API
@@ -95,31 +96,46 @@ def test_a_crash_series_that_went_wrong_says_why_and_an_unknown_kind_is_refused(
         published(series(**fields))
 
 
-def test_every_public_name_is_on_the_page_of_names():
-    assert sorted(name for names in GROUPS.values() for name in names) == sorted(steplog.__all__)
+def test_every_public_name_has_one_entry_on_a_page_of_names():
+    entries = [name for page in names.described().values() for name in page]
+    assert sorted(entries) == sorted([*names.public(), *adapters.modules()])
+
+
+def examples_of(page: Path) -> dict[str, str]:
+    """The programs of a page by the heading that they are below."""
+    found: dict[str, str] = {}
+    for section in re.split(r"^#{2,3} `", page.read_text("utf-8"), flags=re.MULTILINE)[1:]:
+        found[section.partition("`")[0]] = "\n".join(
+            re.findall(r"^```python\n(.*?)^```$", section, re.DOTALL | re.MULTILINE)
+        )
+    return found
+
+
+@pytest.mark.parametrize("page", [page for page in names.described() if page not in ("integrations", "compat")])
+def test_every_name_has_a_program_and_every_member_is_used_in_one(page):
+    examples = examples_of(names.PAGES / f"{page}.md")
+    everything = "\n".join(examples.values())
+    for name in names.described()[page]:
+        short = name.removeprefix("steplog.testing.").removeprefix("steplog.")
+        owner, _, member = short.rpartition(".")
+        assert f".{member}(" in everything if owner else examples[short], f"{page}.md has no program with {short}"
+        unused = [each for each in names.properties().get(name, []) if f".{each}" not in everything]
+        assert not unused, f"{page}.md has no program that uses {unused} of {short}"
 
 
 def test_every_adapter_and_every_module_of_another_loggers_names_has_its_page():
-    """They are no part of the page of names: what they take is what their frameworks and loggers give."""
-    sources = ROOT / "src" / "steplog"
-    shared = {
-        "adapter_run",
-        "config_values",
-        "flat_names",
-        "inspect_task",
-        "lightning_files",
-        "optuna_trial",
-        "pretrained",
-        "sb3_pictures",
-        "side_run",
-    }  # of several, or of one
-    adapters = {file.stem for file in (sources / "integrations").glob("[!_]*.py")} - shared
-    page = (DOCS / "integrations.md").read_text("utf-8")
-    assert sorted(name for name in adapters if f"steplog.integrations.{name}" not in page) == []
-    shadowed = {folder.parent.name for folder in (sources / "compat").glob("*/__init__.py")}
-    page = (DOCS / "coming-from.md").read_text("utf-8")
-    assert {"mlflow", "tensorboard", "trackio", "wandb"} <= shadowed
-    assert sorted(name for name in shadowed if f"steplog.compat.{name}" not in page) == []
+    """What they take is what their frameworks and loggers give: a guide has a program of each."""
+    for page, guide in (("integrations", "integrations.md"), ("compat", "coming-from.md")):
+        programs = "\n".join(
+            block.text for block in blocks((DOCS / guide).read_text("utf-8")) if block.language != "text"
+        )
+        for name in names.described()[page]:
+            package, _, module = name.rpartition(".")
+            assert name in programs or f"from {package} import {module}" in programs, (
+                f"{guide} has no program with {name}"
+            )
+    shadowed = {folder.parent.name for folder in (ROOT / "src" / "steplog" / "compat").glob("*/__init__.py")}
+    assert {f"steplog.compat.{name}" for name in shadowed} <= set(adapters.modules())
 
 
 def test_every_file_that_the_pages_for_contributors_name_is_there():

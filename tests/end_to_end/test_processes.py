@@ -125,17 +125,18 @@ def test_a_run_is_handed_to_the_processes_of_multiprocessing(host: Host, method:
 
 
 @pytest.mark.parametrize("method", ["fork", "forkserver"])
-def test_the_end_of_a_pool_is_no_crash_of_its_processes(host: Host, method: str):
+def test_a_pool_ends_its_processes_as_without_us_and_that_is_no_crash(host: Host, method: str):
     done = host.run(f"""
         import multiprocessing
 
         def work(run, number):
             run.log("loss", number)
+            return signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
         if __name__ == "__main__":
             with begin() as run:
                 with multiprocessing.get_context("{method}").Pool(2) as pool:
-                    pool.starmap(work, [(run, number) for number in range(4)])
+                    assert all(pool.starmap(work, [(run, number) for number in range(4)]))
                 run.log("after", 1.0)
             print(run.stats().delivered, run.stats().dropped)
     """)

@@ -6,6 +6,7 @@ import json
 import struct
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,13 @@ from steplog.journal.append import Segment
 from steplog.journal.cursor import CURSOR_BYTES
 from steplog.journal.holes import HoleWatch
 from steplog.journal.journal import Journal
+from steplog.journal.locked_writer import writer_type
 from steplog.journal.memory import MemoryPool
 from steplog.journal.range import Range
 from steplog.journal.sources import OwnSource
 from steplog.journal.writer import Writer
 
-KINDS = ["pure", "c"] if compiled._built else ["pure"]
+KINDS = ["locked"] if compiled._free_threaded else ["pure", "locked", *(["c"] if compiled._built else [])]
 TINY = 1024  # bytes of a segment: 26 slots, and 8 granules for names and payloads
 SMALL = 16 * 1024
 WRITER = bytes(range(16))
@@ -50,6 +52,15 @@ class Record:
     kind: int = slot.KIND_FLOAT
 
 
+@contextmanager
+def chosen(kind: str) -> Iterator[None]:
+    """New writers have this append. On a free-threaded build "pure" is right for one thread alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STEPLOG_PURE", "1" if kind == "pure" else "0")
+        patch.setattr(compiled, "_free_threaded", kind == "locked")
+        yield
+
+
 def writer_of(
     kind: str,
     size: int = SMALL,
@@ -59,9 +70,8 @@ def writer_of(
     value_bytes_max: int = 1 << 20,
     clock: Callable[[], int] = time.time_ns,
 ) -> Writer:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STEPLOG_PURE", "1" if kind == "pure" else "0")
-        writer = Writer(Blocks(size, directory, bytes_max), WRITER, value_bytes_max=value_bytes_max, clock=clock)
+    with chosen(kind):
+        writer = writer_type()(Blocks(size, directory, bytes_max), WRITER, value_bytes_max=value_bytes_max, clock=clock)
     assert writer.append.kind == kind
     return writer
 

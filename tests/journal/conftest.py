@@ -14,7 +14,7 @@ from steplog.private_files import make_private
 
 @pytest.fixture(params=KINDS)
 def kind(request: pytest.FixtureRequest) -> str:
-    """Each append there is, the one in Python and the compiled one."""
+    """Each append there is: in Python, the same under a lock, and compiled; without the GIL the second alone."""
     return str(request.param)
 
 

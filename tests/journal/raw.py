@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from journal.appends import chosen
 from steplog.journal import compiled, slot
 from steplog.journal.append import Segment
+from steplog.journal.locked_writer import writer_type
 from steplog.journal.memory import MemoryPool
 from steplog.journal.writer import Writer
 
@@ -31,9 +33,8 @@ class Ticks:
 def writer_of(kind: str, *, segment_bytes: int = 1 << 19, clock: Callable[[], int] = time.time_ns) -> Writer:
     pool = MemoryPool(None, None, 1 << 30)
     pool.segment_bytes = lambda: segment_bytes  # type: ignore[method-assign]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STEPLOG_PURE", "1" if kind == "pure" else "0")
-        writer = Writer(pool, b"w" * 16, value_bytes_max=1000, clock=clock)
+    with chosen(kind):
+        writer = writer_type()(pool, b"w" * 16, value_bytes_max=1000, clock=clock)
     assert writer.append.kind == kind
     return writer
 

@@ -23,7 +23,7 @@ from itertools import count
 from types import FrameType
 from typing import Any
 
-from journal.appends import TINY, Reader, writer_of
+from journal.appends import KINDS, TINY, Reader, writer_of
 from steplog.journal.holes import HoleWatch
 
 BESIDE = 2  # threads that log undisturbed
@@ -170,7 +170,7 @@ def _handlers(frame: FrameType | None) -> int:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--signals", type=int, default=20_000)
-    parser.add_argument("--kind", choices=("pure", "c"), default="pure")
+    parser.add_argument("--kind", choices=KINDS, default=KINDS[0])
     parser.add_argument("--size", type=int, default=TINY)
     arguments = parser.parse_args()
     storm = Storm(arguments.kind, arguments.size, arguments.signals)

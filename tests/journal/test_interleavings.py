@@ -165,7 +165,7 @@ def test_a_fork_in_the_middle_of_a_call_leaves_the_parents_journal_as_it_would_b
 
         def reopen(*call: Any) -> None:
             if not children:
-                children.append(Writer(Blocks(TINY), b"c" * 16, value_bytes_max=1000, append=writer.append))
+                children.append(type(writer)(Blocks(TINY), b"c" * 16, value_bytes_max=1000, append=writer.append))
             writer.append.log(*call)
 
         writer.forked(reopen)

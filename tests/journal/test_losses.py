@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from journal.appends import KINDS
+from journal.appends import KINDS, chosen
 from journal.spooled import LOCK, SPOOL_BYTES, Machine, deliver_all
-from steplog.journal import compiled, losses
+from steplog.journal import losses
 from steplog.journal.append import Segment
 from steplog.journal.directories import JournalRoots
 from steplog.journal.losses import LOSSES_BYTES, LOSSES_NAME, Losses, LossLedger
@@ -147,9 +147,9 @@ def fill(machine: Machine, segments_max: int) -> None:
 
 
 @pytest.fixture(params=KINDS)
-def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setattr(compiled, "_pure", request.param == "pure")
-    return str(request.param)
+def kind(request: pytest.FixtureRequest) -> Iterator[str]:
+    with chosen(request.param):
+        yield str(request.param)
 
 
 @pytest.mark.parametrize("which", [(True,), (False, True), (True, False), (True, True, False, True)])

@@ -11,7 +11,7 @@ import threading
 import pytest
 
 from apart import apart
-from journal.appends import Reader
+from journal.appends import Reader, chosen
 from journal.processes import (
     Ledger,
     LoggingProcess,
@@ -95,11 +95,12 @@ def test_calls_that_returned_before_a_kill_are_all_there_and_holes_are_counted(p
 
 
 @pytest.mark.slow
-def test_forks_in_the_middle_of_logging_from_eight_threads(kind, paths, roots, monkeypatch):
+def test_forks_in_the_middle_of_logging_from_eight_threads(kind, paths, roots):
     """Each child has a writer of its own; no deadlock, and no call lost or twice, in the parent or in a child."""
-    monkeypatch.setenv("STEPLOG_PURE", "1" if kind == "pure" else "0")
     threads, children, per_child = 8, FORKS, 40
-    parent, over = opened(paths, roots), threading.Event()
+    with chosen(kind):
+        parent = opened(paths, roots)
+    over = threading.Event()
     ledger, forked = Ledger(threads), Ledger(children)
     append = parent.writer.append
     reader = Reader(parent.journal)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import SimpleQueue
 
 import pytest
 
-from journal.appends import SMALL, WRITER, Blocks, Reader, told
-from steplog.journal import compiled, writer
+from journal.appends import SMALL, WRITER, Blocks, Reader, chosen, told
+from steplog.journal import writer
 from steplog.journal.directories import RunPaths, new_id
+from steplog.journal.locked_writer import LockedWriter, writer_type
 from steplog.journal.memory import Block
 from steplog.journal.open_writer import OpenWriter, open_writer
 from steplog.journal.spooling import Disk
@@ -34,12 +35,24 @@ class Recording(Blocks):
 
 
 @contextmanager
+def let_go(made: Writer) -> Iterator[None]:
+    """Without the writer's lock, where it has one: a wake-up waits for nobody, but the tests wait for their order."""
+    lock, times = (made._lock, 0) if isinstance(made, LockedWriter) else (None, 0)
+    with suppress(RuntimeError):  # it is not this thread's
+        while lock is not None:
+            lock.release()
+            times += 1
+    yield
+    for _ in range(times):
+        lock.acquire()
+
+
+@contextmanager
 def maintained(kind: str, size: int = SMALL, bytes_max: int = 1 << 30) -> Iterator[tuple[Writer, Recording]]:
     """A writer whose spares another thread makes; whoever wants one goes on once that has had its turn."""
-    compiled.prefer(pure=kind == "pure")
     pool = Recording(size, bytes_max)
-    made = Writer(pool, WRITER, value_bytes_max=1 << 20)
-    compiled.prefer(pure=False)
+    with chosen(kind):
+        made = writer_type()(pool, WRITER, value_bytes_max=1 << 20)
     assert made.append.kind == kind
     wanted, done = SimpleQueue[bool](), SimpleQueue[None]()
 
@@ -51,7 +64,8 @@ def maintained(kind: str, size: int = SMALL, bytes_max: int = 1 << 30) -> Iterat
     def ask() -> None:
         if threading.get_ident() != thread.ident:  # as a wake-up of itself
             wanted.put(True)
-            done.get()
+            with let_go(made):
+                done.get()
 
     thread = threading.Thread(target=maintain)
     thread.start()
@@ -126,9 +140,8 @@ def test_where_maintenance_does_not_answer_a_thread_that_logs_makes_its_segments
     """It may wait for a disk that stalls, for minutes: nothing is dropped for that."""
     now = [1]
     monkeypatch.setattr(writer, "monotonic_ns", lambda: now[0])
-    compiled.prefer(pure=kind == "pure")
-    made = Writer(pool := Recording(SMALL, 4 * SMALL), WRITER, value_bytes_max=1 << 20)
-    compiled.prefer(pure=False)
+    with chosen(kind):
+        made = writer_type()(pool := Recording(SMALL, 4 * SMALL), WRITER, value_bytes_max=1 << 20)
     made.on_successor = made.on_wanted = lambda: None
     made.prepare()
     reader = Reader.of(made)
@@ -205,9 +218,8 @@ def segment_files(made: OpenWriter) -> int:
 
 
 def test_two_spares_are_kept_while_segments_are_used_up_and_one_later(kind):
-    compiled.prefer(pure=kind == "pure")
-    made = Writer(pool := Recording(SMALL), WRITER, value_bytes_max=1 << 20)
-    compiled.prefer(pure=False)
+    with chosen(kind):
+        made = writer_type()(pool := Recording(SMALL), WRITER, value_bytes_max=1 << 20)
     asked: list[None] = []
     made.on_wanted = lambda: asked.append(None)
     made.prepare()

@@ -52,6 +52,13 @@ for step in range(200):
     run.log("of another", step, step=step)
 run.finish()
 """
+SAVES = """
+import steplog
+
+with steplog.init("team", "mnist", "long", tags=["of now"]) as run:
+    run.log("loss", 0.5)
+    run.save("weights.txt")
+"""
 
 
 @pytest.fixture
@@ -242,3 +249,16 @@ def content(database: Path) -> list[str]:
         return list(connection.iterdump())
     finally:
         connection.close()
+
+
+def test_files_of_a_run_with_a_server_of_0_1_stay_here_and_are_named(versions, serve, tmp_path):
+    server = serve(versions["0.1"])
+    side = Side(SOURCES, tmp_path / "state")
+    (tmp_path / "weights.txt").write_text("of now")
+    errors = over(side.program(SAVES))
+    assert "steplog: this server keeps no tags of a run." in errors
+    assert values(server, "long") == {"loss": [0.5]}
+    assert runs(server)["long"]["status"] == "COMPLETED"
+    (kept,) = (side.state / "kept-files" / "mnist").rglob("weights.txt")
+    assert kept.read_text() == "of now"
+    assert str(kept.parent) in errors

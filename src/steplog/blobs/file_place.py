@@ -21,7 +21,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -33,6 +32,7 @@ from steplog.blobs.entries import ArtifactEntry, FileEntry
 from steplog.errors import ConfigurationError
 from steplog.journal.files import Files
 from steplog.journal.spool import DAMAGED_SUFFIX
+from steplog.reentrant_lock import ReentrantLock
 
 __all__ = ["FilePlace", "Unit"]
 
@@ -77,7 +77,7 @@ class FilePlace:
         self.files = files
         self._clock = clock
         # Never taken in log(); it guards what follows. A signal handler may come back in: what is iterated is copied.
-        self._lock = threading.RLock()
+        self._lock = ReentrantLock()
         self._look_at = float("-inf")
         self._units: dict[str, Unit] = {}
         self._known: dict[str, int] = {}  # ids of a unit that are not forgotten

@@ -9,13 +9,13 @@ Processes that take the last room at once each see one too many, and give it bac
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from steplog.descriptors import reserved
 from steplog.journal.memory import FILES_NAME, Usage, default_bytes_max, free_bytes, media_bytes
+from steplog.reentrant_lock import ReentrantLock
 
 __all__ = ["Room", "files_bytes"]
 
@@ -41,7 +41,7 @@ class Room:
         self._disk = disk
         self._on_disk = Usage(disk, clock, files_bytes)
         self._private_bytes = 0
-        self._taking = threading.RLock()  # taken in log(), for a moment; a signal handler may come back in
+        self._taking = ReentrantLock()  # taken in log(), for a moment; a signal handler may come back in
         self._measured, self._measure_at = 0, float("-inf")
         self._memory = memory
         self._in_memory = None if memory is None else Usage(memory, clock, media_bytes)

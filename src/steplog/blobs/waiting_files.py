@@ -29,6 +29,7 @@ from steplog.journal.files import Files
 from steplog.journal.jsonable import NoRoomError
 from steplog.journal.memory import FILES_NAME
 from steplog.media_value import Content
+from steplog.reentrant_lock import ReentrantLock
 
 __all__ = ["WaitingFiles"]
 
@@ -55,7 +56,7 @@ class WaitingFiles:
     ) -> None:
         self.paths = paths
         self.taken = 0
-        self._counting = threading.RLock()  # taken in log(), for a moment; a signal handler may come back in
+        self._counting = ReentrantLock()  # taken in log(), for a moment; a signal handler may come back in
         self.on_kept: Callable[[], None] = lambda: None
         self.on_drop: Callable[[], None] = lambda: None
         self._was_private = False
@@ -68,7 +69,7 @@ class WaitingFiles:
         self._media = MediaMemory(directory, self.room)
         self._saving = Saving(self._place, self.writer, self.room)
         self._intake = Intake(paths, self._place, self._media, self.writer, self.room, clock)
-        self._taking_in = threading.Lock()  # never taken in log()
+        self._taking_in = ReentrantLock()  # never taken in log()
         self._taken_by = 0  # the thread that has it
 
     def keep(self, content: Content) -> str:

@@ -12,7 +12,6 @@ import keyword
 import sys
 import traceback
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, cast
 
 import click
@@ -123,16 +122,11 @@ def _message(error: Exception) -> str:
     return message
 
 
-def _version_text() -> str:
-    try:
-        return version("steplog")
-    except PackageNotFoundError:
-        return "not installed"
-
-
 def _show_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
     if wanted and not context.resilient_parsing:
-        click.echo(_version_text())
+        from steplog import __version__
+
+        click.echo(__version__)
         context.exit()
 
 
@@ -153,4 +147,6 @@ def main(debug: bool) -> None:
 @main.command("version")
 def _version() -> None:
     """Print the version."""
-    click.echo(_version_text())
+    from steplog import __version__
+
+    click.echo(__version__)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import importlib.util
 import os
 import platform
 import shutil
@@ -28,6 +27,10 @@ from steplog.cli import printing
 from steplog.cli.api import Api, ApiError
 from steplog.client import LocalServers
 from steplog.default_paths import memory_directories, memory_place
+from steplog.installation import UNCOMPILED_COST, compile_again
+from steplog.journal import compiled
+from steplog.machine.other_system import installed
+from steplog.machine.system import is_known_here
 from steplog.private_files import is_private, make_private
 from steplog.settings import Settings, documented, resolve, sources
 from steplog.time_limit import within
@@ -71,7 +74,8 @@ def command(context: click.Context, as_json: bool) -> None:
     The exit code is 1 if something is wrong.
     """
     settings = resolve()
-    checks = [_python(settings), _memory(settings), _spool(settings), _waiting(), *_server(settings)]
+    machine = [_python(settings), _memory(settings), _spool(settings), *_system(settings)]
+    checks = [*machine, _waiting(), *_server(settings)]
     values, servers = _settings(settings), list(_servers_here(settings))
     if as_json:
         shown = [check._asdict() for check in checks], [server._asdict() for server in servers]
@@ -116,10 +120,19 @@ def _settings(settings: Settings) -> dict[str, dict[str, Any]]:
 
 
 def _python(settings: Settings) -> _Check:
-    compiled = not settings.pure and importlib.util.find_spec("steplog.journal._append") is not None
+    why = compiled.why_pure()
+    if settings.pure and why != "free-threaded":
+        why = "asked for"
     words = f"{platform.python_implementation()} {platform.python_version()} on {platform.system()}, "
-    words += f"log() {'compiled' if compiled else 'in pure Python'}"
-    return _Check("python", _GOOD if platform.system() in _SYSTEMS else _NOTE, words)
+    if why is None:
+        words += "log() compiled"
+    elif why == "free-threaded":
+        words += "log() in Python, under a lock: free-threaded"
+    elif why == "asked for":
+        words += f"log() in Python, not compiled: pure is set by {sources(settings)['pure']}"
+    else:
+        words += f"log() in Python, not compiled: {UNCOMPILED_COST}. To have it compiled, {compile_again()}"
+    return _Check("python", _GOOD if platform.system() in _SYSTEMS and why != "not compiled" else _NOTE, words)
 
 
 def _memory(settings: Settings) -> _Check:
@@ -161,6 +174,15 @@ def _spool(settings: Settings) -> _Check:
     words = f"{directory}, {printing.size(_used_bytes(directory))} in use, {printing.size(free)} free, "
     words += "locks work" if locks else "its file system cannot lock. Set STEPLOG_DIR to a local disk"
     return _Check("spool", _BAD if not locks else _GOOD if free >= _DISK_BYTES_MIN else _NOTE, words)
+
+
+def _system(settings: Settings) -> Iterator[_Check]:
+    """Of a system other than Linux, where the process reads nothing by itself."""
+    if settings.system_interval_s and not is_known_here():
+        if installed() is None:
+            yield _Check("system metrics", _NOTE, "none: pip install 'steplog[system]', which is psutil")
+        else:
+            yield _Check("system metrics", _GOOD, "by psutil")
 
 
 def _waiting() -> _Check:

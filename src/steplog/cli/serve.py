@@ -205,8 +205,10 @@ def _few_connections(connections: int) -> str | None:
 
     if connections >= CONNECTIONS_MAX:
         return None
-    files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    return f"{connections:,} connections instead of {CONNECTIONS_MAX:,}: {files:,} files may be open; see ulimit -Hn"
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # macOS has no hard limit, and takes no more than ``kern.maxfilesperproc`` as the soft one.
+    files, where = (soft, "sysctl kern.maxfilesperproc") if hard == resource.RLIM_INFINITY else (hard, "ulimit -Hn")
+    return f"{connections:,} connections instead of {CONNECTIONS_MAX:,}: {files:,} files may be open; see {where}"
 
 
 def _settings_here(address: RunningServer) -> str:

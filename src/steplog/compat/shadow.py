@@ -19,16 +19,17 @@ import importlib
 import importlib.util
 import os
 import sys
-import threading
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
+from steplog.reentrant_lock import ReentrantLock
+
 __all__ = ["NAMES", "folder_of", "install", "real_spec", "take_over", "taken"]
 
 NAMES = ("mlflow", "trackio", "wandb")
-_one_at_a_time = threading.RLock()
+_one_at_a_time = ReentrantLock()
 _FOLDERS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "shadows", "")
 
 
@@ -165,7 +166,7 @@ class _SecondName:
 
 def _after_fork_in_child() -> None:
     global _one_at_a_time
-    _one_at_a_time = threading.RLock()  # another thread may have held it
+    _one_at_a_time = ReentrantLock()  # another thread may have held it
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -16,9 +16,10 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
+
+from steplog.reentrant_lock import ReentrantLock
 
 if TYPE_CHECKING:
     from steplog import Run
@@ -39,7 +40,7 @@ class Unsupported:
 
     def forget(self) -> None:
         """Count anew, as a forked child does."""
-        self._lock = threading.RLock()
+        self._lock = ReentrantLock()
         self._counts: dict[str, int] = {}
         self._logged: tuple[Run, dict[str, int]] | None = None  # where, and what, last
 

@@ -42,6 +42,7 @@ from steplog.delivery.sender import InFlight, Sender, StoreFirst
 from steplog.delivery.upload_lane import UploadLane
 from steplog.delivery.waiter import Waiter
 from steplog.journal.open_writer import OpenWriter
+from steplog.reentrant_lock import ReentrantLock
 
 __all__ = ["BUSY_DISK_S", "DISK_S", "GIVE_WAY_S", "WAITING_S", "Agent", "Progress"]
 
@@ -94,7 +95,7 @@ class Agent:
         self._exchange_timeout_s = exchange_timeout_s
         self._clock = clock
         self._sender = Sender(self.random)
-        self.lock = threading.RLock()
+        self.lock = ReentrantLock()
         self.leases: dict[Outbox, Lease] = {}
         self._loops: list[Loop] = []
         self._under_way: dict[int, InFlight] = {}  # by lane

@@ -19,6 +19,7 @@ from tenacity import Retrying, retry_always, stop_never
 
 from steplog import descriptors
 from steplog.delivery.deferred_log import deferred_log
+from steplog.reentrant_lock import ReentrantLock
 
 __all__ = ["DUE_MAX_S", "POLL_MAX_S", "POLL_MIN_S", "Loop", "wait_for"]
 
@@ -39,7 +40,7 @@ class Loop:
         self._wakes: SimpleQueue[None] = SimpleQueue()  # its put is safe in a signal handler
         self.wait_s = 0.0
         self.started = False
-        self._starting = threading.RLock()  # a signal handler may start one, too
+        self._starting = ReentrantLock()  # a signal handler may start one, too
         self._poll_s = POLL_MIN_S
 
     def rest(self, seconds: float) -> None:

@@ -9,6 +9,7 @@
    is a link is an error, and a file that is one is replaced, not what it leads to. The root may be below a link.
 2. A file is there under its name once its SHA-256 is right. One that is there with that hash is not fetched.
 3. Two downloads of one content at a time: the second makes a part of its own, which it removes.
+4. Where a file system takes ``A`` and ``a`` for one name, as macOS's does, the second is refused, and the first stays.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import hashlib
 import os
 import secrets
 import stat
+import unicodedata
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -60,6 +62,9 @@ class Folder:
             found = _same(directory, parts[-1], content)
             if found:
                 arrived(content.size or 0)
+            elif found is False and not _is_called(directory, parts[-1]):
+                words = "a file is there whose name differs by the case of letters alone; choose another root for one"
+                raise FileExistsError(errno.EEXIST, words, str(self._root / path))
             elif found is False and not replace:
                 words = "there is another file of this name; pass replace=True, or another root"
                 raise FileExistsError(errno.EEXIST, words, str(self._root / path))
@@ -125,6 +130,15 @@ def _same(directory: int, name: str, content: Content) -> bool | None:
         return _digest(descriptor).hexdigest() == content.sha256
     finally:
         os.close(descriptor)
+
+
+def _is_called(directory: int, name: str) -> bool:
+    """Whether the entry that is found under this name is called so; its normal form is the file system's."""
+    return any(_composed(each) == _composed(name) for each in os.listdir(directory))
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
 
 
 def _open_part(directory: int, sha256: str) -> tuple[int, str]:

@@ -4,7 +4,7 @@
 
     slot, range, segment, frame   formats: a record, records, records in memory, on disk
     append, compiled              the hot path, in Python and in C
-    locked                        the same without the GIL
+    locked, locked_writer         appending without the GIL
     values, jsonable              what log() makes of its arguments
     writer                        the rest of appending
     memory, mapping               where segments live

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import os
 import sys
-import sysconfig
 from typing import Any, Literal, cast
 
 from steplog.journal.append import Append, Segment
@@ -24,7 +23,7 @@ from steplog.journal.locked import LockedAppend
 from steplog.journal.segment import HEADER_BYTES, Header, Memory
 
 # Of the build, whether or not the GIL is on just now.
-_free_threaded = sys.version_info >= (3, 13) and bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+_free_threaded = "t" in getattr(sys, "abiflags", "")
 _built = False
 if not _free_threaded:
     try:

@@ -7,6 +7,8 @@ Stacks are read by ``faulthandler``, in one go and in C: to walk the frames of a
 CPython 3.11 (https://github.com/python/cpython/issues/111363 is alike). It shows 100 threads, the newest first, and of
 each the 100 innermost frames: a thread that is cut short counts as inside, and one that is not shown by its innermost
 frame alone, which a signal handler that is running hides.
+
+Without the GIL the stacks of running threads cannot be read, and need not be: whoever is inside has the writer's lock.
 """
 
 from __future__ import annotations
@@ -19,8 +21,11 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
+from traceback import walk_stack
 
 from steplog.journal.append import Segment
+from steplog.journal.locked import LockedAppend
 from steplog.journal.writer import CLAIMING, Writer
 
 __all__ = ["HoleWatch", "threads_inside"]
@@ -31,6 +36,7 @@ _THREAD = re.compile(r"^(?:Current t|T)hread 0x([0-9a-f]+)")
 _INSIDE = re.compile(rf'[/\\]journal[/\\](?:{_files})", line \d+ in (?:{_names})$')
 _MORE_THREADS = "..."
 _FRAMES_SHOWN = 100
+_SOMEBODY = 0  # no thread's number
 
 
 def threads_inside() -> set[int]:
@@ -52,6 +58,20 @@ def threads_inside() -> set[int]:
     return inside
 
 
+def _way_to_look(writer: Writer) -> Callable[[], set[int]]:
+    append = writer.append
+    return partial(_inside_by_lock, append) if isinstance(append, LockedAppend) else threads_inside
+
+
+def _inside_by_lock(append: LockedAppend) -> set[int]:
+    """Empty once nobody is inside, where calls hold a lock; a signal handler of a call's may look here."""
+    return {_SOMEBODY} if append.lock.attempt(_is_here_inside, otherwise=True) else set()
+
+
+def _is_here_inside() -> bool:
+    return any(frame.f_code in CLAIMING for frame, _ in walk_stack(None))
+
+
 def _stacks() -> str:
     with (
         tempfile.TemporaryFile()
@@ -66,11 +86,11 @@ def _stacks() -> str:
 class HoleWatch:
     """Closes a writer's holes."""
 
-    def __init__(self, writer: Writer, inside: Callable[[], set[int]] = threads_inside) -> None:
+    def __init__(self, writer: Writer, inside: Callable[[], set[int]] | None = None) -> None:
         self.closed = 0
         self._segment = writer.head  # there are no holes before it
         self._view = writer.head.view()
-        self._threads_inside = inside
+        self._threads_inside = inside or _way_to_look(writer)
         self.suspects: list[tuple[Segment, int]] = []  # slots seen empty below a written one
         self._inside: set[int] = set()  # threads in log() ever since the suspects were found
 

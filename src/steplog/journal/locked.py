@@ -5,9 +5,13 @@ compound statement is as many steps as it has. So:
 
 1. Whoever claims, writes, closes or follows a segment holds the writer's lock. What a call does before (the look at the
    clock, the conversion of a value) and after it (what a refusal does) may run anyone's code, and holds none.
-2. A slot is written by one ``pack_into``, which stores its fields in order, the kind last. On x86-64 every processor
-   sees stores in that order, so readers need no lock.
-3. A hole is a slot that is empty while a reader holds the lock, unless that reader has interrupted a call itself.
+2. A reader in this process looks at no slot beyond those that were claimed when it had the lock: each is whole, or a
+   hole. Only while somebody keeps the lock for a quarter of a second does it go by the kinds.
+3. A reader in another process has no lock: it goes by the kinds. One ``pack_into`` stores the fields of a slot in
+   order, the kind last, and x86-64 promises that every processor sees them in that order. arm64 does not, with or
+   without the GIL: there a reader may see the kind first, and is kept from half a slot by time alone, that of its
+   system calls between the kinds and the slots.
+4. A hole is a slot that is empty while the reader has the lock, unless the reader's thread is inside of a call itself.
 
 Measured on CPython 3.13, free-threaded: see ``docs/speed.md``.
 """
@@ -15,72 +19,35 @@ Measured on CPython 3.13, free-threaded: see ``docs/speed.md``.
 from __future__ import annotations
 
 import struct
-import threading
 from collections.abc import Callable
-from itertools import repeat
-from typing import Any, TypeVar
+from typing import Any
 
 from steplog.journal import slot
 from steplog.journal.append import Append, Segment
+from steplog.journal.segment import Header, Memory
+from steplog.reentrant_lock import ReentrantLock
 
-__all__ = ["LockedAppend", "WriterLock"]
+__all__ = ["LockedAppend", "LockedSegment"]
 
-_T = TypeVar("_T")
-_WAIT_S = 0.25
 _pack_float, _pack_int = slot.pack_float, slot.pack_int
 _FLOAT_TO_INT = slot.key_of(0, slot.KIND_INT) - slot.key_of(0, slot.KIND_FLOAT)
 _NO_STEP = slot.NO_STEP
 _INT64 = 2**63
 
 
-class WriterLock:
-    """A re-entrant lock that stays locked after neither an exception of a signal handler nor a fork.
+class LockedSegment(Segment):
+    """See Segment; ``lock`` is its writer's, once that has it."""
 
-    ``with lock`` is no alternative: on CPython 3.14 a handler may raise once the lock is taken, and before the block
-    begins. An iterator's next item is taken and stored without a look at signals in between, so each item of
-    ``attempts`` is one attempt to take the lock, and says whether it is taken.
-    """
+    __slots__ = ("lock",)
 
-    __slots__ = ("_lock", "attempts", "release")
+    def __init__(self, memory: Memory, header: Header, block: Any = None) -> None:
+        super().__init__(memory, header, block)
+        self.lock = ReentrantLock()
 
-    def __init__(self) -> None:
-        self._renew()
-
-    def _renew(self) -> None:
-        self._lock = threading.RLock()
-        self.release = self._lock.release
-        # Not for ever: a fork in a signal handler may interrupt one, whose child is to look at another lock.
-        self.attempts = map(self._lock.acquire, repeat(True), repeat(_WAIT_S))
-
-    def run(self, call: Callable[..., _T], *arguments: Any) -> _T:
-        """Call it with the lock."""
-        held = False
-        try:
-            while not held:
-                for held in self.attempts:  # noqa: B007 - one attempt
-                    break
-            return call(*arguments)
-        finally:
-            if held:
-                self.release()
-
-    def try_run(self, call: Callable[..., _T], *arguments: Any) -> _T | None:
-        """Call it with the lock; None where that is not to be had within 0.25 s."""
-        held = False
-        try:
-            for held in self.attempts:  # noqa: B007
-                break
-            return call(*arguments) if held else None
-        finally:
-            if held:
-                self.release()
-
-    def forked(self) -> None:
-        """In a forked child: forget a thread of the parent's that holds it."""
-        if self._lock.acquire(blocking=False):  # it is free, or this thread's
-            self.release()
-        else:
-            self._renew()
+    def claimed(self) -> int:
+        """See Segment."""
+        found = self.lock.attempt(super().claimed, otherwise=-1)
+        return super().claimed() if found < 0 else found
 
 
 class LockedAppend(Append):
@@ -88,10 +55,11 @@ class LockedAppend(Append):
 
     __slots__ = ("lock",)
     kind = "locked"
+    segment_type = LockedSegment
 
     def __init__(self, segment: Segment, slow: Callable[[Any, Any, Any, Any], None], clock: Callable[[], int]) -> None:
         super().__init__(segment, slow, clock)
-        self.lock = WriterLock()
+        self.lock = ReentrantLock()
 
     def log(self, name: Any, value: object = ..., step: int | None = None, client: object = None) -> None:
         """Record one metric, or a mapping; see Run.log."""
@@ -112,7 +80,8 @@ class LockedAppend(Append):
             now = self.clock()
             try:
                 while not held:
-                    for held in lock.attempts:  # noqa: B007 - see WriterLock
+                    lock = self.lock  # another one in a child of a fork meanwhile
+                    for held in lock.attempts:  # noqa: B007 - see ReentrantLock
                         break
                 offset = segment.claim()  # first the claim, then the slots: see Segment.close()
                 pack(segment.slots, offset, _NO_STEP if step is None else step, value, now, key)

@@ -26,7 +26,6 @@ copy, replaced as a whole, beside the journal's frames. Little-endian; what a ma
 
 from __future__ import annotations
 
-import threading
 import zlib
 from struct import Struct
 from typing import Annotated
@@ -34,6 +33,7 @@ from typing import Annotated
 import msgspec
 
 from steplog.journal.segment import Memory
+from steplog.reentrant_lock import ReentrantLock
 
 __all__ = ["LOSSES_BYTES", "LOSSES_NAME", "LossLedger", "Losses", "decode", "encode"]
 
@@ -79,7 +79,7 @@ class LossLedger:
         self._memory = memory
         self._dropped = dropped
         self._sequence, self._losses = decode(bytes(memory[:LOSSES_BYTES]))
-        self._lock = threading.RLock()
+        self._lock = ReentrantLock()
 
     @property
     def is_new(self) -> bool:
@@ -90,15 +90,13 @@ class LossLedger:
     def losses(self) -> Losses:
         """As they are now; those of another process as it stored them last."""
         if self._dropped is not None:
-            return _without_zeros(self._losses.but(dropped=self._dropped.copy()))
+            return _without_zeros(self._now())
         self._sequence, self._losses = decode(bytes(self._memory[:LOSSES_BYTES]))
         return self._losses
 
     def store(self, **changes: object) -> None:
         """Store the changes, and what was dropped by now."""
         with self._lock:
-            if self._dropped is not None:
-                changes["dropped"] = self._dropped  # itself, so that later stores see its counts
             self._losses = self._losses.but(**changes)
             self.store_dropped()
 
@@ -108,10 +106,13 @@ class LossLedger:
             while True:
                 losses = self._losses
                 self._sequence += 1
-                place, copy = self._sequence % 2 * _COPY_BYTES, encode(losses, self._sequence)
+                place, copy = self._sequence % 2 * _COPY_BYTES, encode(self._now(), self._sequence)
                 self._memory[place : place + len(copy)] = copy
                 if self._losses is losses:  # no signal handler has stored meanwhile
                     return
+
+    def _now(self) -> Losses:
+        return self._losses if self._dropped is None else self._losses.but(dropped=self._dropped.copy())
 
     def announce(self, base: int, end: int) -> None:
         """Positions ``[base, end)`` may be claimed in private memory from now on."""

@@ -75,7 +75,7 @@ class SharedFile:
         self._path = path
         self._ours = ours
         self._owed = False
-        self._copy = bytearray(size)
+        self._copy = bytes(size)  # replaced as a whole: several threads read it
         descriptor = self._open(os.O_CREAT)
         try:
             self._inode = os.fstat(descriptor).st_ino
@@ -88,17 +88,19 @@ class SharedFile:
 
     def _read(self, descriptor: int) -> None:
         found = os.pread(descriptor, len(self._copy), 0)
-        self._copy[: len(found)] = found
+        self._copy = found + self._copy[len(found) :]
 
     def __len__(self) -> int:
         return len(self._copy)
 
     def __getitem__(self, key: slice) -> bytes:
         self.refresh()
-        return bytes(self._copy[key])
+        return self._copy[key]
 
     def __setitem__(self, key: slice, value: bytes) -> None:
-        self._copy[key] = value
+        copy = bytearray(self._copy)
+        copy[key] = value
+        self._copy = bytes(copy)
         self._store(key)
 
     def refresh(self) -> None:

@@ -30,6 +30,7 @@ from steplog.descriptors import reserved
 from steplog.file_system import allocate
 from steplog.journal.mapping import map_file
 from steplog.private_files import open_private
+from steplog.reentrant_lock import ReentrantLock
 
 __all__ = [
     "DIRECTORY_BYTES",
@@ -62,7 +63,7 @@ _SCAN_SHARE = 200  # at most a 200th of the time goes into scans
 _AGAIN_SHARE = 20  # near the bound a 20th
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Block:
     """Memory for one segment, and its file, if any."""
 
@@ -84,6 +85,7 @@ class Usage:
         self._measure = measure or used_bytes
         self._bytes = self._all = 0  # below the root, and of the whole file system
         self._scan_at = self._again_at = -1.0
+        self._lock = ReentrantLock()
 
     def bytes(self) -> int:
         """As of the last second or so; own changes count at once."""
@@ -122,8 +124,9 @@ class Usage:
 
     def change(self, size: int) -> None:
         """This process took so much, or freed it."""
-        self._bytes += size  # no call between the load and the store: several threads come here
-        self._all += size
+        with self._lock:  # no call between a load and its store: a signal handler may come here, too
+            self._bytes += size
+            self._all += size
 
 
 class MemoryPool:
@@ -148,6 +151,7 @@ class MemoryPool:
         self._refused_at = 0  # what was in use when there was no room
         self._pid = os.getpid()
         self._files = count(1)
+        self._lock = ReentrantLock()  # of what is counted here: several threads come
         self.measure()
 
     def measure(self) -> int:
@@ -229,7 +233,7 @@ class MemoryPool:
         if is_private and self._private_bytes + size <= self._private_bytes_max():
             block = self._anonymous(size)
             if block is not None:
-                self._private_bytes += size  # as in free()
+                self._count(0, size)
                 self.used_anonymous = self.directory is not None
         if block is None and not shared:
             self._refused_at = self.used_bytes()
@@ -240,16 +244,20 @@ class MemoryPool:
         if os.getpid() != self._pid:
             return
         size = len(block.memory)
-        # No call between a load and its store: several threads come here.
         if block.path is None:
-            self._private_bytes -= size
+            self._count(0, -size)
         else:
-            self._shared_bytes -= size
+            self._count(-size, 0)
             if self._usage is not None:
                 self._usage.change(-size)
             with contextlib.suppress(OSError):  # log() may be here, and cannot act on it
                 block.path.unlink()
         self.on_freed()
+
+    def _count(self, shared: int, private: int) -> None:
+        with self._lock:  # as in Usage.change()
+            self._shared_bytes += shared
+            self._private_bytes += private
 
     def _private_bytes_max(self) -> int:
         if self.directory is None:
@@ -270,7 +278,7 @@ class MemoryPool:
     def _take_shared(self, directory: Path, size: int) -> Block | None:
         block = self._shared(directory, size)
         if block is not None:
-            self._shared_bytes += size
+            self._count(size, 0)
             if self._usage is not None:
                 self._usage.change(size)
                 # Again: processes that came at once see each other's blocks now.
@@ -280,7 +288,9 @@ class MemoryPool:
         return block
 
     def _shared(self, directory: Path, size: int) -> Block | None:
-        path = directory / f"{os.getpid():x}-{next(self._files):08x}{SEGMENT_SUFFIX}"
+        with self._lock:
+            number = next(self._files)
+        path = directory / f"{os.getpid():x}-{number:08x}{SEGMENT_SUFFIX}"
         try:
             descriptor = open_private(path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         except (FileNotFoundError, NotADirectoryError):  # removed: see memory_repair, which writes it out

@@ -20,6 +20,7 @@ from steplog.journal.cursor import CURSOR_BYTES
 from steplog.journal.directories import RunPaths, map_losses, new_id, new_writer
 from steplog.journal.holes import HoleWatch
 from steplog.journal.journal import Journal
+from steplog.journal.locked_writer import writer_type
 from steplog.journal.losses import LOSSES_BYTES, LossLedger
 from steplog.journal.memory import MemoryPool, Usage
 from steplog.journal.memory_repair import MemoryWatch
@@ -298,7 +299,7 @@ def open_writer(
     if over_disk and paths.on_disk:
         found = new_writer(paths.spool / name, on_disk=True)
     alive_lock, cursor = found or (None, mmap.mmap(-1, CURSOR_BYTES))
-    writer = Writer(
+    writer = writer_type(append)(
         pool,
         bytes.fromhex(name),
         value_bytes_max=min(value_bytes_max, RANGE_BYTES_MAX),  # neither disk nor wire takes a larger one back

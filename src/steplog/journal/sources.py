@@ -21,6 +21,7 @@ from steplog.journal.memory import SEGMENT_SUFFIX
 from steplog.journal.segment import HEADER_BYTES, Header, Records, SegmentView, read_header
 from steplog.journal.writer import Writer
 from steplog.private_files import names_in, open_private, read_private, unlink_private
+from steplog.reentrant_lock import ReentrantLock
 
 __all__ = ["DirectorySource", "OwnSource", "Source"]
 
@@ -30,23 +31,25 @@ _FIRST_SLOTS = 256
 
 
 class OwnSource:
-    """The segments of this process's writer."""
+    """The segments of this process's writer. In a worker several threads look, and free what is delivered."""
 
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
+        self._lock = ReentrantLock()
         self._views: list[tuple[Segment, SegmentView]] = []
         self._next: Segment | None = writer.head
 
     def extents(self) -> Sequence[SegmentExtent]:
         """Those there are now, in order."""
-        while self._next is not None:
-            segment = self._next
-            if not self._views or self._views[-1][0] is not segment:
-                self._views.append((segment, segment.view()))
-            if (successor := self._writer.after(segment)) is None:
-                break
-            self._next = successor
-        return _extents([view for _, view in self._views], [])
+        with self._lock:
+            while self._next is not None:
+                segment = self._next
+                if not self._views or self._views[-1][0] is not segment:
+                    self._views.append((segment, segment.view()))
+                if (successor := self._writer.after(segment)) is None:
+                    break
+                self._next = successor
+            return _extents([view for _, view in self._views], [])
 
     known = extents
 
@@ -55,16 +58,17 @@ class OwnSource:
 
     def evict(self, below: int) -> None:
         """Remove the extents that end at or below this position."""
-        self.extents()
-        while len(self._views) > 1 and self._views[1][0].header.base <= below:
-            block = self._views.pop(0)[0].block
-            self._writer.head = self._views[0][0]  # before the file goes: MemoryWatch does not miss it then
-            if block is not None:
-                self._writer.pool.free(block)
+        with self._lock:
+            self.extents()
+            while len(self._views) > 1 and self._views[1][0].header.base <= below:
+                block = self._views.pop(0)[0].block
+                self._writer.head = self._views[0][0]  # before the file goes: MemoryWatch does not miss it then
+                if block is not None:
+                    self._writer.pool.free(block)
 
     def size_bytes(self) -> int:
         """Bytes they take."""
-        return sum(len(segment.memory) for segment, _ in self._views)
+        return sum(len(segment.memory) for segment, _ in self._views.copy())
 
 
 class _SegmentFile:

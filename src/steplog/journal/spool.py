@@ -178,7 +178,8 @@ class Spool:
         """Read the requested frame; whether it is here now. ``lock`` is not held meanwhile."""
         if self.pending_read is None:  # looked at first: a request must not be overwritten
             return False
-        entry, self.pending_read = self.pending_read, None
+        with lock:  # under which a read is requested
+            entry, self.pending_read = self.pending_read, None
         try:
             records = self._read_frame(entry)
         except OSError:

@@ -28,6 +28,7 @@ from steplog.journal.hints import hint
 from steplog.journal.jsonable import DEPTH_MAX, INT64, Copy, TooLargeError, element, keep_nothing, short_repr
 from steplog.journal.range import NAME_BYTES_MAX
 from steplog.media_value import Content
+from steplog.reentrant_lock import ReentrantLock
 
 __all__ = ["Scalar", "Values", "checked_name", "checked_step", "restored"]
 
@@ -82,6 +83,7 @@ class Values:
         self.bytes_max = max(bytes_max, _BYTES_MIN)
         self.strict = strict
         self.coerced = 0
+        self._lock = ReentrantLock()
         self.keep: Callable[[Content], str] = keep_nothing  # takes the file of a media value; its id
         self.discard: Callable[[str], None] = lambda id_: None  # one whose record was not taken
 
@@ -114,6 +116,11 @@ class Values:
             if not done:
                 self.discard_all(copy.kept)
 
+    def count_coerced(self, number: int = 1) -> None:
+        """So many more were logged as their ``repr``."""
+        with self._lock:
+            self.coerced += number  # no call between load and store: a signal handler may come here, too
+
     def discard_all(self, ids: Iterable[str]) -> None:
         """Remove the files of a value that was not taken."""
         for id_ in ids:
@@ -134,8 +141,7 @@ class Values:
         if self.strict:
             kind = ValueError if isinstance(error, ValueError) else TypeError
             raise kind(f"{what} cannot be logged: {_words(error)}{instead}") from error
-        # No call and no backward jump between load and store, so CPython switches no thread.
-        self.coerced += 1
+        self.count_coerced()
         once = (type(value).__module__, type(value).__qualname__)
         if once not in _said:
             _said.add(once)  # first: the log's receiver may log such a value

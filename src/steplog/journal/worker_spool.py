@@ -17,6 +17,7 @@ import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
+from itertools import repeat
 from time import monotonic, sleep
 
 from steplog.journal import frame
@@ -24,6 +25,7 @@ from steplog.journal.at_exit import call_at_exit
 from steplog.journal.cursor import Cursor
 from steplog.journal.spool import SPOOL_SUFFIX, Entry, Spool, SpoolFile
 from steplog.journal.spooling import Spooling
+from steplog.reentrant_lock import ReentrantLock
 
 __all__ = ["FollowedSpool", "WorkerSpool", "WorkerSpooling"]
 
@@ -104,8 +106,9 @@ class WorkerSpooling:
         self._clock = clock
         self._write_at = clock() + interval_s
         # Reentrant: a signal handler may come here in either thread. It may read, but not write inside a write.
-        self._lock = threading.RLock()
+        self._lock = ReentrantLock()
         self._writing = threading.Lock()
+        self._turns = map(self._writing.acquire, repeat(True), repeat(_WRITE_TIMEOUT_S))  # as ReentrantLock.attempts
         call_at_exit(self.leave)
 
     def stop(self) -> None:
@@ -122,13 +125,18 @@ class WorkerSpooling:
     def write(self) -> None:
         """Write everything; wait 5 s at most for another thread's write, or after ``stop`` the disk."""
         if not self._spool.agent_elsewhere:
-            self._wait()
-        elif self._writing.acquire(timeout=_WRITE_TIMEOUT_S):
-            try:
+            return self._wait()
+        held = False
+        try:
+            for held in self._turns:  # noqa: B007 - see ReentrantLock
+                break
+            if held:
                 self._spooling.write(self._lock, everything=True)
                 self._spool.store_losses(self._journal.ledger.losses)
-            finally:
+        finally:
+            if held:
                 self._writing.release()
+        return None
 
     def leave(self) -> None:
         """The process ends: write everything, and that there is nothing else."""

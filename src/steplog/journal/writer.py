@@ -1,7 +1,7 @@
 """The writer: one process's append side of a run, and its segments.
 
 ``Append.log`` is the hot path; here is the rest: other values, new names, full segments, the end. No locks, for the
-reasons in ``append``.
+reasons in ``append``; without the GIL see ``locked_writer``.
 
 A writer's states are segments: *full*, *finished*, *forked* and *disabled* ones have no room, and ``refuse`` says what
 a call does, so that the hot path tests for none. A full one gets a successor once there is memory.
@@ -29,6 +29,7 @@ from steplog.journal import slot
 from steplog.journal.append import Append, Segment
 from steplog.journal.compiled import append_type
 from steplog.journal.jsonable import NoRoomError
+from steplog.journal.locked import LockedAppend
 from steplog.journal.memory import Block, MemoryPool
 from steplog.journal.reserved import RESERVED
 from steplog.journal.segment import GRANULE_BYTES, HEADER_BYTES, PAYLOAD, Header, granules, write_header
@@ -100,9 +101,12 @@ class Writer:
         pool.on_freed = self._on_freed
         if append is not None:  # for a call that the fork interrupted
             append.segment.successor.setdefault(0, self.head)
-        self.append = append or hot(self.head, self._slow, clock)
+        self.append = append or self._hot(hot, clock)
         self.append.slow = self._slow
         self._follow(self.head)
+
+    def _hot(self, hot: type[Append], clock: Callable[[], int]) -> Append:
+        return hot(self.head, self._slow, clock)
 
     def _slow(self, name: Any, value: Any, step: Any, client: Any) -> None:
         if client is not None:
@@ -216,8 +220,8 @@ class Writer:
         """Take the room away: ``log`` comes to ``refuse`` from now on."""
         while not isinstance(segment := self.append.segment, EndedSegment) or segment.refuse is not refuse:
             self._link_next(segment, lambda base: EndedSegment(self.id, base, refuse))
-        while self._spares:
-            self.pool.free(self._spares.popleft())
+        while (block := self._take_spare(0)) is not None:
+            self.pool.free(block)
 
     def after(self, segment: Segment) -> Segment | None:
         """The next segment of this writer; one of another writer that goes on with its calls is none."""
@@ -230,6 +234,8 @@ class Writer:
 
     def forked(self, refuse: Refusal) -> None:
         """In a forked child: leave the parent's journal, in an interrupted call too, and come to ``refuse``."""
+        self.on_drop, self.on_private = (lambda: None), (lambda base, end: None)  # the ledger is the parent's, too
+        self.on_successor, self.on_wanted = (lambda: None), None
         self._spares.clear()
         ended, segment = EndedSegment(self.id, 0, refuse), self.append.segment
         while not self._is_over(segment):  # finished or disabled stays so
@@ -245,13 +251,20 @@ class Writer:
 
     def prepare(self, spares: int = 1) -> None:
         """Make segments ahead of time; not called by ``log``."""
-        used_up, self._used_up = self._used_up, 0
+        used_up = self._take_used_up()
         self._idle_rounds = 0 if used_up else self._idle_rounds + 1
         go_fast, self._wants_second = used_up > 0 or self._wants_second, False
         if self._make_spares(spares, go_fast) and self.on_wanted is not None:
             self._wants_second = True  # in a round of its own
             self.on_wanted()
         self._asked_at = 0
+
+    def _take_used_up(self) -> int:
+        used_up, self._used_up = self._used_up, 0
+        return used_up
+
+    def _known_spares(self) -> tuple[Block, ...]:
+        return tuple(self._spares)
 
     def _make_spares(self, spares: int = 1, go_fast: bool = False) -> bool:
         """Make so many spares, or else one more where they ``go_fast``; whether another one is wanted."""
@@ -260,7 +273,7 @@ class Writer:
             return False
         size = self.pool.segment_bytes() if self.is_busy() else min(self._first_bytes, self.pool.segment_bytes())
         least = 2 * max(_names_of(segment), min(_SPARE_VALUE_BYTES, size // 4))
-        kept = [block for block in tuple(self._spares) if _holds(block, least) or not self._give_back(block)]
+        kept = [block for block in self._known_spares() if _holds(block, least) or not self._give_back(block)]
         small = all(4 * len(block.memory) < size for block in kept)
         missing = max(spares - len(kept), int((go_fast or small) and len(kept) < _SPARES_MAX))
         made = 0
@@ -277,7 +290,7 @@ class Writer:
     def _make_for_refused(self, names: int) -> None:
         """Have a spare for the largest of the values that found no room."""
         least, most = self._refused
-        room = max((_region_max(block) for block in tuple(self._spares)), default=0) - names
+        room = max((_region_max(block) for block in self._known_spares()), default=0) - names
         tight = _bytes_for(0, names + most)
         if room < most and tight <= self.pool.bytes_max:  # else none will ever have it
             block = self.pool.allocate(_bytes_for(self.pool.segment_bytes(), 2 * max(names, most)))
@@ -291,7 +304,7 @@ class Writer:
     def leave_private(self) -> None:
         """Go on in shared memory where that has room again. Not called by ``log``."""
         segment = self.append.segment
-        spares = [block for block in tuple(self._spares) if block.path is None]
+        spares = [block for block in self._known_spares() if block.path is None]
         is_private = segment.block is not None and segment.block.path is None
         if self.pool.directory is None or not (spares or is_private):
             return
@@ -474,4 +487,5 @@ def _bytes_for(size: int, region: int) -> int:
 
 
 # The code that claims positions, wherever it is called from: the C append has no frame of its own.
-CLAIMING = frozenset((Append.log.__code__, Writer._record.__code__, Writer._link_next.__code__))
+_CLAIM = (Append.log, Append._log_int, LockedAppend.log, Writer._record, Writer._store, Writer._link_next)
+CLAIMING = frozenset(function.__code__ for function in _CLAIM)

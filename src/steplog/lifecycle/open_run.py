@@ -35,6 +35,7 @@ from steplog.lifecycle.process import Process, claim_in_time, current
 from steplog.lifecycle.provenance import Collection
 from steplog.lifecycle.takeover import OwnTakeover, has_living_owner, stored_status
 from steplog.lifecycle.waits import GRACE_S, wait_for_cursor, wait_for_disk, wait_for_files, wait_for_manifest
+from steplog.reentrant_lock import ReentrantLock
 from steplog.report import Stats
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ __all__ = ["Holder", "OpenRun", "open_runs"]
 _REMOVAL_MAX_S = 2.0
 _SOON_S = 0.75  # with the grace of a removal, a second
 _log = logging.getLogger("steplog")
-_opening = threading.RLock()
+_opening = ReentrantLock()
 
 
 class Holder(Protocol):
@@ -483,13 +484,12 @@ _open: dict[int, OpenRun] = {}
 
 def open_runs() -> list[OpenRun]:
     """The runs that are open in this process."""
-    pid = os.getpid()
-    return [run for run in list(_open.values()) if run.process is not None and run.process.pid == pid]
+    return [run for run in list(_open.values()) if run.process is not None and run.process.pid == os.getpid()]
 
 
 def _after_fork_in_child() -> None:
     global _opening
-    _opening = threading.RLock()
+    _opening = ReentrantLock()
     runs = list(_open.values())
     _open.clear()
     for run in runs:

@@ -39,6 +39,7 @@ from steplog.journal.spooling import Disk
 from steplog.lifecycle.adoption import Adopter
 from steplog.machine.gpu import GpuReader
 from steplog.machine.system import SystemReader, host_name, is_known_here
+from steplog.reentrant_lock import ReentrantLock
 from steplog.settings import Settings, resolve
 
 if TYPE_CHECKING:
@@ -160,7 +161,7 @@ class Process:
 
 
 _current: Process | None = None
-_making = threading.RLock()
+_making = ReentrantLock()
 
 
 def current() -> Process:
@@ -232,7 +233,7 @@ def _spool_bytes_max(directory: Path) -> int:
 
 def _after_fork_in_child() -> None:
     global _current, _making
-    _current, _making = None, threading.RLock()  # another thread may have held it
+    _current, _making = None, ReentrantLock()  # another thread may have held it
     close_inherited()
     descriptors.close_reserve()
 

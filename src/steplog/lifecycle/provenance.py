@@ -23,6 +23,7 @@ from typing import Any
 
 from steplog.journal.reserved import RUN_NAME
 from steplog.machine.provenance import collect, sources
+from steplog.reentrant_lock import ReentrantLock
 from steplog.secret import scrubbed
 
 __all__ = ["PATIENCE_S", "RECENT_S", "Collection", "Returning"]
@@ -77,7 +78,7 @@ class _Recent:
     """What was collected last."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = ReentrantLock()
         self._until = 0.0
         self._of: list[str] = []
         self._found: dict[str, object] = {}

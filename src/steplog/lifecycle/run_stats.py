@@ -8,13 +8,14 @@ from typing import NamedTuple
 from steplog.blobs.waiting_files import WaitingFiles
 from steplog.delivery.lease import Lease
 from steplog.delivery.loss_report import LossReport
-from steplog.journal.compiled import reason_of
+from steplog.journal.compiled import reason_of, why_pure
 from steplog.journal.cursor import Cursor
 from steplog.journal.journal import Journal
 from steplog.journal.open_writer import OpenWriter
+from steplog.lifecycle.messages import say_once
 from steplog.report import Report, Stats
 
-__all__ = ["FileCounts", "files_of", "lost_files", "of_run", "of_writer", "report"]
+__all__ = ["FileCounts", "files_of", "lost_files", "of_run", "of_writer", "report", "told"]
 
 
 class FileCounts(NamedTuple):
@@ -60,6 +61,15 @@ def of_writer(own: OpenWriter, faults: int, files: FileCounts) -> Stats:
     pending += sum(stop - start for start, stop in journal.gaps(delivered, end))  # the agent has it on disk
     sizes = journal.memory.size_bytes(), 0
     return _stats(own, [journal.cursor], pending, LossReport.of([journal]), sizes, None, faults, files)
+
+
+def told(stats: Stats, quiet: bool) -> Stats:
+    """What a user has asked for; says, once a process, that ``log`` could be faster, and how."""
+    if stats.append == "pure" and why_pure() == "not compiled":
+        from steplog.installation import UNCOMPILED_COST, compile_again
+
+        say_once(quiet, f"log() is not compiled: {UNCOMPILED_COST}. To have it compiled, {compile_again()}")
+    return stats
 
 
 def report(stats: Stats) -> Report:

@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Iterable
 from functools import partial
 from typing import Any
@@ -21,6 +20,7 @@ from steplog.lifecycle.journal_view import is_living, journal_of
 from steplog.lifecycle.local_records import ranges_of
 from steplog.lifecycle.open_run import OpenRun
 from steplog.lifecycle.run_state import get
+from steplog.reentrant_lock import ReentrantLock
 
 __all__ = ["Steps"]
 
@@ -32,7 +32,7 @@ class Steps:
     """Of one run, as this process sees it; ``is_new``: it was begun here, and there was nothing before."""
 
     def __init__(self, is_new: bool) -> None:
-        self._lock = threading.Lock()
+        self._lock = ReentrantLock()
         self._asks = not is_new
         self._last: dict[str, int] = {}
         self._most: dict[str, int] = {}

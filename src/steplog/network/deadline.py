@@ -26,6 +26,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from steplog.descriptors import Descriptor, lent, reserved
+from steplog.reentrant_lock import ReentrantLock
 from steplog.unix_socket import socket_address
 
 __all__ = [
@@ -57,7 +58,7 @@ class Exchange:
         self.timeout_s, self.connect_timeout_s, self.body_bytes_max = timeout_s, connect_timeout_s, body_bytes_max
         self._end = self._connect_end = time.monotonic() + timeout_s
         self._sock: tuple[socket.socket, Descriptor] | None = None
-        self._lock = threading.RLock()  # a signal handler may call ``abort``
+        self._lock = ReentrantLock()  # a signal handler may call ``abort``
         self.bell: SimpleQueue[None] = SimpleQueue()  # name resolved, or aborted
         self.aborted = False
         self.connecting = False  # or resolving

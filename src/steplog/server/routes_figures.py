@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -18,6 +17,7 @@ from steplog.server.service import Service
 from steplog.server.single_look import SingleLook
 from steplog.server.store import Store
 from steplog.server.store_types import StoreError
+from steplog.version import __version__
 
 __all__ = ["METRICS_PATH", "FiguresPage"]
 
@@ -54,7 +54,7 @@ class FiguresPage:
             figures.update(await self._look.result(self._store.figures))
         except (StoreError, TimeoutError):
             figures["store_up"] = 0
-        made = service.counts.snapshot(), figures, _version()
+        made = service.counts.snapshot(), figures, __version__
         body, media_type = await run_in_threadpool(prometheus.text, *made)
         return Response(body, headers={"Content-Type": media_type})
 
@@ -76,10 +76,3 @@ class FiguresPage:
             if key is not None and key.user.is_admin and key.terms.project_id is None:
                 return None
         return JsonResponse({"detail": _REFUSAL}, 403)
-
-
-def _version() -> str:
-    try:
-        return version("steplog")
-    except PackageNotFoundError:  # run from its sources
-        return "unknown"

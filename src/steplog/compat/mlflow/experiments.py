@@ -13,7 +13,6 @@ alone. ``set_experiment`` also sets ``MLFLOW_EXPERIMENT_ID``, as MLflow does, fo
 from __future__ import annotations
 
 import os
-import threading
 from contextlib import suppress
 from typing import Any
 
@@ -21,6 +20,7 @@ import steplog
 from steplog.compat.mlflow.entities import Experiment, ExperimentTag, LifecycleStage
 from steplog.compat.mlflow.exceptions import ALREADY_EXISTS, MlflowException, missing
 from steplog.identity import slug_of
+from steplog.reentrant_lock import ReentrantLock
 from steplog.settings import resolve
 
 __all__ = [
@@ -40,7 +40,7 @@ __all__ = [
 
 DEFAULT = "Default"
 _DEFAULT_ID = "0"
-_lock = threading.RLock()
+_lock = ReentrantLock()
 _names: dict[str, str] = {}  # by id, of those that this process has heard of
 _tags: dict[str, dict[str, str]] = {}
 _active: str | None = None  # its id
@@ -48,7 +48,7 @@ _active: str | None = None  # its id
 
 def _after_fork_in_child() -> None:
     global _lock
-    _lock = threading.RLock()
+    _lock = ReentrantLock()
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)

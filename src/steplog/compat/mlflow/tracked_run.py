@@ -19,7 +19,6 @@ from __future__ import annotations
 import getpass
 import os
 import sys
-import threading
 import time
 import uuid
 from collections.abc import Mapping
@@ -43,6 +42,7 @@ from steplog.compat.named_files import NamedFiles
 from steplog.compat.readable_name import readable_name
 from steplog.compat.unsupported import unsupported
 from steplog.formats.mlflow.found_run import STATUSES, config_value, tag_texts
+from steplog.reentrant_lock import ReentrantLock
 from steplog.settings import resolve
 
 __all__ = ["TrackedRun", "adopted", "artifact_uri", "begin", "known", "resume", "status_of", "tracked", "tracked_runs"]
@@ -53,7 +53,7 @@ _TAGS_MAX = 64
 _PLAIN = (bool, int, float, str, type(None), list, tuple, dict)
 _CLOCK_S = 60.0  # a time that is given and is nearer than this is now
 
-_lock = threading.RLock()
+_lock = ReentrantLock()
 _runs: dict[str, TrackedRun] = {}
 
 
@@ -69,7 +69,7 @@ class TrackedRun:
         self.is_joined = False  # without deciding its status
         self.is_adopted = False  # begun by another part of the program
         self.parent_id: str | None = None
-        self._lock = threading.RLock()
+        self._lock = ReentrantLock()
         self._began = _now_ms()
         self._ended: int | None = None
         self._params: dict[str, str] = {}
@@ -331,9 +331,9 @@ def _is_scalar(value: Any) -> bool:
 
 def _after_fork_in_child() -> None:
     global _lock
-    _lock = threading.RLock()
+    _lock = ReentrantLock()
     for each in _runs.values():
-        each._lock = threading.RLock()
+        each._lock = ReentrantLock()
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)

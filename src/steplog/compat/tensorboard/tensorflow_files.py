@@ -10,13 +10,13 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import threading
 import weakref
 from collections.abc import Callable
 from typing import Any
 
 from steplog.compat.tensorboard.events import EventReader
 from steplog.compat.unsupported import unsupported
+from steplog.reentrant_lock import ReentrantLock
 
 __all__ = ["Configure", "EventFileTail", "FollowedWriters", "Sink", "say_not_logged"]
 
@@ -62,7 +62,7 @@ class _Followed:
         self._tail = EventFileTail(path)
         self._reader = EventReader(configure)
         self._sink = sink
-        self._lock = threading.Lock()
+        self._lock = ReentrantLock()
         for name in ("flush", "close"):
             setattr(writer, name, self._then_read(getattr(writer, name), is_last=name == "close"))
 

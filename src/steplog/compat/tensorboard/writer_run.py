@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -23,6 +22,7 @@ from steplog.compat.field_limits import fitting_name
 from steplog.compat.tensorboard import log_dirs
 from steplog.compat.unsupported import unsupported
 from steplog.errors import RunFinishedError, SteplogError
+from steplog.reentrant_lock import ReentrantLock
 
 if TYPE_CHECKING:
     from steplog import Run
@@ -31,7 +31,7 @@ __all__ = ["WriterRun", "checked_tag"]
 
 _FLUSH_S = 5.0
 _log = logging.getLogger("steplog")
-_lock = threading.RLock()
+_lock = ReentrantLock()
 
 
 class _OwnRun:
@@ -204,7 +204,7 @@ def checked_tag(tag: str | bytes | None) -> str:
 
 def _after_fork_in_child() -> None:
     global _lock
-    _lock = threading.RLock()
+    _lock = ReentrantLock()
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)

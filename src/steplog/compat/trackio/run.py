@@ -12,7 +12,6 @@ from __future__ import annotations
 import copy
 import logging
 import os
-import threading
 import warnings
 import weakref
 from collections.abc import Callable, Mapping
@@ -29,6 +28,7 @@ from steplog.compat.trackio.media import as_json, needs_copy
 from steplog.compat.unsupported import unsupported
 from steplog.journal.jsonable import DEPTH_MAX, short_repr
 from steplog.journal.slot import STEP_MAX
+from steplog.reentrant_lock import ReentrantLock
 
 __all__ = ["AlertLevel", "Run", "RunConfig", "checked_config"]
 
@@ -55,7 +55,7 @@ class RunConfig(dict[str, Any]):
 
     def __init__(self, log: Callable[[dict[str, Any], list[str]], None], given: Mapping[str, Any]) -> None:
         super().__init__(given)
-        self.lock = threading.RLock()
+        self.lock = ReentrantLock()
         self._log = log
         self._logged: dict[str, Any] = {}
 
@@ -109,7 +109,7 @@ class Run:
     def __init__(self, begun: steplog.Run, project: str, name: str, group: str | None, config: dict[str, Any]) -> None:
         self._run = begun
         self._made_in = os.getpid()
-        self._lock = threading.RLock()  # a signal's function may log, too
+        self._lock = ReentrantLock()  # a signal's function may log, too
         self.project = project
         self.name = name
         self.group = group
@@ -261,7 +261,7 @@ def _conclude() -> None:
 
 def _after_fork_in_child() -> None:
     for run in _open_runs:
-        run._lock = run.config.lock = threading.RLock()  # another thread may have held it
+        run._lock = run.config.lock = ReentrantLock()  # another thread may have held it
 
 
 _open_runs: weakref.WeakSet[Run] = weakref.WeakSet()

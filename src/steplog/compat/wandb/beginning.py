@@ -25,7 +25,6 @@ from __future__ import annotations
 import os
 import secrets
 import sys
-import threading
 import time
 import weakref
 from collections.abc import Iterable, Mapping
@@ -46,6 +45,7 @@ from steplog.compat.wandb.settings import Settings
 from steplog.compat.wandb.util import generate_id
 from steplog.identity import slug_of
 from steplog.lifecycle.open_run import OpenRun
+from steplog.reentrant_lock import ReentrantLock
 from steplog.run import active_run
 from steplog.safeguard import before_end
 from steplog.settings import resolve
@@ -71,7 +71,7 @@ _PROJECT = "uncategorized"
 _FINISHES = (True, "finish_previous")
 _session = Settings()  # of setup()
 _begun_here: weakref.WeakSet[steplog.Run] = weakref.WeakSet()
-_one_at_a_time = threading.RLock()  # threads that call init() at once get one run; a signal's function may call it, too
+_one_at_a_time = ReentrantLock()  # threads that call init() at once get one run; a signal's function may call it, too
 
 
 def init(
@@ -434,7 +434,7 @@ def ensure_configured() -> None:
 
 def _after_fork_in_child() -> None:
     global _one_at_a_time
-    _one_at_a_time = threading.RLock()  # another thread may have held it
+    _one_at_a_time = ReentrantLock()  # another thread may have held it
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -23,6 +22,7 @@ from steplog.compat.wandb.metric_definitions import MetricDefinitions
 from steplog.compat.wandb.row_values import PLAIN, collect, find, merge, plain_value
 from steplog.compat.wandb.step_counter import StepCounter
 from steplog.journal.values import checked_step
+from steplog.reentrant_lock import ReentrantLock
 
 __all__ = ["Rows"]
 
@@ -39,7 +39,7 @@ class Rows:
     def __init__(self, run: Run, counter: StepCounter, definitions: MetricDefinitions, *, has_steps: bool) -> None:
         self.last: dict[str, Any] = {}
         self.counter = counter
-        self.lock = threading.RLock()  # a signal's function may log, too
+        self.lock = ReentrantLock()  # a signal's function may log, too
         self._run = run
         self._definitions = definitions
         self._has_steps = has_steps  # False: the server numbers, as several processes log rows of one run
@@ -124,7 +124,7 @@ class Rows:
 
 def _after_fork_in_child() -> None:
     for rows in _all:
-        rows.lock = threading.RLock()  # another thread may have held it
+        rows.lock = ReentrantLock()  # another thread may have held it
 
 
 _all: weakref.WeakSet[Rows] = weakref.WeakSet()

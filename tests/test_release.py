@@ -1,0 +1,146 @@
+"""``scripts/release`` refuses what is no release yet, and builds the same files of the same commit."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import importlib.util
+import io
+import re
+import runpy
+import shutil
+import subprocess
+import sys
+import tarfile
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+release = runpy.run_path(str(ROOT / "scripts" / "release"))
+problems, State, tidied, write_sums = (release[name] for name in ("problems", "State", "tidied", "write_sums"))
+TODAY = date(2026, 11, 27)
+CHANGELOG = "# Changelog\n\n## 1.2.0, 2026-11-27\n\n### Added\n\n- All.\n\n## 1.1.0, 2026-01-01\n\n- Some.\n"
+READY = State("1.2.0", "main", [], ["v1.1.0"], CHANGELOG, TODAY)
+
+
+def test_a_commit_of_main_with_a_dated_section_and_no_tag_is_a_release():
+    assert problems(READY) == []
+    candidate = CHANGELOG.replace("1.2.0", "1.2.0rc1")
+    assert problems(replace(READY, version="1.2.0rc1", changelog=candidate)) == []
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        (replace(READY, changed=["src/steplog/run.py"]), "1 files differ from the commit, src/steplog/run.py first"),
+        (replace(READY, branch="fix"), "this is the branch fix: git switch main"),
+        (replace(READY, branch=""), "this is the branch (none)"),
+        (replace(READY, tags=["v1.2.0"]), "the tag v1.2.0 is there: raise the version"),
+        (replace(READY, version="1.2.0.dev0"), '1.2.0.dev0 is no version of a release: write version = "1.2.0"'),
+        (replace(READY, version="1.3.0"), "CHANGELOG.md begins with 1.2.0, and pyproject.toml says 1.3.0"),
+        (replace(READY, changelog=CHANGELOG.replace("2026-11-27", "not released")), "write ## 1.2.0, 2026-11-27"),
+        (replace(READY, changelog=CHANGELOG.replace("2026-11-27", "2026-11-28")), "which is to come"),
+        (replace(READY, changelog=CHANGELOG.replace("- All.", "")), "says nothing of 1.2.0"),
+        (replace(READY, changelog="# Changelog\n"), "has no section: begin it with ## 1.2.0, 2026-11-27"),
+    ],
+)
+def test_what_is_no_release_yet_says_what_to_do(state, said):
+    (problem,) = problems(state)
+    assert said in problem
+
+
+def packed(*names: str, mtime: int, uid: int) -> bytes:
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w:gz") as archive:
+        for name in names:
+            member = tarfile.TarInfo(f"steplog/{name}")
+            member.size, member.mtime, member.uid, member.mode = (
+                len(name),
+                mtime,
+                uid,
+                0o755 if name == "run" else 0o664,
+            )
+            archive.addfile(member, io.BytesIO(name.encode()))
+    return content.getvalue()
+
+
+def test_a_source_distribution_says_nothing_of_when_where_and_by_whom_it_was_built():
+    one = tidied(packed("a", "run", mtime=5, uid=0), 100)
+    assert one == tidied(packed("run", "a", mtime=7, uid=1000), 100)
+    assert one != tidied(packed("run", "a", mtime=7, uid=1000), 101)
+    assert gzip.decompress(one)
+    with tarfile.open(fileobj=io.BytesIO(one)) as archive:
+        found = [(each.name, each.mode, each.mtime, each.uid) for each in archive.getmembers()]
+        assert found == [("steplog/a", 0o644, 100, 0), ("steplog/run", 0o755, 100, 0)]
+        file = archive.extractfile("steplog/run")
+        assert file is not None
+        assert file.read() == b"run"
+
+
+def test_the_sums_are_of_every_file_and_are_written_anew(tmp_path):
+    for _ in range(2):
+        (tmp_path / "b.whl").write_bytes(b"b")
+        (tmp_path / "a.tar.gz").write_bytes(b"a")
+        path = write_sums(tmp_path)
+        lines = path.read_text().splitlines()
+        assert lines == [f"{hashlib.sha256(name[:1].encode()).hexdigest()}  {name}" for name in ("a.tar.gz", "b.whl")]
+
+
+def copy_of_tree(target: Path, version: str) -> Path:
+    """A repository with this tree, at another version, as its one commit."""
+    listed = subprocess.run(["git", "-C", ROOT, "ls-files", "-z"], capture_output=True, text=True, check=False)
+    if listed.returncode != 0:
+        pytest.skip("this tree is no git repository")
+    for name in filter(None, listed.stdout.split("\0")):
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, target / name, follow_symlinks=False)
+    project = target / "pyproject.toml"
+    project.write_text(re.sub('^version = ".*"$', f'version = "{version}"', project.read_text(), flags=re.MULTILINE))
+    git = ["git", "-C", target, "-c", "user.name=ada", "-c", "user.email=ada@example.org"]
+    subprocess.run([*git, "init", "--quiet", "--initial-branch=main"], check=True)
+    subprocess.run([*git, "add", "--all"], check=True)
+    subprocess.run([*git, "commit", "--quiet", "--message", "All"], check=True)
+    return target
+
+
+def run_release(tree: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, tree / "scripts" / "release", *arguments]
+    return subprocess.run(command, cwd=tree, capture_output=True, text=True, timeout=900)
+
+
+def test_a_version_in_development_is_not_built(tmp_path):
+    tree = copy_of_tree(tmp_path / "tree", "9.0.0.dev0")
+    done = run_release(tree, "--dist", str(tmp_path / "dist"))
+    assert done.returncode == 1
+    assert 'no release: 9.0.0.dev0 is no version of a release: write version = "9.0.0"' in done.stderr
+    (tree / "README.md").write_text("changed")
+    assert "1 files differ from the commit, README.md first" in run_release(tree).stderr
+    assert not (tmp_path / "dist").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    any(importlib.util.find_spec(module) is None for module in ("build", "cyclonedx_py")),
+    reason="build and cyclonedx-bom are not here: steplog[release]",
+)
+def test_two_runs_build_the_same_files_which_can_be_installed_and_log(tmp_path, monkeypatch):
+    tree, sums = copy_of_tree(tmp_path / "tree", "9.0.0"), []
+    for name in ("one", "two and more"):
+        (tmp_path / name).mkdir()
+        monkeypatch.setenv("TMPDIR", str(tmp_path / name))
+        done = run_release(tree, "--draft", "--dist", str(tmp_path / name / "dist"))
+        if "No matching distribution" in done.stderr or "Could not find a version" in done.stderr:
+            pytest.skip("no package index can be reached")
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("1000 values logged, served and read; append c") == 2
+        sums.append((tmp_path / name / "dist" / "SHA256SUMS").read_text().splitlines())
+        check = ["sha256sum", "--check", "SHA256SUMS"]
+        assert (
+            subprocess.run(check, cwd=tmp_path / name / "dist", stdout=subprocess.DEVNULL, check=False).returncode == 0
+        )
+    assert sums[0] == sums[1]
+    assert sorted(Path(line.split()[1]).suffix for line in sums[0]) == [".gz", ".json", ".whl"]
+    assert "git tag --sign" in done.stdout
