@@ -31,7 +31,7 @@ from steplog.network.response import Response
 from steplog.network.stream import Stream
 from steplog.run import active_run, renaming
 
-TIMES = 1000
+TIMES = 200
 SHORT_S = 0.2  # in which a thread that is not held up is done
 
 
@@ -115,9 +115,9 @@ def test_threads_that_open_runs_register_one_hook(monkeypatch: pytest.MonkeyPatc
 def test_a_stream_that_threads_close_lets_its_connection_go_once():
     ended: list[int] = []
     head = Response(None, "", 200, "", {}, b"", whole=False)  # type: ignore[arg-type]
-    streams = [Stream(head, iter(()), partial(ended.append, number)) for number in range(TIMES)]
-    in_step(lambda number: streams[number].close(), TIMES)
-    assert sorted(ended) == list(range(TIMES))
+    streams = [Stream(head, iter(()), partial(ended.append, number)) for number in range(10 * TIMES)]
+    in_step(lambda number: streams[number].close(), 10 * TIMES)
+    assert sorted(ended) == list(range(10 * TIMES))
 
 
 @apart

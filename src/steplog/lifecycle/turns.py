@@ -9,6 +9,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
+from steplog.reentrant_lock import ReentrantLock
+
 __all__ = ["FINISHING_INTERVAL_S", "Turns"]
 
 FINISHING_INTERVAL_S = 0.02
@@ -24,11 +26,11 @@ class Turns:
 
     def making(self) -> AbstractContextManager[object]:
         """Held while what there is once is made, which may take long; a signal handler may come back in."""
-        return self._making.setdefault(os.getpid(), threading.RLock())
+        return self._making.setdefault(os.getpid(), ReentrantLock())
 
     def changing(self) -> AbstractContextManager[object]:
         """Held while a change is logged and noted, so that the last one noted is the last one logged. Never long."""
-        return self._changing.setdefault(os.getpid(), threading.RLock())
+        return self._changing.setdefault(os.getpid(), ReentrantLock())
 
     def begin_finish(self, is_over: Callable[[], bool], deadline: float) -> bool:
         """Whether this thread is to finish it. Not once it is over, nor if another thread is at it at the deadline.
