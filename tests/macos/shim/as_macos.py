@@ -1,5 +1,7 @@
 """Makes this Linux look like macOS to a Python program: to be loaded before anything else.
 
+Nothing here may import pathlib, which in Python 3.10 keeps the functions of ``os`` that it finds.
+
 What goes: the names that CPython has on Linux alone (``lacking.txt``, by typeshed; ``stubs`` in the tests derives it),
 ``/proc``, ``/sys`` and ``/dev/shm`` (``hidden``). What differs:
 
@@ -34,7 +36,6 @@ import struct
 import sys
 import sysconfig
 import time
-from pathlib import Path
 from typing import Any
 
 import folding
@@ -82,7 +83,9 @@ def begin() -> None:
 
 
 def _take_away() -> None:
-    for line in (Path(__file__).with_name("lacking.txt")).read_text().splitlines():
+    with open(os.path.join(os.path.dirname(__file__), "lacking.txt"), encoding="ascii") as file:
+        lines = file.read().splitlines()
+    for line in lines:
         module, _, names = line.partition(": ")
         for each in names.split():
             name, _, since = each.partition("@")
