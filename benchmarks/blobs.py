@@ -52,7 +52,7 @@ def _beside(told: dict[str, Any]) -> Iterator[Figure]:
         yield over(
             above,
             group=GROUP,
-            name=f"log() of a number, {f'p{100 * q:g}'}, while images are taken in, above alone",
+            name=f"log() of a number, {f'p{100 * q:g}'}, above alone",
             unit="µs",
             must=50 if q > 0.9 else 1,
             note=f"{both['alone']:.1f} µs alone, {both['media']:.1f} µs beside {told['images']} images of 0.75 MiB; "

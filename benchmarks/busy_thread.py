@@ -38,7 +38,7 @@ def figures(stage: Stage) -> Iterator[Figure]:
 
 def _figure(stage: Stage, what: str, pure: bool) -> Figure:
     kind = "pure" if pure else "c"
-    name = f"log() {kind}: longest call above the no-op's, {what}"
+    name = f"log() {kind}, {what}"
     told = []
     for _ in range(stage.pick(5, 1)):
         with stage.server() as server:

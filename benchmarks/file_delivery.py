@@ -44,8 +44,8 @@ def figures(stage: Stage) -> Iterator[Figure]:
     yield over(
         ratios,
         group=GROUP,
-        name=f"a file of {size} MiB, saved and at the server, as fast as a copy with fsync",
-        unit="×",
+        name=f"{size} MiB, saved and at the server",
+        unit="× as fast as a copy",
         reach=0.8,
         more_is_better=True,
         note="save {:.0f}, at the server {:.0f}, copied {:.0f} MiB/s".format(*rates),
@@ -57,7 +57,7 @@ def figures(stage: Stage) -> Iterator[Figure]:
     yield over(
         above,
         group=GROUP,
-        name=f"log() of a number, p99.9, while {size} MiB are under way, above alone",
+        name="log() of a number, p99.9, above alone",
         unit="µs",
         must=50,
         note="{:.1f} µs alone, {:.1f} µs meanwhile; an empty function {:.1f} µs".format(*medians),
@@ -165,7 +165,7 @@ def _outage(stage: Stage, files: int, size_mib: int) -> Figure:
     wrong = len(missing) + len(contents) - len(set(hashes) & {path.name for path in contents})
     return Figure(
         group=GROUP,
-        name=f"of {files} files of {size_mib} MiB, each saved twice: not there, or not once, after outage and kill",
+        name=f"of {files} files of {size_mib} MiB, wrong after outage and kill",
         unit="files",
         value=wrong,
         must=0,

@@ -53,13 +53,13 @@ def figures(stage: Stage) -> Iterator[Figure]:
     yield over(
         [one / two for one, two in zip(beside, control, strict=True)],
         group=GROUP,
-        name=f"p99 of a dense batch while {CLIENTS} clients upload files to its server",
+        name="p99 of a dense batch",
         unit="× control",
         must=2,
         reach=1.3,
         note=f"{told[0]:.0f} ms, {told[1]:.0f} ms while another server takes them, {told[2]:.0f} ms without uploads",
     )
-    name = f"files that {CLIENTS} clients upload meanwhile"
+    name = "files uploaded meanwhile"
     yield over(rates, group=GROUP, name=name, unit="MiB/s", more_is_better=True)
 
 

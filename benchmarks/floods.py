@@ -68,7 +68,7 @@ def figures(stage: Stage) -> Iterator[Figure]:
         size = server.resident_bytes() / count
     yield Figure(
         group=GROUP,
-        name="idle connections with a key, kept beside a working client",
+        name="idle connections with a key that are kept",
         unit="connections",
         value=told["kept"],
         must=4096,

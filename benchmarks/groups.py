@@ -102,7 +102,7 @@ GROUPS = {
     "throughput": Group(
         DELIVERY,
         "Metrics a second",
-        "From the first `log()` to the end of `finish()`, with everything stored by the embedded server.",
+        "Of 8 names, from the first `log()` to the end of `finish()`, with everything stored by the embedded server.",
         quick=True,
     ),
     "size": Group(
@@ -142,8 +142,9 @@ GROUPS = {
     "team": Group(
         SERVER,
         "Many runs, PostgreSQL",
-        "As above, by one server process and by two over one PostgreSQL, with commits that wait for the disk. The "
-        "servers, PostgreSQL and the clients share the processors.",
+        "As above, by one server process and by two over one PostgreSQL, with commits that wait for the disk. Clients "
+        "send as fast as they are answered; paced ones a request a second each. All of them share the processors; a "
+        "CPU second is one of servers and database.",
     ),
     "floods": Group(
         SERVER,
@@ -201,7 +202,8 @@ GROUPS = {
     "blobs": Group(
         FILES,
         "Logging beside media",
-        "`log()` of a number while images are made into files and sent, in turns with numbers alone.",
+        "`log()` of a number while images of 0.75 MiB are taken in, made into files and sent, in turns with numbers "
+        "alone; and how fast a file is copied.",
     ),
     "file_uploads": Group(
         FILES,
@@ -212,8 +214,9 @@ GROUPS = {
     "file_delivery": Group(
         FILES,
         "A large file, an outage and a kill",
-        "A file of 1 GiB from a program to the server, beside a plain copy; and whether all files are there, once, "
-        "after an outage of the server and a kill of the program.",
+        "A large file from a program to the server, beside a plain copy with fsync, and `log()` of a number meanwhile. "
+        "Files that were each saved twice must be there, once, after an outage of the server and a kill of the "
+        "program.",
     ),
     "page_load": Group(
         PAGE,

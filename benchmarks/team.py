@@ -39,8 +39,8 @@ class _Sent:
 
 CLOSED_THIN = _Sent("thin", THIN, CLIENTS, False)
 CLOSED_DENSE = _Sent("dense", DENSE, 8, False)
-TEAM_THIN = _Sent("thin, one request a second each", THIN, CLIENTS, True)
-TEAM_DENSE = _Sent("dense, as fast as answered", DENSE, CLIENTS, False)
+TEAM_THIN = _Sent("thin, paced", THIN, CLIENTS, True)
+TEAM_DENSE = _Sent("dense", DENSE, CLIENTS, False)
 
 _Round = dict[str, float]
 
@@ -58,7 +58,7 @@ def figures(stage: Stage) -> Iterator[Figure]:
         for sent, seconds in ((TEAM_THIN, stage.pick(40, 10)), (TEAM_DENSE, stage.pick(12, 5))):
             for engine, processes in ((database, 1), (database, 2), (None, 1)):
                 rounds = [_round(stage, engine, sent, processes, seconds) for _ in range(stage.pick(3, 1))]
-                yield from _waits(sent, "SQLite" if engine is None else f"PostgreSQL, servers: {processes}", rounds)
+                yield from _waits(sent, "SQLite" if engine is None else f"PostgreSQL × {processes}", rounds)
 
 
 def _closed(sent: _Sent, one: Sequence[_Round], two: Sequence[_Round]) -> Iterator[Figure]:
@@ -74,7 +74,7 @@ def _closed(sent: _Sent, one: Sequence[_Round], two: Sequence[_Round]) -> Iterat
         rates = [each["records"] / each["seconds"] / 1e6 for each in one]
         yield over(rates, group=GROUP, name=f"metrics a second, one process, {sent.what}", unit="million")
         rates = [1e-6 / (each["server"] + each["database"]) for each in one]
-        name = f"metrics a CPU second of server and database, {sent.what}"
+        name = f"metrics a CPU second, one process, {sent.what}"
         yield over(rates, group=GROUP, name=name, unit="million", must=3, reach=6, more_is_better=True, note=note)
     rates = [each["requests"] / each["seconds"] for each in two]
     yield over(rates, group=GROUP, name=f"requests a second, two processes, {sent.what}", unit="")

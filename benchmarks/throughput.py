@@ -34,10 +34,10 @@ def figures(stage: Stage) -> Iterator[Figure]:
             if stored != metrics:
                 raise RuntimeError(f"{metrics} metrics were logged, and {stored} are stored")
             rounds.append(told)
-        yield from _figures(f"{metrics:,} metrics, {NAMES} names, {processes} process{'es' * (processes > 1)}", rounds)
+        yield from _figures(metrics, f"{processes} process{'es' * (processes > 1)}", rounds)
 
 
-def _figures(what: str, rounds: list[dict[str, float]]) -> Iterator[Figure]:
+def _figures(metrics: int, what: str, rounds: list[dict[str, float]]) -> Iterator[Figure]:
     rates = [each["rate"] / 1000 for each in rounds]
     log = quantile([each["log_s"] for each in rounds], 0.5)
     had = quantile([each["rate"] * (each["client"] + each["server"]) + each["looping"] for each in rounds], 0.5)
@@ -49,7 +49,7 @@ def _figures(what: str, rounds: list[dict[str, float]]) -> Iterator[Figure]:
         must=250,
         reach=1000,
         more_is_better=True,
-        note=f"{log:.2f} s in log(), the rest in finish(); client and server had {had:.1f} processors",
+        note=f"{metrics:,} metrics, {log:.2f} s in log(), the rest in finish(); {had:.1f} processors were had",
     )
     for side, must, reach in (("client", 1.0, 0.4), ("server", 2.0, 0.8)):
         used = [1e6 * each[side] for each in rounds]

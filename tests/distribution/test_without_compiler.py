@@ -98,21 +98,22 @@ def test_the_cost_is_what_the_page_on_speed_has_measured():
     words = [float(figure) for figure in re.findall(r"\d\.\d+", installation.UNCOMPILED_COST)]
     measured = []
     for kind in ("pure", "c"):
-        rows = re.findall(rf"^\| log_cost +\| log\(\) {kind}, 1 a step, p50.*\b{kind} (\d+) ns", page, re.MULTILINE)
+        rows = re.findall(rf"log\(\) {kind}, 1 a step\b.*\b{kind} (\d+) ns", page)
+        assert rows, "the page has no row of this figure any more"
         measured.append(sum(map(int, rows)) / len(rows) / 1000)
-    assert words == pytest.approx(measured, rel=0.3), "say it in steplog/installation.py as it is measured now"
+    assert words == pytest.approx(measured, rel=0.5), "say it in steplog/installation.py as it is measured now"
 
 
 class Fake(importlib.metadata.Distribution):
     """Of version 1.2, with this ``direct_url.json``."""
 
-    def __init__(self, origin: object) -> None:
-        self.origin = origin
+    def __init__(self, url: object) -> None:
+        self.url = url
 
     def read_text(self, filename: str) -> str | None:
         """The two files that are read."""
         if filename == "direct_url.json":
-            return None if self.origin is None else json.dumps(self.origin)
+            return None if self.url is None else json.dumps(self.url)
         return "Metadata-Version: 2.1\nName: steplog\nVersion: 1.2\n"
 
     def locate_file(self, path: object) -> Path:

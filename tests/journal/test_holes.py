@@ -213,3 +213,24 @@ def test_without_descriptors_no_hole_is_closed_and_nothing_raised(kind):
     for _ in range(3):
         watch.look()
     assert (watch.closed, len(holes(writer.head))) == (0, 1)
+
+
+@pytest.mark.parametrize("value", [1.5, 3, "text"])
+def test_a_thread_in_a_call_counts_as_inside_beside_a_hundred_others(value):
+    """Of those beyond a hundred only the innermost frame is known, which was looked for in that of a float alone."""
+    writer, gate, over = writer_of("pure", TINY), threading.Lock(), threading.Event()
+    writer.append.log("probe", 0.0)
+    gate.acquire()
+    writer.append.segment.claim = gate.acquire  # as a claim that takes its time
+    inside = threading.Thread(target=lambda: writer.append.log("probe", value))
+    others = [threading.Thread(target=over.wait) for _ in range(110)]
+    for thread in (inside, *others):
+        thread.start()
+    try:
+        assert inside.ident in threads_inside()
+    finally:
+        writer.append.segment.claim = lambda: 1 << 40  # beyond the end: the call goes on elsewhere
+        gate.release()
+        over.set()
+        for thread in (inside, *others):
+            thread.join(30)

@@ -13,7 +13,7 @@ compound statement is as many steps as it has. So:
    system calls between the kinds and the slots.
 4. A hole is a slot that is empty while the reader has the lock, unless the reader's thread is inside of a call itself.
 
-Measured on CPython 3.13, free-threaded: see ``docs/speed.md``.
+Measured on CPython 3.13 without the GIL: 5 times ``deque.append`` in a method, where that of ``append`` takes 2.5.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ def checked_step(step: Any) -> int:
     """The step as in the slot, also of what holds a whole float. Raises TypeError or ValueError."""
     if step is None:
         return slot.NO_STEP
-    if isinstance(step, bool) or not hasattr(step, "__index__"):
+    if type(step).__name__.startswith("bool") or not hasattr(step, "__index__"):  # NumPy 2.2's bool has one
         step = _whole_step(step)
     try:
         number = operator.index(step)
