@@ -1,7 +1,5 @@
 """Makes this Linux look like macOS to a Python program: to be loaded before anything else.
 
-Nothing here may import pathlib, which in Python 3.10 keeps the functions of ``os`` that it finds.
-
 What goes: the names that CPython has on Linux alone (``lacking.txt``, by typeshed; ``stubs`` in the tests derives it),
 ``/proc``, ``/sys`` and ``/dev/shm`` (``hidden``). What differs:
 
