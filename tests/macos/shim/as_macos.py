@@ -34,7 +34,6 @@ import struct
 import sys
 import sysconfig
 import time
-from pathlib import Path
 from typing import Any
 
 import folding
@@ -82,7 +81,9 @@ def begin() -> None:
 
 
 def _take_away() -> None:
-    for line in (Path(__file__).with_name("lacking.txt")).read_text().splitlines():
+    with open(os.path.join(os.path.dirname(__file__), "lacking.txt"), encoding="ascii") as file:
+        lines = file.read().splitlines()
+    for line in lines:
         module, _, names = line.partition(": ")
         for each in names.split():
             name, _, since = each.partition("@")

@@ -26,11 +26,14 @@ _EVENTS = {
 
 def hide() -> None:
     """From now on."""
+    kept_by_pathlib = getattr(sys.modules.get("pathlib"), "_NormalAccessor", None)  # of Python 3.10
     for name in _LOOKS:
         original = getattr(os, name)
         looking = _looking(original)
         for module in (os, posix):
             setattr(module, name, looking)
+        if hasattr(kept_by_pathlib, name):
+            setattr(kept_by_pathlib, name, staticmethod(looking))
         for supports in (os.supports_dir_fd, os.supports_fd, os.supports_follow_symlinks, os.supports_effective_ids):
             if original in supports:
                 supports.add(looking)
