@@ -113,7 +113,7 @@ def copy_of_tree(target: Path, version: str) -> Path:
 def run_release(tree: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, tree / "scripts" / "release", *arguments]
     environment = os.environ | variables
-    return subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, timeout=900)
+    return subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, timeout=1800)
 
 
 def test_a_version_in_development_is_not_built(tmp_path):
