@@ -17,10 +17,11 @@ from typing import Any
 import pytest
 
 DEADLINE_S = 60.0
+_SKIPPED = "skipped: "
 
 
 def apart(test: Callable[..., None]) -> Callable[..., None]:
-    """Run a test in a forked child; its failure is the child's, with the child's traceback."""
+    """Run a test in a forked child; its failure is the child's, with the child's traceback, and so is its skip."""
 
     @functools.wraps(test)
     def forked(*arguments: Any, **fixtures: Any) -> None:
@@ -39,6 +40,8 @@ def apart(test: Callable[..., None]) -> Callable[..., None]:
             _, ended = os.waitpid(pid, 0)
         if said is None:
             pytest.fail(f"still running after {DEADLINE_S:g} s")
+        if said and said.startswith(_SKIPPED) and not ended:
+            pytest.skip(said.removeprefix(_SKIPPED))
         if said or ended:
             pytest.fail(said or f"ended with wait status {ended}", pytrace=False)
 
@@ -49,6 +52,9 @@ def _leave(writing: int, test: Callable[..., None], arguments: Any, fixtures: An
     code = 1
     try:
         test(*arguments, **fixtures)
+        code = 0
+    except pytest.skip.Exception as skipped:
+        os.write(writing, f"{_SKIPPED}{skipped}".encode())
         code = 0
     except BaseException:  # noqa: BLE001 - also what ends a program
         os.write(writing, traceback.format_exc()[-60_000:].encode())

@@ -6,12 +6,15 @@ import gzip
 import hashlib
 import importlib.util
 import io
+import json
+import os
 import re
 import runpy
 import shutil
 import subprocess
 import sys
 import tarfile
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -35,7 +38,8 @@ def test_a_commit_of_main_with_a_dated_section_and_no_tag_is_a_release():
 @pytest.mark.parametrize(
     ("state", "said"),
     [
-        (replace(READY, changed=["src/steplog/run.py"]), "1 files differ from the commit, src/steplog/run.py first"),
+        (replace(READY, changed=["src/steplog/run.py"]), "not as in the commit: src/steplog/run.py: commit"),
+        (replace(READY, changed=["a", "b", "c"]), "not as in the commit: a and 2 more: commit"),
         (replace(READY, branch="fix"), "this is the branch fix: git switch main"),
         (replace(READY, branch=""), "this is the branch (none)"),
         (replace(READY, tags=["v1.2.0"]), "the tag v1.2.0 is there: raise the version"),
@@ -106,9 +110,10 @@ def copy_of_tree(target: Path, version: str) -> Path:
     return target
 
 
-def run_release(tree: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run_release(tree: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, tree / "scripts" / "release", *arguments]
-    return subprocess.run(command, cwd=tree, capture_output=True, text=True, timeout=900)
+    environment = os.environ | variables
+    return subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, timeout=900)
 
 
 def test_a_version_in_development_is_not_built(tmp_path):
@@ -117,30 +122,60 @@ def test_a_version_in_development_is_not_built(tmp_path):
     assert done.returncode == 1
     assert 'no release: 9.0.0.dev0 is no version of a release: write version = "9.0.0"' in done.stderr
     (tree / "README.md").write_text("changed")
-    assert "1 files differ from the commit, README.md first" in run_release(tree).stderr
+    assert "no release: not as in the commit: README.md: commit" in run_release(tree).stderr
     assert not (tmp_path / "dist").exists()
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    any(importlib.util.find_spec(module) is None for module in ("build", "cyclonedx_py")),
-    reason="build and cyclonedx-bom are not here: steplog[release]",
-)
-def test_two_runs_build_the_same_files_which_can_be_installed_and_log(tmp_path, monkeypatch):
-    tree, sums = copy_of_tree(tmp_path / "tree", "9.0.0"), []
-    for name in ("one", "two and more"):
-        (tmp_path / name).mkdir()
-        monkeypatch.setenv("TMPDIR", str(tmp_path / name))
-        done = run_release(tree, "--draft", "--dist", str(tmp_path / name / "dist"))
-        if "No matching distribution" in done.stderr or "Could not find a version" in done.stderr:
-            pytest.skip("no package index can be reached")
-        assert done.returncode == 0, done.stderr
-        assert done.stdout.count("1000 values logged, served and read; append c") == 2
-        sums.append((tmp_path / name / "dist" / "SHA256SUMS").read_text().splitlines())
-        check = ["sha256sum", "--check", "SHA256SUMS"]
-        assert (
-            subprocess.run(check, cwd=tmp_path / name / "dist", stdout=subprocess.DEVNULL, check=False).returncode == 0
-        )
-    assert sums[0] == sums[1]
-    assert sorted(Path(line.split()[1]).suffix for line in sums[0]) == [".gz", ".json", ".whl"]
-    assert "git tag --sign" in done.stdout
+def test_a_wheel_without_compiled_code_is_not_released(tmp_path):
+    text = b'[build-system]\nrequires = ["setuptools>=77"]\nbuild-backend = "setuptools.build_meta"\n'
+    text += b'[project]\nname = "tiny"\nversion = "1.0"\n'
+    with tarfile.open(tmp_path / "tiny-1.0.tar.gz", "w:gz") as archive:
+        member = tarfile.TarInfo("tiny-1.0/pyproject.toml")
+        member.size = len(text)
+        archive.addfile(member, io.BytesIO(text))
+    with pytest.raises(release["ReleaseError"]) as refused:
+        release["build_wheel"](sys.executable, tmp_path / "tiny-1.0.tar.gz", tmp_path / "work", 1_700_000_000)
+    if "No matching distribution" in str(refused.value) or "Could not find a version" in str(refused.value):
+        pytest.skip("no package index can be reached")
+    assert "tiny-1.0-py3-none-any.whl has no compiled append: does" in str(refused.value)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Builds a release of one repository in a temporary directory of this name, and returns what was made."""
+    if any(importlib.util.find_spec(module) is None for module in ("build", "cyclonedx_py")):
+        pytest.skip("build and cyclonedx-bom are not here: steplog[release]")
+    tree, directory = tmp_path_factory.mktemp("tree"), tmp_path_factory.mktemp("work")
+    copy_of_tree(tree, "9.0.0")
+
+    def build(name: str) -> Path:
+        (directory / name).mkdir(exist_ok=True)
+        target = directory / name / "dist"
+        if not target.exists():
+            done = run_release(tree, "--draft", "--dist", str(target), TMPDIR=str(directory / name))
+            if "No matching distribution" in done.stderr or "Could not find a version" in done.stderr:
+                pytest.skip("no package index can be reached")
+            assert done.returncode == 0, done.stderr
+            assert done.stdout.count("1000 values logged, served and read; append ") == 2
+            assert "git tag --sign v9.0.0" in done.stdout
+        return target
+
+    return build
+
+
+@pytest.mark.slow
+def test_the_files_of_a_release_can_be_installed_and_log_and_have_their_sums(built):
+    directory = built("one")
+    lines = (directory / "SHA256SUMS").read_text().splitlines()
+    assert sorted(Path(line.split()[1]).suffix for line in lines) == [".gz", ".json", ".whl"]
+    for line in lines:
+        digest, name = line.split()
+        assert hashlib.sha256((directory / name).read_bytes()).hexdigest() == digest
+    bill = json.loads((directory / "steplog-9.0.0.cdx.json").read_text())
+    assert bill["metadata"]["component"]["hashes"][0]["content"] in {line.split()[0] for line in lines}
+
+
+@pytest.mark.slow
+def test_a_second_run_elsewhere_builds_the_same_bytes(built):
+    assert (built("one") / "SHA256SUMS").read_text() == (built("two and more") / "SHA256SUMS").read_text()

@@ -404,8 +404,10 @@ def repository() -> list[Path]:
 
 
 def test_no_file_names_a_path_of_the_machine_it_was_written_on():
-    found = {}
-    for file in repository():
+    files, found = repository(), {}
+    if not files:
+        pytest.skip("not a checkout of git")
+    for file in files:
         hits = MACHINE_PATH.findall(file.read_bytes().decode("utf-8", "replace"))
         if hits:
             found[name_of(file)] = hits

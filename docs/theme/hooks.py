@@ -24,6 +24,7 @@ _CODE = re.compile(r"<code>([^<]+)</code>")
 _ROW = re.compile(r"<tr>(\s*<td><code>(\w+)</code></td>.*?)</tr>", re.DOTALL)
 _OPENED = re.compile(r" ([.(=\[]) ")  # as a program is written, whose words have been put apart
 _CLOSED = re.compile(r" ([),\]:])")
+_PATH = re.compile(r"\[docs/([\w/-]+)\.md\]")  # a path in the repository, which here is a page
 _TAG = re.compile(r"<[^>]+>")
 
 _targets: dict[str, str] = {}  # what a text of code means: its address
@@ -41,6 +42,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the changelog, and find what names, commands and settings lead to."""
     text = (ROOT / "CHANGELOG.md").read_text("utf-8").replace("](docs/", "](")
+    text = _PATH.sub(r"[\1]", text)
     files.append(File.generated(config, CHANGELOG, content=text))
     for file in files.documentation_pages():
         if file.src_uri.startswith("python/"):

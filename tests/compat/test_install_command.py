@@ -110,7 +110,8 @@ def test_a_child_without_steplog_imports_what_it_would_without_the_command(tmp_p
     """
     write(tmp_path, {"program.py": textwrap.dedent(program)})
     code, out, _ = ran(tmp_path, environment(), *COMMAND, "program.py", str(real), SOURCE)
-    assert (code, out) == (0, "the real one ModuleNotFoundError: No module named 'wandb'\n")
+    assert code == 0
+    assert out.startswith("the real one ModuleNotFoundError: No module named 'wandb'")  # 3.15 adds that -S is given
 
 
 def test_an_installed_logger_is_replaced_by_the_command_only_where_asked(tmp_path):

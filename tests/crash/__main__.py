@@ -1,6 +1,7 @@
 """``python -m tests.crash``: the long forms of the crash tests. Ends with 1 when anything is amiss.
 
 --kills N        SIGKILL at random points and at random instructions of each phase, N that count
+--macos N        the same, where this Linux looks like macOS (tests/macos)
 --files N        SIGKILL at random points of programs that log and save files, and of their server, N that count
 --system-calls   SIGKILL at each system call of a small run (needs strace)
 --power-cuts N   an ext4 image, cut off N times while a run spools to it (needs root and loop devices)
@@ -28,13 +29,22 @@ from crash import power_cuts, system_calls  # noqa: E402 - where to find it is k
 from crash.figures import figures  # noqa: E402
 from crash.file_kills import FileKills  # noqa: E402
 from crash.series import Series, write_down  # noqa: E402
+from macos import mac  # noqa: E402
 from server.process import ServerProcess  # noqa: E402
 
 Outcome = tuple[dict[str, Any], list[str]]
 
 
 def kills(chosen: argparse.Namespace, directory: Path) -> Outcome:
-    series = Series(chosen.kills, chosen.seed, chosen.jobs, chosen.life, chosen.keep)
+    return _killed(Series(chosen.kills, chosen.seed, chosen.jobs, chosen.life, chosen.keep), directory)
+
+
+def macos(chosen: argparse.Namespace, directory: Path) -> Outcome:
+    given = chosen.macos, chosen.seed, chosen.jobs, chosen.life, chosen.keep
+    return _killed(Series(*given, machine=mac.places), directory)
+
+
+def _killed(series: Series, directory: Path) -> Outcome:
     series.run(directory, say=True)
     print(series.table())
     return series.summary(), series.wrong + [f"too few kills: {cell}" for cell in series.thin()]
@@ -74,6 +84,7 @@ def measured(chosen: argparse.Namespace, directory: Path) -> Outcome:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.crash", description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=0)
+    parser.add_argument("--macos", type=int, default=0)
     parser.add_argument("--files", type=int, default=0)
     parser.add_argument("--system-calls", action="store_true")
     parser.add_argument("--power-cuts", type=int, default=0)
@@ -86,6 +97,7 @@ def main() -> int:
     chosen = parser.parse_args()
     wanted = {
         "kills": chosen.kills and kills,
+        "kills on macOS": chosen.macos and macos,
         "files": chosen.files and files,
         "system calls": chosen.system_calls and at_system_calls,
         "power cuts": chosen.power_cuts and power,

@@ -18,6 +18,7 @@ _MEMORY = re.compile(r", \d+ GiB$")  # of older series
 
 KILLED_AT = {
     "kills": "random moments",
+    "kills on macOS": "random moments, macOS simulated",
     "system calls": "system calls",
     "files": "random moments, with files",
     "figures": "a spooled backlog",

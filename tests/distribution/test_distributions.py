@@ -36,7 +36,7 @@ def sdist(tmp_path_factory) -> Built:
 def unpacked(sdist, tmp_path_factory) -> Path:
     directory: Path = tmp_path_factory.mktemp("unpacked")
     with tarfile.open(sdist.path) as archive:
-        archive.extractall(directory, filter="data")
+        archive.extractall(directory, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
     (tree,) = directory.iterdir()
     return tree
 

@@ -14,7 +14,7 @@ text      not checked: drawings
 A comment on the line before a python block makes it a program of its own: ``<!-- alone -->``, or
 ``<!-- needs: torch -->``; with ``<!-- with: pandas pyarrow -->``, one that begins with all blocks before it that have
 no comment. That a module is not installed is the only reason to skip one.
-Commands between backticks in a text are parsed like those in sh blocks; what ends in a full stop there is a message.
+Commands between backticks in a text are parsed like those in sh blocks; what ends in a full stop or in … is a message.
 Calls there of what ``steplog`` has, and of a ``run``, are bound to its arguments, with ``…`` for any.
 """
 
@@ -173,7 +173,7 @@ def commands(text: str) -> Iterator[str]:
         if block.language == "sh":
             yield from block.text.replace("\\\n", " ").splitlines()
     prose = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
-    yield from re.findall(r"`(steplog [^`]+[^`.])`", prose)
+    yield from re.findall(r"`(steplog [^`]+[^`.…])`", prose)
 
 
 def check_commands(text: str) -> None:
@@ -231,6 +231,8 @@ def _check_command(line: str, words: list[str]) -> None:
     flags = {option for parameter in main.get_params(context) for option in parameter.opts}
     while words and words[0] in flags:
         words = words[1:]
+        if not words:
+            return
     group: click.Group = main
     while True:
         name, *rest = words or [""]

@@ -15,12 +15,11 @@ from array import array
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import nanoarrow
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reading.arrays import read
+from reading.arrays import nanoarrow, needs_nanoarrow, read
 from steplog.reading.arrow_data import ArrowData, Repeated
 from steplog.reading.arrow_table import ArrowColumn, ArrowTable, column_of
 from strategies import INT64, JSON_TEXTS
@@ -165,6 +164,7 @@ def test_a_table_is_exported_as_often_as_it_is_asked_for_also_at_once():
         assert list(threads.map(lambda _: read(table), range(20))) == [wanted] * 20
 
 
+@needs_nanoarrow
 def test_a_stream_that_nobody_reads_is_released():
     steps = array("q", range(10))
     table = ArrowTable([ArrowColumn("step", "i8", steps)])
@@ -230,6 +230,7 @@ def test_a_name_with_a_nul_is_not_cut_in_arrow():
     assert nanoarrow.Schema(table).field(0).name == "a␀b"
 
 
+@needs_nanoarrow
 @pytest.mark.parametrize("values", [["aa", "bbb", "", "c"], Repeated("ab", 4)], ids=["a list", "repeated"])
 @pytest.mark.parametrize("bytes_max", [1, 8, 100])
 def test_texts_beyond_what_offsets_reach_are_cut_into_batches(values, bytes_max):
@@ -292,6 +293,7 @@ except ImportError as error:
     ]
 
 
+@needs_nanoarrow
 def test_a_table_loads_nanoarrow_only_for_arrow_data():
     program = """
 import sys, steplog

@@ -10,12 +10,11 @@ from array import array
 from collections.abc import Iterator
 from typing import Any
 
-import nanoarrow
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reading.arrays import read
+from reading.arrays import nanoarrow, read
 from steplog.column_format import json_text, json_value
 from steplog.reading.arrow_table import ArrowTable
 from steplog.reading.points import SeriesPoints

@@ -207,7 +207,9 @@ def _point(lines: _Lines, line: bytes) -> _Point:
     """A point, also of a number that no float64 holds."""
     try:
         return msgspec.json.decode(line, type=_Point)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except RecursionError:  # as raw JSON, Python 3.14 and later take it nested more deeply
+        raise lines.error([line], _Point) from None
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         pass
     try:
         place = _raw_value(line)

@@ -32,6 +32,7 @@ import socket
 import stat
 import struct
 import sys
+import sysconfig
 import time
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,7 @@ _MODULES: dict[str, tuple[Any, ...]] = {
 
 def begin() -> None:
     """Once in a process, before anything else."""
+    sysconfig.get_config_vars()  # from a module that is called after the platform; it keeps them
     log = os.environ.get("MAC_LOG")
     _limit_files()
     _lock_and_sync(None if log is None else os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600))

@@ -156,7 +156,8 @@ class TrackedRun:
             if name := fitting_text("name", changed.get(_NAME)):
                 self.run.name = name
             if any(not key.startswith("mlflow.") for key in changed):
-                self.run.tags = _tags(self._tags)
+                with self._lock:  # of two threads, the later one sets the tags of both
+                    self.run.tags = _tags(self._tags)
         except steplog.RunFinishedError:
             self._join_again()
             self._show_tags(changed)

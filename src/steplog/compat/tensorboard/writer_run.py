@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import steplog
 from steplog.compat.field_limits import fitting_name
@@ -48,6 +48,19 @@ _own: dict[str, _OwnRun] = {}  # by log directory
 _ended: dict[str, str] = {}  # the uuid, by log directory
 
 
+class _Used(NamedTuple):
+    """The run that a writer logs to, what comes before its tags there, and the names that they have so far, by tag."""
+
+    run: Run
+    prefix: str
+    names: dict[str, str]
+
+    def name(self, tag: str) -> str:
+        """The name of a tag. Raises TypeError."""
+        name = self.names[tag] = checked_tag(self.prefix + tag if tag.__class__ is str else tag)
+        return name
+
+
 class WriterRun:
     """The run of one writer; safe in any thread."""
 
@@ -56,39 +69,41 @@ class WriterRun:
         self.names = log_dirs.names(log_dir) if names is None else names  # of a run of its own
         self._key = os.path.abspath(log_dir)
         self._goes_on = goes_on
-        self._run: Run | None = None
-        self._prefix = ""
-        self._metrics: dict[str, str] = {}  # names by tag
+        self._used: _Used | None = None
         self._told = False
         self._is_delivered = True  # what the last flush was of
 
     def run(self) -> Run:
         """The run. Raises as ``steplog.init`` does, where it begins one."""
+        return self._use().run
+
+    def _use(self) -> _Used:
         with _lock:
-            if self._run is not None:
-                return self._run
+            if self._used is not None:
+                return self._used
             own = _own.get(self._key)
             if own is None and (active := _active()) is not None:
-                return self._use(active, log_dirs.prefix(active, self.log_dir))
+                return self._change(active, log_dirs.prefix(active, self.log_dir))
             if own is None:
                 own = _own[self._key] = _OwnRun(self._begun())
             own.writers.add(id(self))
-            return self._use(own.run, "")
+            return self._change(own.run, "")
 
-    def _use(self, run: Run, prefix: str) -> Run:
-        self._run, self._prefix, self._metrics = run, prefix, {}
-        return run
+    def _change(self, run: Run, prefix: str) -> _Used:
+        self._used = used = _Used(run, prefix, {})
+        return used
 
     def is_own(self) -> bool:
         """Whether the run is one that writers have begun. Begins it."""
         run = self.run()
-        return any(own.run is run for own in _own.values())
+        with _lock:
+            return any(own.run is run for own in _own.values())
 
     def log(self, tag: str, value: Any, step: int | None) -> None:
         """Log a value; see ``Run.log``."""
-        run = self._run or self.run()
+        used = self._used or self._use()
         try:
-            run.log(self._metrics.get(tag) or self._named(tag), value, step)
+            used.run.log(used.names.get(tag) or used.name(tag), value, step)
         except RunFinishedError as error:
             if self._joins_another():
                 self.log(tag, value, step)
@@ -97,9 +112,8 @@ class WriterRun:
 
     def configure(self, values: dict[str, Any]) -> None:
         """Set keys of the run's config."""
-        run = self._run or self.run()
         try:
-            run.config.update(values)
+            self.run().config.update(values)
         except RunFinishedError as error:
             if self._joins_another():
                 self.configure(values)
@@ -110,32 +124,33 @@ class WriterRun:
         """The run is over; whether another one is active, which is joined."""
         with _lock:
             active = _active()
-            if active is None or active is self._run:
+            if active is None or (self._used is not None and active is self._used.run):
                 return False
-            self._use(active, log_dirs.prefix(active, self.log_dir))
+            self._change(active, log_dirs.prefix(active, self.log_dir))
             return True
 
     def flush(self) -> None:
         """Wait until what was logged is delivered; not again while a server does not take it."""
-        if self._run is not None:
+        if (used := self._used) is not None:
             from steplog.settings import resolve  # late, as all that a run needs
 
             limit_s = min(_FLUSH_S, resolve().finish_timeout_s) if self._is_delivered else 0.0
-            self._is_delivered = self._run.flush(limit_s)
+            self._is_delivered = used.run.flush(limit_s)
 
     def close(self, error: BaseException | None = None) -> None:
         """Let go of the run; end it, if writers have begun it and this is the last one. ``error`` makes it CRASHED."""
         with _lock:
             own = _own.get(self._key)
             is_last = False
-            if own is not None and own.run is self._run and own.pid == os.getpid():
+            used = self._used
+            if own is not None and used is not None and own.run is used.run and own.pid == os.getpid():
                 own.error = own.error or error
                 own.writers.discard(id(self))
                 is_last = not own.writers
                 if is_last:
                     _ended[self._key] = str(own.run.uuid)
                     del _own[self._key]
-                self._run = None
+                self._used = None
         if own is not None and is_last:
             unsupported.tell(own.run)
             try:
@@ -158,17 +173,14 @@ class WriterRun:
             activate=False,
         )
 
-    def _named(self, tag: str) -> str:
-        name = self._metrics[tag] = checked_tag(self._prefix + tag if tag.__class__ is str else tag)
-        return name
-
     def _say_dropped(self, error: RunFinishedError) -> None:
         if not self._told:
             self._told = True
             _log.warning("steplog: the SummaryWriter of %s goes on after its run: %s", self.log_dir, error)
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_metrics": {}}
+        used = self._used
+        return self.__dict__ | {"_used": None if used is None else used._replace(names={})}
 
 
 def _active() -> Run | None:

@@ -55,17 +55,20 @@ class RunConfig(dict[str, Any]):
 
     def __init__(self, log: Callable[[dict[str, Any], list[str]], None], given: Mapping[str, Any]) -> None:
         super().__init__(given)
+        self.lock = ReentrantLock()
         self._log = log
         self._logged: dict[str, Any] = {}
 
     def tell(self) -> None:
         """Log what has changed since the last time."""
-        now = {key: _plain(value) for key, value in self.items()}
-        changed = {key: value for key, value in now.items() if key not in self._logged or self._logged[key] != value}
-        removed = [key for key in self._logged if key not in now]
-        if changed or removed:
-            self._logged = copy.deepcopy(now)
-            self._log(changed, removed)
+        with self.lock:
+            now = {key: _plain(value) for key, value in dict(self).items()}
+            before = self._logged
+            changed = {key: value for key, value in now.items() if key not in before or before[key] != value}
+            removed = [key for key in before if key not in now]
+            if changed or removed:
+                self._logged = copy.deepcopy(now)
+                self._log(changed, removed)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return dict, (dict(self),)
@@ -258,7 +261,7 @@ def _conclude() -> None:
 
 def _after_fork_in_child() -> None:
     for run in _open_runs:
-        run._lock = ReentrantLock()  # another thread may have held it
+        run._lock = run.config.lock = ReentrantLock()  # another thread may have held it
 
 
 _open_runs: weakref.WeakSet[Run] = weakref.WeakSet()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from steplog.compat.wandb.errors import Error
@@ -95,7 +96,7 @@ def bind(run: Any) -> None:
 
 def forget(run: Any) -> None:
     """The run is over: it is none of the open ones, and not the module's."""
-    if run in open_runs:
+    with suppress(ValueError):
         open_runs.remove(run)
     if _names().get("run") is run:
         _names().update(names_without_run())

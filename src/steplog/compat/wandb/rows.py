@@ -4,12 +4,14 @@
 2. Nothing that is logged raises, but for what is no dict, or a step that is none. A run that is over takes nothing,
    which is said once.
 3. Safe in any thread: rows without a step that threads log at once have steps that differ. What is not plain takes a
-   lock, which is held for an append, and that waits for nothing.
+   lock, which is held for an append, and that waits for nothing; on a free-threaded Python each row takes it, since
+   there an iterator may give one number to two threads (https://github.com/python/cpython/issues/120496).
 """
 
 from __future__ import annotations
 
 import os
+import sys
 import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -23,6 +25,8 @@ from steplog.journal.values import checked_step
 from steplog.reentrant_lock import ReentrantLock
 
 __all__ = ["Rows"]
+
+_HAS_GIL = "t" not in getattr(sys, "abiflags", "")  # by the build, whether or not it is on just now
 
 
 class Rows:
@@ -40,7 +44,7 @@ class Rows:
         self._definitions = definitions
         self._has_steps = has_steps  # False: the server numbers, as several processes log rows of one run
         self._is_late = False
-        self.log: Callable[..., None] = self._fast_log() if has_steps else self.log_any
+        self.log: Callable[..., None] = self._fast_log() if has_steps and _HAS_GIL else self.log_any
         _all.add(self)
 
     def _fast_log(self) -> Callable[..., None]:

@@ -44,7 +44,7 @@ class Config:
 
     def keys(self) -> list[str]:
         """Those that do not begin with "_"."""
-        return [key for key in self._items if not key.startswith("_")]
+        return [key for key in list(self._items) if not key.startswith("_")]
 
     def values(self) -> list[Any]:
         """Of ``keys``."""
@@ -110,7 +110,7 @@ class Config:
         """Log what was changed in place."""
         changed = {
             key: value
-            for key, value in self._items.items()
+            for key, value in list(self._items.items())
             if isinstance(value, (dict, list)) and value != self._logged.get(key)
         }
         if changed:

@@ -1,0 +1,126 @@
+"""The other loggers' calls, from several threads at once."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+import steplog
+from apart import apart
+from end_to_end.fake import FakeServer
+from free_threading.at_once import at_once, without_gil
+from steplog.compat.mlflow import tracked_run
+from steplog.compat.mlflow.tracked_run import TrackedRun
+from steplog.compat.tensorboard import writer_run
+from steplog.compat.trackio.run import RunConfig
+from steplog.compat.wandb.metric_definitions import MetricDefinitions
+from steplog.compat.wandb.rows import Rows
+from steplog.compat.wandb.run_config import Config
+from steplog.compat.wandb.step_counter import StepCounter
+
+TIMES = 500
+
+
+class Logged:
+    """A run that keeps the steps of what is logged to it."""
+
+    def __init__(self) -> None:
+        self.steps: list[int] = []
+        self.tags: tuple[str, ...] = ()
+
+    def log(self, row: object, step: int) -> None:
+        self.steps.append(step)
+
+
+def rows_of(run: Logged, counter: StepCounter) -> Rows:
+    return Rows(run, counter, MetricDefinitions(), has_steps=True)  # type: ignore[arg-type]
+
+
+@without_gil
+def test_rows_that_threads_log_to_wandb_at_once_have_steps_that_differ():
+    run, counter, next_step = Logged(), StepCounter(), [0]
+
+    def take() -> int:
+        """As an iterator without the GIL may, but more often."""
+        found = next_step[0]
+        time.sleep(0)
+        next_step[0] = found + 1
+        return found
+
+    rows, counter.take = rows_of(run, counter), take
+
+    def log() -> None:
+        for _ in range(TIMES):
+            rows.log({"loss": 0.5})
+
+    at_once(log, threads=4)
+    assert sorted(run.steps) == list(range(4 * TIMES))
+
+
+def many_keys(prefix: str) -> list[dict[str, list[int]]]:
+    return [{f"{prefix}{number}": [number]} for number in range(TIMES)]
+
+
+def test_threads_set_keys_of_a_trackio_config():
+    logged: dict[str, object] = {}
+    config = RunConfig(lambda changed, removed: logged.update(changed), {})
+    given = iter(range(1000))
+
+    def change() -> None:
+        for each in many_keys(f"{next(given)}.")[:100]:
+            config.update(each)
+
+    at_once(change, change, change)
+    assert len(logged) == len(config) == 300
+
+
+def test_threads_set_keys_of_a_wandb_config():
+    logged: dict[str, object] = {}
+    config, given = Config(logged.update), iter(range(1000))
+
+    def change() -> None:
+        for each in many_keys(f"{next(given)}.")[:200]:
+            config.update(each)
+            config.keys()
+
+    at_once(change, change, change)
+    assert len(logged) == len(config) == 600
+
+
+def test_two_threads_that_set_tags_of_an_mlflow_run_set_those_of_both(monkeypatch: pytest.MonkeyPatch):
+    run = Logged()
+    tracked, texts_of = TrackedRun(run, "1", None), tracked_run.tag_texts  # type: ignore[arg-type]
+    other: list[threading.Thread] = []
+
+    def tag_texts(tags: dict[str, str]) -> list[str]:
+        found = texts_of(tags)
+        if not other:  # another thread sets one, before this one has
+            other.append(threading.Thread(target=tracked.set_tags, args=({"b": "2"},)))
+            other[0].start()
+            other[0].join(0.2)
+        return found
+
+    monkeypatch.setattr(tracked_run, "tag_texts", tag_texts)
+    tracked.set_tags({"a": "1"})
+    other[0].join()
+    assert sorted(run.tags) == ["a=1", "b=2"]
+
+
+@apart
+def test_a_tag_that_is_named_while_a_writer_changes_its_run_is_named_anew(monkeypatch: pytest.MonkeyPatch):
+    FakeServer().configure(monkeypatch)
+    first, second = (steplog.init("me", "demo", name=name, activate=False) for name in ("first", "second"))
+    writer, name_of = writer_run.WriterRun("runs/a"), writer_run.checked_tag
+    writer._change(first, "before/")
+
+    def checked_tag(tag: str) -> str:
+        if tag.startswith("before/"):
+            writer._change(second, "after/")  # as another thread does, whose run is over
+        return name_of(tag)
+
+    monkeypatch.setattr(writer_run, "checked_tag", checked_tag)
+    writer.log("loss", 0.5, 1)
+    writer.log("loss", 0.5, 2)
+    assert (first.last_step("before/loss"), second.last_step("after/loss")) == (1, 2)
