@@ -13,7 +13,7 @@ def test_a_server_of_the_benchmarks_tells_how_many_points_of_a_metric_it_has(tmp
         assert (server.points(), server.points("loss"), server.points("absent")) == (1, 1, 0)
 
 
-def test_the_first_import_of_steplog_is_measured_in_a_process_that_has_not_imported_it(tmp_path):
+def test_import_is_measured_in_a_process_that_has_not_imported_steplog(tmp_path):
     with Stage(quick=True, peers=tmp_path) as stage, stage.server() as server:
         took_ms = stage.child(open_and_finish, stage.environment(server))
         assert set(took_ms) == {"import", "init", "finish"}
