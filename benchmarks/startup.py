@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 
 from benchmarks.figure import Figure, over, quantile
+from benchmarks.fresh import import_requests, open_and_finish
 from benchmarks.stage import Stage
 
-__all__ = ["figures", "import_requests", "open_and_finish"]
+__all__ = ["figures"]
 
 GROUP = "startup"
 
@@ -31,28 +31,3 @@ def figures(stage: Stage) -> Iterator[Figure]:
     yield over(above, group=GROUP, name=name, unit="ms", must=100, reach=30, note="with what it imports")
     finishing = [each["finish"] for each in ours]
     yield over(finishing, group=GROUP, name="finish(), nothing pending", unit="ms", must=100, reach=20)
-
-
-def import_requests() -> float:
-    """Milliseconds."""
-    begun = time.perf_counter()
-    import requests  # noqa: F401
-
-    return 1000 * (time.perf_counter() - begun)
-
-
-def open_and_finish() -> dict[str, float]:
-    """Milliseconds of each step of a program without training."""
-    begun = time.perf_counter()
-    import steplog
-
-    imported = time.perf_counter()
-    run = steplog.init("bench", "startup")
-    opened = time.perf_counter()
-    run.log("loss", 0.5, 0)
-    run.flush()
-    flushed = time.perf_counter()
-    run.finish()
-    finished = time.perf_counter()
-    parts = {"import": imported - begun, "init": opened - imported, "finish": finished - flushed}
-    return {what: 1000 * seconds for what, seconds in parts.items()}
