@@ -4,12 +4,16 @@
    taken under any other. Under it come the pool's, the ledger's and the wake of maintenance alone.
 2. The thread that finds a segment full makes the next one under the lock: the others could do nothing but the same.
    Maintenance makes spares without it, however long that takes.
-3. A forked child makes the lock anew if another thread held it. It goes on with nothing that the lock guards but the
+3. A fork waits for the calls that other threads are in: without the GIL CPython 3.13 leaves the lock inside of a dict
+   locked in the child, where two threads wanted it at the time. One that takes a quarter of a second is left alone.
+4. A forked child makes the lock anew if another thread held it. It goes on with nothing that the lock guards but the
    append, which is whole at any time.
 """
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
@@ -19,11 +23,14 @@ from steplog.journal.compiled import append_type
 from steplog.journal.locked import LockedAppend, LockedSegment
 from steplog.journal.memory import Block, MemoryPool
 from steplog.journal.writer import Refusal, Writer
+from steplog.living import Living
 from steplog.reentrant_lock import ReentrantLock
 
 __all__ = ["LockedWriter", "writer_type"]
 
 _T = TypeVar("_T")
+_writers: Living[LockedWriter] = Living()
+_forking = threading.local()  # ``held``: the locks that this thread took to fork
 
 
 class LockedWriter(Writer):
@@ -32,6 +39,7 @@ class LockedWriter(Writer):
     def __init__(self, pool: MemoryPool, writer: bytes, *, append: Append | None = None, **options: Any) -> None:
         self._lock = append.lock if isinstance(append, LockedAppend) else ReentrantLock()
         self._alone(partial(super().__init__, pool, writer, append=append, **options))
+        _writers.add(self)
 
     def _alone(self, call: Callable[..., _T], *arguments: Any) -> _T:
         """Call it with the lock."""
@@ -108,3 +116,22 @@ def writer_type(append: Append | None = None) -> type[Writer]:
     """The writer that goes with this append, or with that of a new writer."""
     hot = append_type() if append is None else type(append)
     return LockedWriter if issubclass(hot, LockedAppend) else Writer
+
+
+def _before_fork() -> None:
+    held_here = _forking.__dict__.setdefault("held", [])
+    for writer in _writers:
+        lock, held = writer._lock, False
+        for held in lock.attempts:  # noqa: B007 - see ReentrantLock
+            break
+        if held:
+            held_here.append(lock)
+
+
+def _after_fork() -> None:
+    held_here = _forking.__dict__.get("held", ())
+    while held_here:
+        held_here.pop().release()
+
+
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)

@@ -10,6 +10,10 @@ SystemExit, from 3.12 on      ``sys.monitoring``: it leaves the main thread's ou
                               ``raise SystemExit(3)`` is not seen.
 ============================  ======================================================================================
 
+A change of events in ``sys.monitoring`` stops all threads. Without the GIL that may wait for ever in a forked child:
+CPython 3.13 leaves the lock of a thread that was about to do so, as for a garbage collection, locked there. So a child
+keeps what the parent has set, and otherwise does as before 3.12.
+
 A KeyboardInterrupt makes the exit code that of SIGINT. The interpreter's mark for that is lost when any thread runs
 ``exec``, ``eval`` or makes a ``dataclass``; ``keep_code`` sets it again.
 """
@@ -18,6 +22,7 @@ from __future__ import annotations
 
 import contextlib
 import opcode
+import os
 import sys
 import threading
 from types import CodeType, FrameType
@@ -29,6 +34,7 @@ _TOOL_IDS = (3, 4, 5, 2, 1, 0)  # first those without a meaning in sys.monitorin
 _exit = sys.exit
 _noted: _Exit | None = None
 _tool_id: int | None = None
+_imported_in = os.getpid()
 
 
 class _Exit(NamedTuple):
@@ -46,12 +52,12 @@ def watch() -> None:
 
 
 def unwatch() -> None:
-    """Restore the interpreter."""
+    """Restore the interpreter, but for ``sys.monitoring`` in a forked child without the GIL."""
     global _tool_id, _noted
     _noted = None
     if sys.exit is _noting_exit:
         sys.exit = _exit
-    if sys.version_info >= (3, 12) and _tool_id is not None:
+    if sys.version_info >= (3, 12) and _tool_id is not None and _may_stop_threads():
         sys.monitoring.set_events(_tool_id, 0)
         sys.monitoring.register_callback(_tool_id, sys.monitoring.events.PY_UNWIND, None)
         sys.monitoring.free_tool_id(_tool_id)
@@ -91,9 +97,13 @@ def _in_main_thread() -> bool:
     return threading.get_ident() == threading.main_thread().ident
 
 
+def _may_stop_threads() -> bool:
+    return "t" not in sys.abiflags or os.getpid() == _imported_in
+
+
 def _watch_frames() -> bool:
     global _tool_id
-    if sys.version_info >= (3, 12):
+    if sys.version_info >= (3, 12) and _may_stop_threads():
         for tool_id in _TOOL_IDS:
             if sys.monitoring.get_tool(tool_id) is None:
                 sys.monitoring.use_tool_id(tool_id, "steplog")

@@ -1,0 +1,82 @@
+"""Forked children, whose parent's other threads go on meanwhile."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from apart import apart
+from free_threading.at_once import without_gil
+from journal.appends import TINY, told, writer_of
+from journal.test_locked import DEADLINE_S, child_of, elsewhere, held_elsewhere
+from steplog.lifecycle import exit_code
+
+FORKS = 10
+
+
+@pytest.fixture
+def collecting():
+    """Other threads collect garbage, for which they stop all threads."""
+    over = threading.Event()
+
+    def collect() -> None:
+        while not over.is_set():
+            gc.collect()
+
+    threads = [threading.Thread(target=collect, daemon=True) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    yield
+    over.set()
+    for thread in threads:
+        thread.join(DEADLINE_S)
+
+
+@without_gil
+@apart
+def test_a_child_is_not_stuck_where_a_thread_was_about_to_stop_the_others(collecting: None):
+    def goes_on() -> None:
+        exit_code.unwatch()
+        exit_code.watch()
+        exit_code.unwatch()
+
+    exit_code.watch()
+    assert [child_of(goes_on) for _ in range(FORKS)] == [0] * FORKS
+
+
+@without_gil
+@apart
+def test_a_child_of_a_process_without_a_run_sees_exit_codes_and_is_not_stuck(collecting: None):
+    def sees_exit() -> None:
+        exit_code.watch()
+        before = sys.exit
+        exit_code.unwatch()
+        assert before is not sys.exit
+
+    assert [child_of(sees_exit) for _ in range(FORKS)] == [0] * FORKS
+
+
+@apart
+def test_a_fork_waits_for_the_call_that_another_thread_is_in():
+    writer = writer_of("locked", TINY)
+    lock: Any = writer.append.lock  # type: ignore[attr-defined]
+    with held_elsewhere(writer) as over:
+
+        def attempts() -> Iterator[bool]:
+            over.set()
+            while True:
+                yield lock.acquire(timeout=DEADLINE_S)
+
+        def is_after_it() -> None:
+            assert over.is_set()
+            writer.append.log("loss", 1.0)
+
+        lock.attempts = attempts()
+        assert child_of(is_after_it) == 0
+    elsewhere(lambda: writer.append.log("loss", 2.0))
+    assert told(writer.head)[-1] == ("loss", 2.0, None)
