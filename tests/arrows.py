@@ -150,7 +150,6 @@ ARROWS = {
         "machine",
     },
     "safeguard": {"settings", "lifecycle", "reentrant_lock"},
-    "safeguard": {"reentrant_lock", "settings", "lifecycle"},
     "lifecycle.run_files": {"errors", "identity", "blobs", "files", "lifecycle"},
     "run_files": {"errors", "journal", "blobs", "client", "files", "lifecycle", "lifecycle.run_files"},
     "run": {"identity", "report", "journal", "config", "context", "client", "lifecycle", "safeguard", "run_files"},
@@ -494,6 +493,6 @@ ARROWS = {
         "cli",
         "cli.database",
     },
-    "cli.demo": {"<public>", "server.store_types", "server.open_store", "server", "cli"},
+    "cli.demo": {"<public>", "records", "server.store_types", "server.open_store", "server", "cli"},
     "__main__": {"cli"},
 }

@@ -126,6 +126,14 @@ def test_a_version_in_development_is_not_built(tmp_path):
     assert not (tmp_path / "dist").exists()
 
 
+def test_nobody_is_told_to_tag_or_upload_a_draft_of_a_version_in_development():
+    left = release["left_to_do"]
+    assert "git tag --sign v9.0.0 " in left("9.0.0", Path("dist"), [])
+    told = left("9.0.0.dev0", Path("dist"), [])
+    assert "tag and upload nothing" in told
+    assert "git tag" not in told
+
+
 @pytest.mark.slow
 def test_a_wheel_without_compiled_code_is_not_released(tmp_path):
     text = b'[build-system]\nrequires = ["setuptools>=77"]\nbuild-backend = "setuptools.build_meta"\n'

@@ -93,6 +93,16 @@ def test_where_all_arrived_nothing_is_lost_twice_or_wrong(performed):
     assert found.good
 
 
+def test_what_steplog_adds_to_a_run_is_not_a_record_that_nobody_logged(performed):
+    ledger, path, uuid = performed  # the demo's runs last about as long as the interval of system/: some had it
+    store = SqliteStore(path)
+    run = store.run(NAMESPACE, PROJECT, uuid)
+    for name in ("system/cpu", "steplog/provenance"):
+        assert store.add_metric(run, SinglePoint(name, b"0.5", None, time.time_ns())).result() is not None
+    store.close()
+    assert counted(ledger, path, uuid) == Counts(CALLS, CALLS)
+
+
 def test_one_row_removed_and_one_doubled_are_lost_1_and_twice_1(performed):
     ledger, path, uuid = performed
     doctor(path, lambda points: without_the_second(with_the_fourth_twice(points)))

@@ -23,7 +23,7 @@ def fold() -> None:
     """From now on."""
     for name, count in _CALLS.items():
         original = getattr(os, name)
-        folding = _folding(original, count)
+        folding = functools.partial(_call, original, count)
         for module in (os, posix):
             setattr(module, name, folding)
         for supports in (os.supports_dir_fd, os.supports_fd, os.supports_follow_symlinks):
@@ -31,14 +31,10 @@ def fold() -> None:
                 supports.add(folding)
 
 
-def _folding(original: Callable[..., Any], count: int) -> Callable[..., Any]:
-    @functools.wraps(original)
-    def call(*arguments: Any, **named: Any) -> Any:
-        places = ("dir_fd",) if count == 1 else ("src_dir_fd", "dst_dir_fd")
-        found = [_there(path, named.get(place)) for path, place in zip(arguments[:count], places, strict=True)]
-        return original(*found, *arguments[count:], **named)
-
-    return call
+def _call(original: Callable[..., Any], count: int, *arguments: Any, **named: Any) -> Any:
+    places = ("dir_fd",) if count == 1 else ("src_dir_fd", "dst_dir_fd")
+    found = [_there(path, named.get(place)) for path, place in zip(arguments[:count], places, strict=True)]
+    return original(*found, *arguments[count:], **named)
 
 
 def _there(path: Any, directory: int | None) -> Any:

@@ -29,7 +29,7 @@ def hide() -> None:
     kept_by_pathlib = getattr(sys.modules.get("pathlib"), "_NormalAccessor", None)  # of Python 3.10
     for name in _LOOKS:
         original = getattr(os, name)
-        looking = _looking(original)
+        looking = functools.partial(_look, name, original)  # pathlib of Python 3.10 would make a method of a function
         for module in (os, posix):
             setattr(module, name, looking)
         if hasattr(kept_by_pathlib, name):
@@ -40,16 +40,12 @@ def hide() -> None:
     sys.addaudithook(_on_event)
 
 
-def _looking(original: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(original)
-    def look(path: Any, *arguments: Any, **named: Any) -> Any:
-        if _is_hidden(path):
-            if original.__name__ == "access":
-                return False
-            raise _missing(path)
-        return original(path, *arguments, **named)
-
-    return look
+def _look(name: str, original: Callable[..., Any], path: Any, *arguments: Any, **named: Any) -> Any:
+    if _is_hidden(path):
+        if name == "access":
+            return False
+        raise _missing(path)
+    return original(path, *arguments, **named)
 
 
 def _on_event(event: str, arguments: tuple[Any, ...]) -> None:

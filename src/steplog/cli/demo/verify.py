@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from steplog.records.by_name import is_logged
 from steplog.server.open_store import open_store
 from steplog.server.store_types import RunRow
 
@@ -95,10 +96,10 @@ class Database:
         return ("MISSING", 0) if run is None else (run.status, self._store.point_count(run))
 
     def fingerprints(self, uuid: str) -> Iterable[int]:
-        """Of a run's records, except steplog's own."""
+        """Of a run's records, except what steplog adds: a run of 15 s has load and memory of its machine, too."""
         run = self._run(uuid)
         for metric in [] if run is None else self._store.metrics(run, 0, self._store.point_count(run)):
-            if not metric.name.startswith("steplog/"):
+            if is_logged(metric.name):
                 value = metric.value if isinstance(metric.value, (int, float)) else json.loads(bytes(metric.value))
                 yield fingerprint(metric.name, metric.step, value)
 
