@@ -34,7 +34,7 @@ THREADS = 4
 PER_CHILD = 200
 PENDING_MAX = 300_000  # that memory and disk hold without a drop
 INTERVAL_S = (0.0005, 0.005)  # between two signals
-CHILD_S = 60.0  # then a child hangs
+CHILD_S = 30.0  # then a child hangs
 
 
 def value_of(name: str, number: int) -> Any:

@@ -106,10 +106,11 @@ class Segment:
         successor = self.successor.get(0)
         return None if successor is None else successor.header.base - self.header.base
 
-    def detach(self) -> None:
-        """In a forked child: drop the parent's memory."""
+    def detach(self, ended: Segment) -> Segment:
+        """In a forked child: drop the parent's memory; the next segment, which is ``ended`` if there is no other."""
         self.slots = _NO_SLOTS
         self.memory = bytearray()
+        return self.successor.setdefault(0, ended)
 
     def write_tombstone(self, offset: int) -> bool:
         """Mark a claimed slot as no record, unless it is written; whether so."""

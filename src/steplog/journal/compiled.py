@@ -63,10 +63,10 @@ class CompiledSegment(Segment):
         self._room.shut()
         return super().close()
 
-    def detach(self) -> None:
+    def detach(self, ended: Segment) -> Segment:
         """See Segment."""
         self._room.shut()
-        super().detach()
+        return super().detach(ended)
 
 
 def prefer(*, pure: bool) -> None:

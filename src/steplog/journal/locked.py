@@ -49,6 +49,11 @@ class LockedSegment(Segment):
         found = self.lock.attempt(super().claimed, otherwise=-1)
         return super().claimed() if found < 0 else found
 
+    def detach(self, ended: Segment) -> Segment:
+        """See Segment. CPython 3.13 leaves the lock inside of a dict locked in a child, if threads wanted it."""
+        self.successor = {}
+        return super().detach(ended)
+
 
 class LockedAppend(Append):
     """See Append."""

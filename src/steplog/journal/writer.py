@@ -239,8 +239,7 @@ class Writer:
         self._spares.clear()
         ended, segment = EndedSegment(self.id, 0, refuse), self.append.segment
         while not self._is_over(segment):  # finished or disabled stays so
-            segment.detach()
-            segment = segment.successor.setdefault(0, ended)
+            segment = segment.detach(ended)
         self.append.segment = segment
 
     def is_busy(self) -> bool:
