@@ -45,11 +45,11 @@ def test_clients_stop_when_their_time_is_over(server):
 
 def test_the_cpu_of_a_process_has_that_of_its_children():
     """PostgreSQL's backends are children, some of which have ended."""
-    burn = "import sys, time\nwhile time.process_time() < 0.2: pass"
+    burn = "import sys, time\nwhile time.process_time() < 0.25: pass"
     program = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {burn!r}]); print(); sys.stdin.read()"
     with subprocess.Popen(
         [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=os.environ
     ) as parent:
         assert parent.stdout is not None
         parent.stdout.readline()
-        assert cpu_s(parent.pid) >= 0.2
+        assert cpu_s(parent.pid) >= 0.2  # the kernel counts in ticks of 10 ms
