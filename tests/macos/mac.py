@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -12,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from server.process import SOURCES
+from server.process import SOURCES, first_line
 
 __all__ = ["FIRST_BOOT", "SHIM", "Mac", "places"]
 
@@ -89,13 +88,7 @@ class Serving:
         self.process = subprocess.Popen(
             [sys.executable, *command], env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
-        assert self.process.stdout is not None
-        ready, _, _ = select.select([self.process.stdout], [], [], DEADLINE_S)
-        line = self.process.stdout.readline() if ready else ""
-        if not line.startswith("steplog serve: "):
-            self.process.kill()
-            raise AssertionError(f"no server: {line!r} {self.process.communicate()}")
-        self.url = line.split()[-1]
+        self.url = first_line(self.process).split()[-1]
 
     def end(self) -> None:
         """Stop it; it is to end well, and to have said nothing amiss."""

@@ -47,6 +47,17 @@ def _database_of(directory: Path) -> str:
     return postgresql.new_store()
 
 
+def first_line(process: subprocess.Popen[str]) -> str:
+    """The line with its address that a server prints once it is ready; without one it is killed."""
+    assert process.stdout is not None
+    ready, _, _ = select.select([process.stdout], [], [], DEADLINE_S)
+    line = process.stdout.readline() if ready else ""
+    if not line.startswith("steplog serve: "):
+        process.kill()
+        raise AssertionError(f"no server: {line!r} {process.communicate()}")
+    return line
+
+
 class ServerProcess:
     """``steplog serve`` on a free port; a context manager."""
 
@@ -109,12 +120,7 @@ class ServerProcess:
             stderr=subprocess.PIPE,
             text=True,
         )
-        assert self.process.stdout is not None
-        ready, _, _ = select.select([self.process.stdout], [], [], DEADLINE_S)
-        line = self.process.stdout.readline() if ready else ""
-        if not line.startswith("steplog serve: "):
-            self.process.kill()
-            raise AssertionError(f"no server: {line!r} {self.process.communicate()}")
+        line = first_line(self.process)
         self.url = line.split()[-1]
         self.said = line
         while line.split()[:1] != ["stop"]:
