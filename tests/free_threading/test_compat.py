@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 
@@ -15,6 +17,7 @@ from steplog.compat.mlflow import tracked_run
 from steplog.compat.mlflow.tracked_run import TrackedRun
 from steplog.compat.tensorboard import writer_run
 from steplog.compat.trackio.run import RunConfig
+from steplog.compat.wandb import run_config
 from steplog.compat.wandb.metric_definitions import MetricDefinitions
 from steplog.compat.wandb.rows import Rows
 from steplog.compat.wandb.run_config import Config
@@ -87,6 +90,46 @@ def test_threads_set_keys_of_a_wandb_config():
 
     at_once(change, change, change)
     assert len(logged) == len(config) == 600
+
+
+def test_a_wandb_config_that_two_threads_set_logs_each_value_once(monkeypatch: pytest.MonkeyPatch):
+    logged: list[dict[str, object]] = []
+    config, deepcopy = Config(logged.append), run_config.copy.deepcopy
+    others: list[threading.Thread] = []
+
+    def copied(value: object) -> object:
+        if not others:  # another thread sets one, before this one has
+            others.append(threading.Thread(target=config.update, args=({"b": [2]},)))
+            others[0].start()
+            others[0].join(0.2)
+        return deepcopy(value)
+
+    monkeypatch.setattr(run_config.copy, "deepcopy", copied)
+    config.update({"a": [1]})
+    others[0].join()
+    assert logged == [{"a": [1]}, {"b": [2]}]
+
+
+def test_a_wandb_config_is_free_in_a_child_forked_while_it_is_set():
+    begun, done = threading.Event(), threading.Event()
+    parent = os.getpid()
+
+    def log(values: dict[str, object]) -> None:
+        if os.getpid() == parent:
+            begun.set()
+            done.wait()
+
+    config = Config(log)
+    thread = threading.Thread(target=config.update, args=({"a": 1},))
+    thread.start()
+    begun.wait()
+    if (child := os.fork()) == 0:
+        signal.alarm(20)  # ends it
+        config.update({"b": 2})
+        os._exit(0)
+    done.set()
+    thread.join()
+    assert os.waitpid(child, 0)[1] == 0
 
 
 def test_two_threads_that_set_tags_of_an_mlflow_run_set_those_of_both(monkeypatch: pytest.MonkeyPatch):

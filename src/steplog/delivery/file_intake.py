@@ -72,7 +72,7 @@ class FileIntake:
 
     def _round(self) -> None:
         self._loop.rest(_POLL_S)
-        for key, files in list(self._waiting.items()):
+        for key, files in self._waiting.copy().items():
             self._attempt(partial(self._take_in, files))
             self._tell(key, files)
             if files.has_work():

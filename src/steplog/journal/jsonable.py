@@ -189,7 +189,7 @@ class Copy:
 
     def _dict(self, items: Mapping[Any, object]) -> dict[str, Any]:
         with self._level(4 * len(items)):
-            return {self._key(key): _finite(self.of(item)) for key, item in list(items.items())}
+            return {self._key(key): _finite(self.of(item)) for key, item in dict(items).items()}
 
     @contextmanager
     def _level(self, size: int) -> Iterator[None]:

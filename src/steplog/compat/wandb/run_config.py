@@ -10,6 +10,8 @@
 from __future__ import annotations
 
 import copy
+import os
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
@@ -19,6 +21,7 @@ from steplog.compat.wandb.config_sources import parse_config
 from steplog.compat.wandb.errors import ConfigError
 from steplog.journal.jsonable import element
 from steplog.journal.values import Values
+from steplog.reentrant_lock import ReentrantLock
 
 __all__ = ["Config"]
 
@@ -35,9 +38,11 @@ class Config:
         allow_val_change: bool = False,
     ) -> None:
         values = copy.deepcopy(dict(items or {}))
+        logged = copy.deepcopy(values)
         self.__dict__.update(
-            _items=values, _logged=copy.deepcopy(values), _log=log, _allows=allow_val_change, _locked=set()
+            _items=values, _logged=logged, _log=log, _allows=allow_val_change, _locked=set(), _lock=ReentrantLock()
         )
+        _all.add(self)
 
     def __repr__(self) -> str:
         return str(dict(self))
@@ -91,50 +96,60 @@ class Config:
 
     def setdefaults(self, d: Any) -> None:
         """Set those that are not set."""
-        self._change({key: value for key, value in parse_config(d).items() if _key(key) not in self._items}, None)
+        values = parse_config(d)
+        with self._lock:
+            self._change({key: value for key, value in values.items() if _key(key) not in self._items}, None)
 
     def update_locked(self, d: Any, user: str | None = None, _allow_val_change: bool | None = None) -> None:
         """Set several, which nothing but this changes from now on, as those of a sweep."""
         values = parse_config(d)
-        self._locked.difference_update(map(_key, values))
-        self._change(values, _allow_val_change)
-        self._locked.update(map(_key, values))
+        with self._lock:
+            self._locked.difference_update(map(_key, values))
+            self._change(values, _allow_val_change)
+            self._locked.update(map(_key, values))
 
     def merge_locked(self, d: Any, user: str | None = None, _allow_val_change: bool | None = None) -> None:
         """``update_locked``, but of a dict its keys."""
         values = {_key(key): value for key, value in parse_config(d).items()}
-        merged = {key: _merged(self._items.get(key), value) for key, value in values.items()}
-        self.update_locked(merged, user, _allow_val_change)
+        with self._lock:
+            merged = {key: _merged(self._items.get(key), value) for key, value in values.items()}
+            self.update_locked(merged, user, _allow_val_change)
 
     def persist(self) -> None:
         """Log what was changed in place."""
-        changed = {
-            key: value
-            for key, value in list(self._items.items())
-            if isinstance(value, (dict, list)) and value != self._logged.get(key)
-        }
-        if changed:
-            say_once(
-                f"config: {', '.join(changed)} changed in place, which is logged now; "
-                "to have it logged at once, assign it: wandb.config.update({…}, allow_val_change=True)"
-            )
-            self._store(changed)
+        with self._lock:
+            changed = {
+                key: value
+                for key, value in self._items.copy().items()  # a signal's function may set a key meanwhile
+                if isinstance(value, (dict, list)) and value != self._logged.get(key)
+            }
+            if changed:
+                say_once(
+                    f"config: {', '.join(changed)} changed in place, which is logged now; "
+                    "to have it logged at once, assign it: wandb.config.update({…}, allow_val_change=True)"
+                )
+                self._store(changed)
 
     def _change(self, given: Mapping[Any, Any], allows: bool | None) -> None:
         values = {_key(key): value for key, value in given.items()}
-        for key in [key for key in values if key in self._locked]:
-            say_once(f"config: {key} is locked, and stays as it is")
-            del values[key]
-        if not (self._allows if allows is None else allows):
-            for key in [key for key in values if key in self._items]:
-                if not _same(_as_read(values[key]), self._items[key]):
-                    raise ConfigError(
-                        f'Attempted to change value of key "{key}" from {self._items[key]} to {values[key]}\n'
-                        "If you really want to do this, pass allow_val_change=True to config.update()"
-                    )
-        self.persist()
-        if values:
-            self._store(values)
+        with self._lock:
+            for key in [key for key in values if key in self._locked]:
+                say_once(f"config: {key} is locked, and stays as it is")
+                del values[key]
+            if not (self._allows if allows is None else allows):
+                self._check(values)
+            self.persist()
+            if values:
+                self._store(values)
+
+    def _check(self, values: Mapping[str, Any]) -> None:
+        """Raise ConfigError where one of these is set to another value."""
+        for key in [key for key in values if key in self._items]:
+            if not _same(_as_read(values[key]), self._items[key]):
+                raise ConfigError(
+                    f'Attempted to change value of key "{key}" from {self._items[key]} to {values[key]}\n'
+                    "If you really want to do this, pass allow_val_change=True to config.update()"
+                )
 
     def _store(self, values: dict[str, Any]) -> None:
         self._log(values)
@@ -182,3 +197,12 @@ def _numbers_of(given: Any, plain: Any) -> Any:
 
 def _same(value: Any, before: Any) -> bool:
     return bool(value == before) or (value != value and before != before)
+
+
+def _after_fork_in_child() -> None:
+    for config in _all:
+        config.__dict__["_lock"] = ReentrantLock()  # another thread may have held it
+
+
+_all: weakref.WeakSet[Config] = weakref.WeakSet()
+os.register_at_fork(after_in_child=_after_fork_in_child)
