@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from free_threading.at_once import at_each_collection
 from polling import wait_until
 from steplog.delivery.exchange import Request
 from steplog.errors import ServerUnavailableError
@@ -308,6 +309,19 @@ class TestAbort:
             exchange.abort()
             with pytest.raises(BrokenPipeError):
                 ours.sendall(b"b")
+
+    def test_others_may_begin_and_end_meanwhile(self):
+        """A collection in the middle let them in: finish(), which aborts what holds it up, raised RuntimeError."""
+        transport = transport_to("http://127.0.0.1:1")
+        live = transport._pool().live
+        for _ in range(20):
+            live[Exchange(5, 5, 0)] = Request("GET", "/other/")
+        own = Exchange(5, 5, 0)
+        live[own] = GET
+
+        with at_each_collection(lambda: live.update({Exchange(5, 5, 0): POST})):
+            transport.abort(GET)
+        assert own.aborted
 
     def test_one_that_is_over_cannot_end_the_next_over_its_connection(self):
         def twice(peer: Peer) -> None:
