@@ -40,6 +40,7 @@ class Ended(OpenRun):
         self.seen = Stats(logged=5, delivered=5 - pending, pending=pending, at_risk=at_risk, **more)
         fields = {
             "settings": SimpleNamespace(quiet=False),
+            "process": None,
             "lease": SimpleNamespace(
                 manifest=SimpleNamespace(owner="own"),
                 kept=kept,
