@@ -271,7 +271,8 @@ class Agent:
         self.maintenance.do(lease.release if shared else lease.remove, timeout_s)
 
     def store(self, lease: Lease, timeout_s: float) -> None:
-        """Write to disk what is written of a run by now, within ``timeout_s``."""
+        """Write to disk what is written of a run by now, also by other processes, within twice ``timeout_s``."""
+        self.maintenance.do(partial(lease.look, self.lock), timeout_s)
         self.maintenance.do(partial(lease.spool, self.lock, True), timeout_s)
 
     def release(self, lease: Lease, timeout_s: float = DISK_S) -> None:
