@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import stat
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from end_to_end.programs import Host, line, no_programs_left
 from leftovers import SAID, no_threads_left, said_anew
 from steplog.compat import notices
 from steplog.lifecycle import messages
+from users import open_to_all
 
 SOURCE = Path(steplog.__file__).parent
 
@@ -67,3 +69,15 @@ def test_a_program_that_a_failed_test_has_left_is_ended_and_leaves_no_warning(tm
     for pipe in (one.stdin, one.stdout, one.stderr):
         assert pipe is not None
         assert pipe.closed
+
+
+def test_a_directory_that_was_opened_to_all_and_those_above_are_closed_again(tmp_path):
+    """The one above pytest's own was closed to all others: whoever ran in it found nothing any more."""
+    inner = tmp_path / "kept" / "shared" / "closed"
+    inner.mkdir(parents=True)
+    modes = {inner: 0o700, inner.parent: 0o1777, inner.parent.parent: 0o700}
+    for path, mode in modes.items():
+        path.chmod(mode)
+    with open_to_all(inner):
+        assert [stat.S_IMODE(path.stat().st_mode) for path in modes] == [0o777, 0o1777, 0o711]
+    assert {path: stat.S_IMODE(path.stat().st_mode) for path in modes} == modes
