@@ -63,6 +63,7 @@ def test_a_server_that_takes_no_deflate_gets_the_range_as_it_is():
 
     def plain(run, request):
         import zlib
+
         from msgspec.structs import replace
 
         sent.append(request)
