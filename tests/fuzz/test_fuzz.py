@@ -10,11 +10,11 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from fuzz import fuzzing
 from fuzz.fuzzing import check, found_inputs, fuzz

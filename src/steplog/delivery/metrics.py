@@ -18,8 +18,9 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Callable, Collection
-from dataclasses import replace
 from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from steplog.delivery import wire
 from steplog.delivery.exchange import Request

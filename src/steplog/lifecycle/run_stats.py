@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from typing import NamedTuple
 
 from steplog.blobs.waiting_files import WaitingFiles
@@ -49,22 +50,31 @@ class LastStats:
         return self.stats.__class__(**(vars(self.stats) | changes))
 
 
-def files_of(files: WaitingFiles, lease: Lease | None, own: OpenWriter) -> FileCounts:
-    """Count them. Lists directories: not under a lock."""
-    journals = [own.journal] if lease is None else list(lease.outbox.journals.values())
-    taken = sum(journal.ledger.losses.files for journal in journals)
+def files_of(
+    files: WaitingFiles, lease: Lease | None, own: OpenWriter, lock: AbstractContextManager[object]
+) -> FileCounts:
+    """Count them. Lists directories, which is not done under ``lock``, the agent's."""
+    with lock:
+        journals = [own.journal] if lease is None else list(lease.outbox.journals.values())
+        taken = sum(journal.ledger.losses.files for journal in journals)
+        lost = _lost_with(journals)
     pending = files.left()
     if lease is not None:  # what has arrived may be here for a while
         pending = min(pending, lease.outbox.uploads.count_left(files.ids()))
     if own.journal.ledger.losses.settled or not own.journal.alive:  # what is in private memory counts as lost
         pending = max(0, pending - files.at_risk())
-    return FileCounts(taken, pending, lost_files(files, journals))
+    return FileCounts(taken, pending, files.lost() + lost)
 
 
 def lost_files(files: WaitingFiles, journals: Iterable[Journal]) -> int:
     """How many files are lost; with those in the private memory of writers that died, at most."""
+    return files.lost() + _lost_with(journals)
+
+
+def _lost_with(journals: Iterable[Journal]) -> int:
+    """In the private memory of writers that died."""
     known = ((journal.ledger.losses, journal.alive) for journal in journals)
-    return files.lost() + sum(losses.at_risk for losses, alive in known if losses.settled or not alive)
+    return sum(losses.at_risk for losses, alive in known if losses.settled or not alive)
 
 
 def of_run(lease: Lease, own: OpenWriter, error: str | None, faults: int, files: FileCounts) -> Stats:
