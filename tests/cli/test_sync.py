@@ -227,6 +227,24 @@ def test_the_short_id_that_ls_shows_is_enough_for_each_command(tmp_path: Path):
     assert (typed("clean", "--yes", short).exit_code, steplog.journals()) == (0, [])
 
 
+@pytest.mark.parametrize("chosen", [None, "job-7"])
+@apart
+def test_ls_shows_of_a_run_that_waits_the_id_that_the_server_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chosen: str | None
+):
+    """It showed that of the journal here, which is another one, and which ``show`` and ``rm`` do not take."""
+    FakeServer().configure(monkeypatch)
+    monkeypatch.setenv("STEPLOG_DIR", str(tmp_path / "state"))
+    run = steplog.init("team", "mnist", "one", id=chosen)
+    run.log("loss", 0.5)
+    (waiting,) = steplog.journals()
+    assert waiting.id != waiting.run == run.uuid
+    shown = chosen or run.uuid[:8]
+    _, row = typed("ls", "--here").stdout.splitlines()
+    assert shown in row.split()
+    assert typed("clean", shown[:5], "--yes").output.endswith(f"{shown[:5]} stays: a process delivers it\n")
+
+
 @apart
 def test_clean_asks_before_it_removes_what_is_not_delivered(tmp_path: Path):
     leave_a_run(tmp_path)

@@ -25,7 +25,6 @@ be told that it exists (``never``), or that it does not (``must``): a new run is
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
@@ -91,8 +90,7 @@ class Step(Enum):
     LOOK = "was the run made after all"
 
 
-@dataclass(frozen=True, slots=True)
-class Create(Ticket):
+class Create(Ticket, frozen=True):
     """The ticket of a step."""
 
     step: Step
@@ -187,7 +185,7 @@ class Creation:
             case Step.KIND:
                 self._refuse(judgement)
             case Step.LOOK if judgement.verdict is Verdict.ACCEPTED and wire.is_too_long(body):
-                self.refused = replace(judgement, words=TOO_LONG)
+                self.refused = msgspec.structs.replace(judgement, words=TOO_LONG)
             case Step.LOOK if judgement.verdict is Verdict.ACCEPTED:
                 self._looked(wire.read(body, list[Made]) or [])
             case Step.ACCOUNT | Step.LOOK:

@@ -20,7 +20,6 @@ asked for the run, and again after a 404 on any of the run's routes::
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 
 from steplog.delivery import wire
@@ -48,8 +47,7 @@ class Question(Enum):
     PROJECT = "is the project there"
 
 
-@dataclass(frozen=True, slots=True)
-class Probe(Ticket):
+class Probe(Ticket, frozen=True):
     """The ticket of a question."""
 
     question: Question
