@@ -405,7 +405,7 @@ ARROWS = {
     "cli": {"<public>", "naming", "printable", "report", "address", "private_files", "default_paths", "settings"},
     "cli.run_rows": {"<public>", "filters", "reading", "cli"},
     "cli.fields": {"<public>", "naming", "filters", "reading", "cli"},
-    "cli.ls": {"<public>", "filters", "reading", "cli", "cli.run_rows", "cli.fields"},
+    "cli.ls": {"<public>", "naming", "filters", "reading", "cli", "cli.run_rows", "cli.fields"},
     "cli.doctor": {
         "<public>",
         "address",

@@ -25,7 +25,8 @@ import time
 from collections.abc import Callable, Iterable
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import NamedTuple
+
+import msgspec
 
 from steplog.blobs.waiting_files import WaitingFiles
 from steplog.delivery.creation import Made
@@ -55,7 +56,7 @@ _WHOLE_S = 10.0  # from here on without a decimal
 _log = logging.getLogger("steplog")
 
 
-class Progress(NamedTuple):
+class Progress(msgspec.Struct, frozen=True):
     """Roughly how many records are left, what keeps them, and for how many seconds the server has not answered.
 
     ``files`` and ``file_bytes``: how many files are left, and the bytes that are known of them.
@@ -271,7 +272,8 @@ class Agent:
         self.maintenance.do(lease.release if shared else lease.remove, timeout_s)
 
     def store(self, lease: Lease, timeout_s: float) -> None:
-        """Write to disk what is written of a run by now, within ``timeout_s``."""
+        """Write to disk what is written of a run by now, also by other processes, within twice ``timeout_s``."""
+        self.maintenance.do(partial(lease.look, self.lock), timeout_s)
         self.maintenance.do(partial(lease.spool, self.lock, True), timeout_s)
 
     def release(self, lease: Lease, timeout_s: float = DISK_S) -> None:
