@@ -127,6 +127,33 @@ def test_two_threads_that_start_at_once_wrap_nothing_twice(offline: Offline):
 
 
 @apart
+def test_a_writer_goes_on_where_another_thread_stops_it_at_any_moment(offline: Offline):
+    """It raised AttributeError in the training, without the GIL."""
+    module = writers()
+    tensorboard_sync.start()
+    writer, left = module.FileWriter("runs/a"), 0
+
+    def trace(frame: Any, event: str, argument: object) -> Any:
+        nonlocal left
+        if frame.f_code.co_filename != tensorboard_sync.__file__ or frame.f_code.co_name != "add_event":
+            return None
+        frame.f_trace_opcodes = True
+        left -= event == "opcode"
+        if left == 0:
+            tensorboard_sync._synced = None
+        return trace
+
+    for moment in range(1, 60):
+        left, tensorboard_sync._synced = moment, tensorboard_sync._Synced(None)
+        sys.settrace(trace)
+        try:
+            writer.add_event(SimpleNamespace(summary=SimpleNamespace(value=[]), SerializeToString=lambda: b""))
+        finally:
+            sys.settrace(None)
+    assert left > 0
+
+
+@apart
 def test_a_module_that_another_thread_is_importing_is_waited_for(offline: Offline, tmp_path: Path):
     """It had no writers yet, and nothing that they wrote was ever logged."""
     begun, goes_on = threading.Event(), threading.Event()

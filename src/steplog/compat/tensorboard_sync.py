@@ -156,8 +156,8 @@ def _then_logged(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def add_event(self: Any, event: Any, step: Any = None, walltime: Any = None) -> Any:
         result = original(self, event, step, walltime)
-        if _synced is not None:
-            _synced.written(self, event, step)
+        if (synced := _synced) is not None:  # another thread may stop it
+            synced.written(self, event, step)
         return result
 
     return add_event
@@ -199,13 +199,13 @@ def _given_to_add_hparams(hparam_dict: dict[str, Any], *_: Any, **__: Any) -> _G
 
 
 def _log_value(log_dir: str, tag: str, value: Any, step: int) -> None:
-    if _synced is not None:
-        _synced.log(log_dir, tag, value, step)
+    if (synced := _synced) is not None:
+        synced.log(log_dir, tag, value, step)
 
 
 def _set_config(config: dict[str, Any]) -> None:
-    if _synced is not None:
-        _synced.configure(config)
+    if (synced := _synced) is not None:
+        synced.configure(config)
 
 
 _followed = FollowedWriters(_log_value, _set_config)
