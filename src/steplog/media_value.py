@@ -8,8 +8,9 @@ What ``logged`` gives is the record: all of a small value, or one that names a f
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 __all__ = ["LOGGED_BYTES_MAX", "Content", "MediaValue", "TooLargeToLogError"]
 
@@ -20,8 +21,7 @@ class TooLargeToLogError(ValueError):
     """The value takes more bytes than ``log`` copies; ``run.save`` takes a file of any size."""
 
 
-@dataclass(frozen=True)
-class Content:
+class Content(msgspec.Struct, frozen=True):
     """What the file of a value is made of. ``parts`` may be the caller's own memory: whoever keeps it copies.
 
     Attributes:
@@ -37,8 +37,8 @@ class Content:
     type: str
     suffix: str
     parts: Sequence[bytes | bytearray | memoryview]
-    fields: Mapping[str, Any] = field(default_factory=dict)
-    encoding: Mapping[str, Any] = field(default_factory=dict)
+    fields: Mapping[str, Any] = {}
+    encoding: Mapping[str, Any] = {}
 
     @property
     def size(self) -> int:

@@ -9,10 +9,10 @@ import os
 import shutil
 import signal
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from blobs.waiting import Host, Writing, a_content, contents_of
 from steplog.blobs.entries import ArtifactEntry, FileEntry

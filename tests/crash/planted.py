@@ -25,7 +25,7 @@ def _evicted_before_durable() -> None:
 
 
 def _durable_before_synced() -> None:
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     from steplog.journal.spooling import Spooling
 

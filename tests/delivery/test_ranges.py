@@ -63,7 +63,8 @@ def test_a_server_that_takes_no_deflate_gets_the_range_as_it_is():
 
     def plain(run, request):
         import zlib
-        from dataclasses import replace
+
+        from msgspec.structs import replace
 
         sent.append(request)
         if "Content-Encoding" in request.headers:

@@ -7,12 +7,12 @@ import os
 import stat
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from steplog.errors import ConfigurationError
 from steplog.file_lock import FileLock

@@ -7,11 +7,11 @@ import logging
 import random
 import threading
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from journal.spooled import Machine, read_all
 from steplog.journal.directories import JournalRoots

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from delivery.parts import Book, Line
 from steplog.delivery.outbox import Outbox

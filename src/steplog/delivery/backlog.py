@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Collection
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from steplog.journal import range as ranges
 from steplog.journal import slot

@@ -6,8 +6,9 @@ The network behind ``Transport`` is an argument: tests and the simulator put a s
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Protocol
+
+import msgspec
 
 from steplog.errors import ServerUnavailableError
 
@@ -16,24 +17,22 @@ __all__ = ["ANSWER_BYTES_MAX", "Answer", "Request", "Transport", "exchanged"]
 ANSWER_BYTES_MAX = 64 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """A request to the server, whose base URL and key the transport knows."""
 
     method: str
     path: str
     body: bytes = b""
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = {}
     answer_bytes_max: int = ANSWER_BYTES_MAX
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """A whole answer: its status, its body, and its headers by lower-case name."""
 
     status: int
     body: bytes = b""
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = {}
 
 
 class Transport(Protocol):

@@ -18,7 +18,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 
 import msgspec
@@ -41,8 +40,7 @@ class _Begun(msgspec.Struct):
     generation: int
 
 
-@dataclass(frozen=True, slots=True)
-class Begin(Ticket):
+class Begin(Ticket, frozen=True):
     """The ticket of a generation that is to begin."""
 
     maker: str
@@ -99,7 +97,7 @@ class Generations:
         if one is None or not one.number:
             return send
         headers = {**send.request.headers, "Steplog-Generation": str(one.number)}
-        return Send(replace(send.request, headers=headers), send.ticket)
+        return Send(msgspec.structs.replace(send.request, headers=headers), send.ticket)
 
     def _of(self, writer: str) -> Generation | None:
         maker = self.writers.get(writer)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 __all__ = ["DeliveryOptions"]
 
 
-@dataclass(frozen=True, slots=True)
-class DeliveryOptions:
+class DeliveryOptions(msgspec.Struct, frozen=True):
     """How long records may linger, how many requests at once go to a stock server, and the share of a processor."""
 
     batch_age_s: float = 0.9

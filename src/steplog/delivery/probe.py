@@ -20,7 +20,6 @@ asked for the run, and again after a 404 on any of the run's routes::
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 
 from steplog.delivery import wire
@@ -48,8 +47,7 @@ class Question(Enum):
     PROJECT = "is the project there"
 
 
-@dataclass(frozen=True, slots=True)
-class Probe(Ticket):
+class Probe(Ticket, frozen=True):
     """The ticket of a question."""
 
     question: Question
@@ -103,12 +101,13 @@ class CapabilityProbe:
         self.status = None
         self.question = self.question or Question.RUN
 
-    def missing(self, now: float) -> None:
-        """A route of the run was not found."""
+    def missing(self, now: float, words: str) -> None:
+        """A route of the run was not found; ``words``: of the answer."""
         if self.question is None:
             self.question = Question.RUN
             if self._misses:
                 self._backoff.failed(now)
+                self.trouble = words
             self._misses += 1
 
     def found(self) -> None:

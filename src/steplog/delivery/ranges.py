@@ -26,7 +26,8 @@ from __future__ import annotations
 import random
 import zlib
 from collections.abc import Collection
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from steplog.delivery import wire
 from steplog.delivery.backlog import SLOTS_MAX

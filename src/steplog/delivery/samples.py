@@ -60,7 +60,7 @@ class Samples:
         """All that waits."""
         if self._sent is None:
             self._sent = self._range()
-        return Send(Request("POST", address.batch_path, encode(self._sent), _HEADERS), Sample(self._sent))
+        return Send(Request("POST", address.batch_path, encode(self._sent), _HEADERS), Sample(range=self._sent))
 
     def _range(self) -> Range:
         numbers: dict[str, int] = {}

@@ -7,9 +7,6 @@ outbox, and a test can replay any order of events.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import NamedTuple
-
 import msgspec
 
 from steplog.delivery import wire
@@ -34,37 +31,27 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
 class RunAddress:
     """Where a run is on its server, and the paths of its routes."""
 
-    namespace: str
-    project: str
-    run: str
-    run_path: str = field(init=False, repr=False, compare=False)
-    metrics_path: str = field(init=False, repr=False, compare=False)
-    batch_path: str = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        path = wire.api_path(self.namespace, "projects", self.project, "runs", self.run)
-        object.__setattr__(self, "run_path", path)  # made once, not for each request
-        object.__setattr__(self, "metrics_path", f"{path}metrics/")
-        object.__setattr__(self, "batch_path", f"{path}metrics/batch/")
+    def __init__(self, namespace: str, project: str, run: str) -> None:
+        self.namespace, self.project, self.run = namespace, project, run
+        self.run_path = wire.api_path(namespace, "projects", project, "runs", run)
+        self.metrics_path = f"{self.run_path}metrics/"
+        self.batch_path = f"{self.metrics_path}batch/"
 
 
-@dataclass(frozen=True, slots=True)
-class Ticket:
+class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     """What a request is for. ``suspect``: a server fault (500) would be the record's own, and not the server's."""
 
-    suspect: bool = field(default=False, kw_only=True)
+    suspect: bool = False
 
     def confirms(self, body: bytes) -> bool:
         """Whether the body of a success confirms what was asked."""
         raise NotImplementedError
 
 
-@dataclass(frozen=True, slots=True)
-class Batch(Ticket):
+class Batch(Ticket, frozen=True):
     """A range of records. ``reach``: how far earlier ranges reached whose answers were lost.
 
     ``covered``: how many of steplog's own it has no record of, since this server takes none.
@@ -79,20 +66,18 @@ class Batch(Ticket):
         return wire.acknowledges(body, self.range.writer, self.range.first, self.range.end)
 
 
-@dataclass(frozen=True, slots=True)
-class Sample(Ticket):
+class Sample(Ticket, frozen=True, kw_only=True):
     """A range of system metrics, which no journal has."""
 
     range: Range
-    suspect: bool = field(default=True, kw_only=True)  # by it nobody knows how the server is with records
+    suspect: bool = True  # by it nobody knows how the server is with records
 
     def confirms(self, body: bytes) -> bool:
         """An acknowledgement repeats the range."""
         return wire.acknowledges(body, self.range.writer, self.range.first, self.range.end)
 
 
-@dataclass(frozen=True, slots=True)
-class EmptyBatch(Ticket):
+class EmptyBatch(Ticket, frozen=True):
     """The control of a poison test: an empty range where the suspect one begins."""
 
     writer: str
@@ -103,8 +88,7 @@ class EmptyBatch(Ticket):
         return wire.acknowledges(body, self.writer, self.position, self.position)
 
 
-@dataclass(frozen=True, slots=True)
-class Metric(Ticket):
+class Metric(Ticket, frozen=True):
     """One record, to a stock server, on a lane."""
 
     writer: str
@@ -118,8 +102,7 @@ class Metric(Ticket):
         return told is not None and told.name in (self.name, None)
 
 
-@dataclass(frozen=True, slots=True)
-class EmptyPatch(Ticket):
+class EmptyPatch(Ticket, frozen=True):
     """The control of a poison test on a stock server: a PATCH of the run that changes nothing."""
 
     writer: str
@@ -132,8 +115,7 @@ class EmptyPatch(Ticket):
         return wire.status_of(body, self.run) is not None
 
 
-@dataclass(frozen=True, slots=True)
-class Edit(Ticket):
+class Edit(Ticket, frozen=True):
     """A name or description that was set, in the PATCH ``patch``, to a server that takes no records of edits."""
 
     writer: str
@@ -147,8 +129,7 @@ class Edit(Ticket):
         return wire.status_of(body, self.run) is not None
 
 
-@dataclass(frozen=True, slots=True)
-class Status(Ticket):
+class Status(Ticket, frozen=True):
     """The status of the run, after all records; ``generation``: of the owner that decided it, 0: not numbered.
 
     ``files_pending``: how many files are still to come; None: the server is not told.
@@ -168,25 +149,25 @@ class Status(Ticket):
         return max(1, self.generation) < wire.generation_of(body, self.run)
 
 
-class Send(NamedTuple):
+class Send(msgspec.Struct, frozen=True):
     """Exchange this now."""
 
     request: Request
     ticket: Ticket
 
 
-class Store(NamedTuple):
+class Store(msgspec.Struct, frozen=True):
     """Store in the manifest what has become of the run."""
 
 
-class Quarantine(NamedTuple):
+class Quarantine(msgspec.Struct, frozen=True):
     """Keep the one record of a range, with the server's words; until ``Quarantined`` says so it is not sent again."""
 
     record: Range
     words: str
 
 
-class Quarantined(NamedTuple):
+class Quarantined(msgspec.Struct, frozen=True):
     """Whether the record of a range is safe in quarantine."""
 
     record: Range

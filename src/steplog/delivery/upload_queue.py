@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass
+
+import msgspec
 
 from steplog.delivery.backoff import Backoff
 
@@ -33,8 +34,7 @@ class PartSize:
         self.bytes = max(PART_BYTES_MIN, min(self.bytes, max(sent, 1)) // 2)
 
 
-@dataclass(eq=False, slots=True)
-class MissingContent:
+class MissingContent(msgspec.Struct, eq=False):
     """A content that the server misses. ``offset``: how much it has; None: it is asked."""
 
     sha256: str

@@ -15,7 +15,6 @@ asked                 answer                                               means
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import Enum
 
 import msgspec
@@ -45,12 +44,11 @@ ANNOUNCED_BYTES_MAX = 1024 * 1024  # and their JSON
 _ANSWER_BYTES_MAX = 256 * 1024  # a thousand hashes
 _JSON = {"Content-Type": "application/json"}
 _BYTES = "application/octet-stream"
-_RANGE = re.compile(r"bytes=0-([0-9]{1,18})")
+_RANGE = r"bytes=0-([0-9]{1,18})"
 _MISSING_PARTS, _TOO_LARGE, _WRONG = 308, 413, 422
 
 
-@dataclass(frozen=True, slots=True)
-class Announce:
+class Announce(msgspec.Struct, frozen=True):
     """Tell the server of files and artifacts; ``pending``: how many files of the run are still to come."""
 
     files: tuple[FileEntry, ...] = ()
@@ -72,8 +70,7 @@ class Announce:
         return announced(body) is not None
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(msgspec.Struct, frozen=True):
     """How much of a content has the server?"""
 
     sha256: str
@@ -88,8 +85,7 @@ class Ask:
         return _names(body, self.sha256)
 
 
-@dataclass(frozen=True, slots=True)
-class Put:
+class Put(msgspec.Struct, frozen=True):
     """Send the bytes ``[first, end)`` of a content."""
 
     sha256: str
@@ -151,7 +147,7 @@ def room_left(answer: Answer) -> int:
 
 def received(answer: Answer) -> int:
     """How many bytes from the beginning on the server has, by its 308."""
-    told = _RANGE.fullmatch(answer.headers.get("range", "").strip())
+    told = re.fullmatch(_RANGE, answer.headers.get("range", "").strip())
     return int(told[1]) + 1 if told else 0
 
 

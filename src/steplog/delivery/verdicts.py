@@ -28,7 +28,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from enum import Enum
 
@@ -88,8 +87,7 @@ REFUSALS = frozenset((Verdict.REFUSED, Verdict.TOO_LARGE, Verdict.UNSUPPORTED, V
 NOT_STORED = REFUSALS | {Verdict.KEY_REFUSED, Verdict.FORBIDDEN, Verdict.MISSING, Verdict.REDIRECTED}
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
+class Judgement(msgspec.Struct, frozen=True):
     """A verdict with the server's words, the delay it asks for, its mark (CONFLICT only), and the status; 0: no answer.
 
     ``declined``: an AGAIN by which the server says that it did not even look (425, 429).

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+
+import msgspec
 
 __all__ = ["Waiter"]
 
 
-@dataclass(eq=False, slots=True)
-class Waiter:
+class Waiter(msgspec.Struct, eq=False):
     """Waits until what was written and taken of files by now is delivered, and with ``status`` until that is set.
 
     ``afresh``: one attempt is made for it at once, whatever was decided before. ``files_until``: when the status goes
@@ -19,6 +19,6 @@ class Waiter:
     done: Callable[[], None]
     status: bool = False
     afresh: bool = False
-    ends: Mapping[str, int] = field(default_factory=dict)
+    ends: Mapping[str, int] = {}
     files: frozenset[str] = frozenset()
     files_until: float = 0.0

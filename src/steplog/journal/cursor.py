@@ -23,7 +23,9 @@ from __future__ import annotations
 
 import struct
 import zlib
-from dataclasses import dataclass, replace
+
+import msgspec
+from msgspec.structs import replace
 
 from steplog.journal.segment import Memory
 
@@ -40,8 +42,7 @@ CURSOR_BYTES = _DROPPED.stop
 _REACH_SHIFT = 48  # so that begin is below 2**47
 
 
-@dataclass(frozen=True, slots=True)
-class Cursor:
+class Cursor(msgspec.Struct, frozen=True):
     """What is stored of a journal."""
 
     delivered: int = 0  # everything below is on the server

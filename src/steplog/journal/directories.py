@@ -35,10 +35,12 @@ import os
 import re
 import secrets
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from time import time_ns
+
+import msgspec
+from msgspec.structs import replace
 
 from steplog.descriptors import are_free, take_warning, words
 from steplog.errors import ConfigurationError
@@ -80,8 +82,7 @@ _WRITER = re.compile(r"[0-9a-f]{32}")
 _InTime = Callable[[Callable[[], "FileLock | None"]], "FileLock | None"]
 
 
-@dataclass(frozen=True, slots=True)
-class RunPaths:
+class RunPaths(msgspec.Struct, frozen=True):
     """One run's directories."""
 
     local_id: str
@@ -131,8 +132,7 @@ class RunPaths:
         return self.spool
 
 
-@dataclass(frozen=True, slots=True)
-class JournalRoots:
+class JournalRoots(msgspec.Struct, frozen=True):
     """The two roots; ``memory`` is None where it is unusable. Runs that are there may also be in ``others``."""
 
     memory: Path | None

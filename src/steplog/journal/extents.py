@@ -6,8 +6,9 @@ Positions are the journal's. Extents may overlap; positions in none are lost.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import ClassVar
+
+import msgspec
 
 from steplog.journal import slot
 from steplog.journal.range import Range
@@ -18,8 +19,7 @@ __all__ = ["Extent", "FrameExtent", "SegmentExtent"]
 _NO_RECORD = bytes((slot.KIND_NONE, slot.KIND_TOMBSTONE))
 
 
-@dataclass(frozen=True, slots=True)
-class SegmentExtent:
+class SegmentExtent(msgspec.Struct, frozen=True):
     """One segment; ``is_open``: the writer may still append, up to ``limit``."""
 
     view: SegmentView
@@ -51,8 +51,7 @@ class SegmentExtent:
         return self.view.read(start - self.base, stop - self.base)
 
 
-@dataclass(frozen=True, slots=True)
-class FrameExtent:
+class FrameExtent(msgspec.Struct, frozen=True):
     """One frame of a spool file, which has no holes, and is read by itself."""
 
     base: int

@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import struct
 import zlib
-from dataclasses import dataclass
+
+import msgspec
 
 from steplog.errors import FormatError
 from steplog.journal import range as ranges
@@ -70,8 +71,7 @@ def _end(data: bytes, start: int) -> int | None:
     return end if zlib.crc32(memoryview(data)[start : end - _CHECK.size]) == check else None
 
 
-@dataclass(frozen=True, slots=True)
-class FileScan:
+class FileScan(msgspec.Struct, frozen=True):
     """The frames of a file."""
 
     frames: list[tuple[int, int, int, int, int, int]]  # offset, size, first, end, empty, uncounted

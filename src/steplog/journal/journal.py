@@ -16,9 +16,10 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import replace
 from heapq import merge
 from itertools import accumulate
+
+from msgspec.structs import replace
 
 from steplog.journal import cursor as cursors
 from steplog.journal import slot

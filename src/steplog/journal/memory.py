@@ -21,10 +21,11 @@ import errno
 import mmap
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from time import monotonic
+
+import msgspec
 
 from steplog.descriptors import reserved
 from steplog.file_system import allocate
@@ -63,8 +64,7 @@ _SCAN_SHARE = 200  # at most a 200th of the time goes into scans
 _AGAIN_SHARE = 20  # near the bound a 20th
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Block:
+class Block(msgspec.Struct, frozen=True, eq=False):
     """Memory for one segment, and its file, if any."""
 
     memory: mmap.mmap

@@ -12,8 +12,10 @@ import logging
 import mmap
 from collections.abc import Callable, Collection
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+import msgspec
+from msgspec.structs import replace
 
 from steplog.file_lock import FileLock
 from steplog.journal import cursor as cursors
@@ -72,8 +74,7 @@ class AliveWatch:
         return False
 
 
-@dataclass(eq=False)
-class OpenJournal:
+class OpenJournal(msgspec.Struct, eq=False):
     """A journal and what takes it to disk."""
 
     journal: Journal

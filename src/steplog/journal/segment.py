@@ -29,8 +29,9 @@ import struct
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from steplog.errors import FormatError
 from steplog.journal import slot
@@ -71,8 +72,7 @@ class Memory(Protocol):
     def __setitem__(self, key: slice, value: bytes, /) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(msgspec.Struct, frozen=True):
     """A segment's header."""
 
     writer: bytes
@@ -86,8 +86,7 @@ class Header:
         return HEADER_BYTES + self.region + self.capacity * slot.SLOT_BYTES
 
 
-@dataclass(frozen=True, slots=True)
-class Records:
+class Records(msgspec.Struct, frozen=True):
     """Slots copied from a segment, with names and payloads."""
 
     slots: bytes

@@ -26,9 +26,10 @@ import errno
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+
+import msgspec
 
 from steplog.errors import ConfigurationError, FormatError
 from steplog.journal import frame, losses, slot
@@ -52,8 +53,7 @@ _REAL = Files()
 _log = logging.getLogger("steplog")
 
 
-@dataclass(eq=False, slots=True)
-class SpoolFile:
+class SpoolFile(msgspec.Struct, eq=False):
     """What is known of a file."""
 
     path: Path
@@ -64,8 +64,7 @@ class SpoolFile:
     replaced_at: int | None = None  # removable once everything below is durable in another
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True):
     """Where a frame is, and what it covers."""
 
     file: SpoolFile

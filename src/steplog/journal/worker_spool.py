@@ -16,9 +16,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
-from dataclasses import replace
 from itertools import repeat
 from time import monotonic, sleep
+
+from msgspec.structs import replace
 
 from steplog.journal import frame
 from steplog.journal.at_exit import call_at_exit

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec.structs import replace
 
 from steplog.address import endpoint, is_loopback, local_instance
 from steplog.delivery.exchange import Transport
@@ -33,20 +35,18 @@ if TYPE_CHECKING:
 __all__ = ["Adopter", "NotAdopted"]
 
 
-@dataclass(frozen=True, slots=True)
-class NotAdopted:
+class NotAdopted(msgspec.Struct, frozen=True):
     """Why a run is not adopted.
 
     ``held``: another process delivers it. ``server_away``: its server, which was one of this machine, does not run.
     """
 
     why: str
-    server_away: bool = field(default=False, compare=False)
+    server_away: bool = False
     held: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Adopter:
+class Adopter(msgspec.Struct, frozen=True):
     """Takes over runs."""
 
     settings: Settings
