@@ -384,6 +384,7 @@ ARROWS = {
     "compat": {
         "<public>",
         "errors",
+        "living",
         "reentrant_lock",
         "identity",
         "naming",

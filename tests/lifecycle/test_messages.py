@@ -46,7 +46,7 @@ class Ended(OpenRun):
                 kept=kept,
                 outbox=SimpleNamespace(status_sent=sent, gone=gone, journals={"own": book.journal}),
             ),
-            "opened": SimpleNamespace(journal=book.journal, at_risk=lambda: at_risk),
+            "opened": SimpleNamespace(journal=book.journal, at_risk=lambda: at_risk, private=lambda: at_risk),
             "paths": SimpleNamespace(memory=Path("/memory") if memory else None, spool=Path("/spool"), local_id="ab12"),
             "manifest": SimpleNamespace(mode=mode),
             "transport": transport,

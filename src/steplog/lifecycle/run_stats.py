@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
-from typing import NamedTuple
+
+import msgspec
 
 from steplog.blobs.waiting_files import WaitingFiles
 from steplog.delivery.lease import Lease
@@ -12,19 +13,42 @@ from steplog.delivery.loss_report import LossReport
 from steplog.journal.compiled import reason_of, why_pure
 from steplog.journal.cursor import Cursor
 from steplog.journal.journal import Journal
+from steplog.journal.late import are_modules_cleared
 from steplog.journal.open_writer import OpenWriter
 from steplog.lifecycle.messages import say_once
 from steplog.report import Report, Stats
 
-__all__ = ["FileCounts", "files_of", "lost_files", "of_run", "of_writer", "report", "told"]
+__all__ = ["FileCounts", "LastStats", "files_of", "lost_files", "of_run", "of_writer", "report", "told"]
 
 
-class FileCounts(NamedTuple):
+class FileCounts(msgspec.Struct, frozen=True):
     """Of a run's files on this host."""
 
     taken: int
     pending: int
     lost: int
+
+
+class LastStats:
+    """The counts at the end of a program, and what came later; ``dropped`` is its writer's, as long as that counts."""
+
+    are_modules_cleared = staticmethod(are_modules_cleared)
+
+    def __init__(self, stats: Stats, dropped: Mapping[str, int]) -> None:
+        self.stats = stats
+        self._dropped, self._before = dropped, dict(dropped)
+
+    def late(self) -> Stats | None:
+        """The counts by now, once Python has cleared the modules; None before that."""
+        if not self.are_modules_cleared():
+            return None
+        late = {reason: count - self._before.get(reason, 0) for reason, count in self._dropped.items()}
+        dropped = dict(self.stats.dropped)
+        for reason, count in late.items():
+            if count:
+                dropped[reason] = dropped.get(reason, 0) + count
+        changes = {"dropped": dropped, "logged": self.stats.logged + sum(late.values())}
+        return self.stats.__class__(**(vars(self.stats) | changes))
 
 
 def files_of(
