@@ -15,6 +15,7 @@ from free_threading.at_once import without_gil
 from journal.appends import TINY, told, writer_of
 from journal.test_locked import DEADLINE_S, child_of, elsewhere, held_elsewhere
 from steplog.lifecycle import exit_code
+from steplog.loaded import loaded
 
 FORKS = 10
 
@@ -82,3 +83,21 @@ def test_a_fork_waits_for_the_call_that_another_thread_is_in():
         assert child_of(is_after_it) == 0
     elsewhere(lambda: writer.append.log("loss", 2.0))
     assert told(writer.head)[-1] == ("loss", 2.0, None)
+
+
+@without_gil
+@apart
+def test_a_child_that_asks_what_is_imported_is_not_stuck_beside_threads_that_ask():
+    """The first call of a forked worker without shared memory hung in one of some hundred."""
+    over = threading.Event()
+
+    def ask() -> None:
+        while not over.is_set():
+            sys.modules.get("asyncio")
+
+    threads = [threading.Thread(target=ask, daemon=True) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    ends = [child_of(lambda: loaded("asyncio")) for _ in range(3 * FORKS)]
+    over.set()
+    assert ends == [0] * len(ends)
