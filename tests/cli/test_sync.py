@@ -20,6 +20,7 @@ from polling import wait_until
 from steplog import instance
 from steplog.cli import main
 from steplog.cli.sync import _ProgressBar
+from steplog.delivery.exchange import Request
 from steplog.file_lock import FileLock
 from steplog.journal.directories import new_id
 from steplog.lifecycle.adoption import NotAdopted
@@ -150,6 +151,24 @@ def test_sync_ends_where_nothing_delivers_the_run_any_more(
     goes_on.set()
     why = "it was left to another process: steplog sync" if released else "nothing of it has arrived for 5 s"
     assert (done.pending, done.why) == (2, why)
+
+
+@apart
+def test_sync_ends_once_a_delivered_run_is_removed_also_on_a_slow_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """It did not wait for a disk that was behind: ``ls --here`` listed the run until it was removed."""
+    leave_a_run_for(server := FakeServer(), tmp_path, monkeypatch)
+    process, goes_on = current(), threading.Event()
+    (paths,) = process.roots.runs()
+
+    def stall(request: Request) -> None:
+        if request.method == "PATCH":  # the last one of the run
+            process.agent.maintenance.do(lambda: goes_on.wait(DEADLINE_S), 0.01)  # now it is behind
+            threading.Timer(1.0, goes_on.set).start()
+
+    server.memory.script = stall
+    (done,) = steplog.sync()
+    assert (done.delivered, done.why) == (2, "")
+    assert not any(directory.exists() for directory in paths.directories())
 
 
 @pytest.mark.parametrize("removed", [False, True])

@@ -240,8 +240,11 @@ class Agent:
             lease.decide(status, ended=time.time_ns())
         self.wake()
 
-    def dismiss(self, lease: Lease, timeout_s: float = DISK_S) -> bool:
-        """Remove a run, within ``timeout_s``, if nothing is left and nobody can add to it; whether it is removed."""
+    def dismiss(self, lease: Lease, timeout_s: float = DISK_S, *, patient: bool = False) -> bool:
+        """Remove a run, within ``timeout_s``, if nothing is left and nobody can add to it; whether it is removed.
+
+        ``patient``: wait for that also while the disk is behind, and where the agent has just begun it by itself.
+        """
         with self.lock:
             keeps_files = lease.outbox in self.leases and lease.keeps_files()
             has_files = lease.outbox in self.leases and not lease.outbox.uploads.is_empty()
@@ -255,7 +258,9 @@ class Agent:
                 self._sender.remove(lease.outbox)
                 del self.leases[lease.outbox]
         if done:
-            self.maintenance.do(lease.remove_delivered, timeout_s)
+            self.maintenance.do(lease.remove_delivered, timeout_s, patient=patient)
+        elif patient:
+            self.maintenance.do(lambda: None, timeout_s, patient=True)
         return done
 
     def pause(self, lease: Lease) -> None:

@@ -102,9 +102,10 @@ class Maintenance:
         self._used_up.append(writer)
         self._loop.wake()
 
-    def do(self, work: Callable[[], object], timeout_s: float) -> None:
-        """Have the thread do this, and wait for it within ``timeout_s``; not at all while the thread is behind.
+    def do(self, work: Callable[[], object], timeout_s: float, *, patient: bool = False) -> None:
+        """Have the thread do this, and wait for it within ``timeout_s``.
 
+        Not at all while the thread is behind, unless ``patient``.
         Without a thread it is done here. Safe in a signal handler.
         """
         if not self._loop.started or threading.get_ident() == self._thread:
@@ -114,7 +115,7 @@ class Maintenance:
         self._wanted.put((work, done))
         self._loop.wake()
         try:
-            wait_for(done, 0.0 if self._behind else timeout_s)
+            wait_for(done, 0.0 if self._behind and not patient else timeout_s)
         except Empty:
             self._behind = True
 

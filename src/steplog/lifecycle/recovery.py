@@ -323,7 +323,7 @@ def _deliver(
         if why or lease.keeps_files():
             break
     synced = _synced(process, lease, before, files)
-    if not process.agent.dismiss(lease, _REMOVE_S):
+    if not process.agent.dismiss(lease, _REMOVE_S, patient=True):
         process.agent.release(lease)
     if lease.kept is not None:
         return replace(synced, files=0, files_delivered=0, why="", files_kept=str(lease.kept.directory))
