@@ -384,6 +384,7 @@ ARROWS = {
     "compat": {
         "<public>",
         "errors",
+        "living",
         "reentrant_lock",
         "identity",
         "naming",
@@ -415,7 +416,7 @@ ARROWS = {
     },
     "cli.run_rows": {"<public>", "filters", "reading", "cli"},
     "cli.fields": {"<public>", "naming", "filters", "reading", "cli"},
-    "cli.ls": {"<public>", "filters", "reading", "cli", "cli.run_rows", "cli.fields"},
+    "cli.ls": {"<public>", "naming", "filters", "reading", "cli", "cli.run_rows", "cli.fields"},
     "cli.doctor": {
         "<public>",
         "address",

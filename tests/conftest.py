@@ -13,6 +13,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from leftovers import no_threads_left, said_anew
 from steplog.delivery.deferred_log import deferred_log
 
 hypothesis.settings.register_profile("steplog", deadline=None, print_blob=True, derandomize=bool(os.environ.get("CI")))
@@ -39,6 +40,12 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     shutil.rmtree(memory, ignore_errors=True)
     shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left() -> Iterator[None]:
+    with no_threads_left(), said_anew():
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -6,6 +6,7 @@ import errno
 import gc
 import os
 import resource
+import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -132,6 +133,62 @@ def test_a_reserve_that_was_closed_is_made_again_and_the_programs_files_stay_ope
     for number in theirs:
         assert os.write(number, b"mine") == 4
         os.close(number)
+
+
+class Interrupt(Exception):
+    pass
+
+
+def interrupt(number: int, frame: object) -> None:
+    raise Interrupt
+
+
+def fill_and_spend() -> None:
+    while True:
+        refill()
+        while descriptors._reserve.spend():
+            pass
+
+
+@apart
+def test_ctrl_c_while_the_reserve_is_filled_or_spent_costs_no_descriptor():
+    """It left a pipe open, and a reserve that was never filled again."""
+    signal.signal(signal.SIGALRM, interrupt)
+    before, interrupted = len(os.listdir("/proc/self/fd")), 0
+    for delay in range(1000):
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 1e-6 * (1 + delay % 250))
+            fill_and_spend()
+        except Interrupt:
+            interrupted += 1
+        refill()
+        assert len(descriptors._reserve.kept) == RESERVE
+    assert interrupted == 1000
+    descriptors.close_reserve()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+@apart
+def test_a_reserve_that_is_spent_while_it_is_filled_holds_no_file_of_the_programs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Another thread closed the one to be duplicated, and opened a file: it stayed open, a pipe had no end."""
+    dup, theirs = os.dup, list[int]()
+
+    def spent_before(number: int) -> int:
+        monkeypatch.setattr(os, "dup", dup)
+        assert descriptors._reserve.spend()
+        theirs.append(os.open(tmp_path / "theirs", os.O_RDWR | os.O_CREAT, 0o600))
+        assert theirs == [number]
+        return dup(number)
+
+    monkeypatch.setattr(os, "dup", spent_before)
+    refill()
+    assert not any(os.path.samestat(os.fstat(one), os.fstat(theirs[0])) for one in descriptors._reserve.kept)
+    os.close(theirs[0])
+    assert not [name for name in os.listdir("/proc/self/fd") if "theirs" in os.path.realpath(f"/proc/self/fd/{name}")]
+    refill()
+    assert len(descriptors._reserve.kept) == RESERVE
 
 
 @apart

@@ -158,6 +158,7 @@ KEPT = [("aaaa1111", ALICE, "trial", "job-7"), ("aaaa2222", BOB, "trial", ""), (
         ("AAAA1", [0]),
         ("cccc", [2]),
         ("3f2a9c10-2", [1]),
+        ("job-", [0]),
         ("tria", []),  # of ids and uuids alone
         ("ccc", []),
         ("", []),
@@ -167,10 +168,16 @@ def test_a_run_that_waits_here_is_called_by_its_names_or_the_beginning_of_its_id
     assert choose_kept(text, KEPT, lambda names: names) == [KEPT[index] for index in found]
 
 
-@pytest.mark.parametrize("text", ["aaaa", "3f2a9c10"])
-def test_the_beginning_of_several_runs_that_wait_here_is_refused_with_their_ids(text):
-    with pytest.raises(ValueError, match="is the beginning of 2 runs on this host: aaaa1111, aaaa2222"):
+@pytest.mark.parametrize(("text", "ids"), [("aaaa", [ALICE, BOB]), ("3f2a9c10", [ALICE, BOB])])
+def test_the_beginning_of_several_runs_that_wait_here_is_refused_with_their_uuids(text, ids):
+    """It named them by their ids on this host, which ``ls`` does not show of a run that a server has."""
+    with pytest.raises(ValueError, match=f"is the beginning of 2 runs on this host: {', '.join(ids)}"):
         choose_kept(text, KEPT, lambda names: names)
+
+
+def test_the_journals_of_one_run_that_wait_here_are_one_run():
+    journals = [("aaaa1111", ALICE, "trial", ""), ("bbbb2222", ALICE, "trial", "")]
+    assert choose_kept("3f2a9c", journals, lambda names: names) == journals
 
 
 def test_close_names_are_a_few_and_the_closest_comes_first():

@@ -10,10 +10,11 @@ from contextlib import contextmanager
 
 import pytest
 
+from free_threading.at_once import at_each_collection
 from polling import wait_until
 from steplog.delivery.exchange import Request
 from steplog.errors import ServerUnavailableError
-from steplog.network.deadline import AbortedError, Exchange
+from steplog.network.deadline import AbortedError, Exchange, resolve_name
 from steplog.network.pool import Pool
 from steplog.network.transport import HTTPTransport
 from steplog.testing import HostileServer, Peer, answer
@@ -233,6 +234,29 @@ class TestName:
             monkeypatch.undo()
             transport.close()
 
+    def test_a_lookup_that_ctrl_c_ended_before_its_thread_began_is_begun_anew(self, monkeypatch):
+        """Until the end of the process each exchange with that server waited for it, and had no connection."""
+
+        def interrupted(thread):
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                resolve_name("localhost", 80, Exchange(5, 5, 0))
+        with at_most(1):
+            assert resolve_name("localhost", 80, Exchange(5, 5, 0))
+
+    def test_a_lookup_that_runs_out_of_memory_is_over(self, monkeypatch):
+        def exhausted(*arguments, **options):
+            raise OSError if options.get("flags") else MemoryError
+
+        with monkeypatch.context() as patched:
+            patched.setattr(socket, "getaddrinfo", exhausted)
+            with at_most(1), pytest.raises(socket.gaierror, match="MemoryError"):
+                resolve_name("localhost", 80, Exchange(5, 5, 0))
+        assert resolve_name("localhost", 80, Exchange(5, 5, 0))
+
     def test_an_address_that_swallows_leaves_time_for_the_next(self, monkeypatch):
         with black_hole() as port, HostileServer(lambda peer: (peer.request(), peer.send(answer(200)))) as server:
             first, second = (
@@ -308,6 +332,19 @@ class TestAbort:
             exchange.abort()
             with pytest.raises(BrokenPipeError):
                 ours.sendall(b"b")
+
+    def test_others_may_begin_and_end_meanwhile(self):
+        """A collection in the middle let them in: finish(), which aborts what holds it up, raised RuntimeError."""
+        transport = transport_to("http://127.0.0.1:1")
+        live = transport._pool().live
+        for _ in range(20):
+            live[Exchange(5, 5, 0)] = Request("GET", "/other/")
+        own = Exchange(5, 5, 0)
+        live[own] = GET
+
+        with at_each_collection(lambda: live.update({Exchange(5, 5, 0): POST})):
+            transport.abort(GET)
+        assert own.aborted
 
     def test_one_that_is_over_cannot_end_the_next_over_its_connection(self):
         def twice(peer: Peer) -> None:

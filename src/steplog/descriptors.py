@@ -19,6 +19,7 @@ import resource
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from itertools import repeat
 from typing import ParamSpec, TypeVar
 
 __all__ = [
@@ -79,45 +80,82 @@ class Descriptor(int):
 
 
 class _Reserve:
-    """Of this process."""
+    """Of this process. Threads spend while one fills; Ctrl-C in the middle costs none (see ReentrantLock)."""
 
     def __init__(self) -> None:
         self.kept: list[Descriptor] = []
-        self.filling = threading.Lock()
+        self._filling = threading.Lock()
+        self._turns = map(self._filling.acquire, repeat(False))
         self.ran_out = self.told = False
 
     def spend(self) -> bool:
         """Close one; whether that makes room."""
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self.ran_out = True
-        while self.kept:
-            try:
-                one = self.kept.pop()
-            except IndexError:  # another thread was faster
-                return False
-            if one.is_ours():
-                os.close(one)
-                if one < limit:  # else the limit was lowered since
+        with contextlib.suppress(IndexError):  # there are none, or another thread was faster
+            for one in iter(self.kept.pop, None):
+                try:
+                    is_ours = one.is_ours()
+                    if is_ours:
+                        os.close(one)
+                except BaseException:
+                    self.kept.append(one)
+                    raise
+                if is_ours and one < limit:  # else the limit was lowered since
                     return True
         return False
 
     def refill(self) -> None:
         """Take what is missing, as far as there are any."""
-        if not self.filling.acquire(blocking=False):
-            return
+        held = False
         try:
-            most = _most()
-            self.kept[:] = [one for one in self.kept if one.is_ours()]
-            if not self.kept and most > 0:
-                reading, writing = os.pipe()
-                os.close(writing)
-                self.kept.append(Descriptor(reading))
-            while len(self.kept) < most:
-                self.kept.append(Descriptor(os.dup(self.kept[0])))
+            for held in self._turns:  # noqa: B007 - see ReentrantLock
+                break
+            if held:
+                self._fill()
         except (OSError, IndexError):  # there are none; or another thread has just spent the last
             pass
         finally:
-            self.filling.release()
+            if held:
+                self._filling.release()
+
+    def _fill(self) -> None:
+        most = _most()
+        for one in self.kept.copy():
+            if not one.is_ours():
+                with contextlib.suppress(ValueError):  # spent meanwhile
+                    self.kept.remove(one)
+        if not self.kept and most > 0:
+            self._open()
+        while len(self.kept) < most:
+            self._duplicate(self.kept[0])
+
+    def _open(self) -> None:
+        reading, writing, is_kept = -1, -1, False
+        try:
+            for reading, writing in iter(os.pipe, None):  # noqa: B007 - see ReentrantLock
+                break
+            self.kept.append(Descriptor(reading))
+            is_kept = True
+        finally:
+            if writing >= 0:
+                os.close(writing)
+            if reading >= 0 and not is_kept:
+                os.close(reading)
+
+    def _duplicate(self, one: Descriptor) -> None:
+        number, is_kept = -1, False
+        try:
+            for number in map(os.dup, (one,)):  # noqa: B007 - see ReentrantLock
+                break
+            made = Descriptor(number)
+            if made._file != one._file:  # another thread has spent it, and its number is a file of the program's
+                raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+            self.kept.append(made)
+            is_kept = True
+        finally:
+            if number >= 0 and not is_kept:
+                os.close(number)
 
 
 _reserve = _Reserve()
@@ -155,11 +193,13 @@ def lent() -> Iterator[None]:
 def are_free(count: int) -> bool:
     """Whether so many can be opened at once, with the reserve; what this takes of it is free then."""
     free: list[int] = []
-    with contextlib.suppress(OSError):
-        while len(free) < count:
-            free.append(open_reserved(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
-    for number in free:
-        os.close(number)
+    try:
+        with contextlib.suppress(OSError):
+            while len(free) < count:
+                free.append(open_reserved(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+    finally:
+        for number in free:
+            os.close(number)
     return len(free) == count
 
 

@@ -38,11 +38,13 @@ __all__ = [
     "did_you_mean",
     "listed",
     "readings",
+    "short_id",
 ]
 
 BEGINNING_MIN = 4
 CLOSE_MAX = 3
 LISTED_MAX = 5
+_SHORT = 8  # characters of a uuid
 _COMPARED_MAX = 2000  # the last so many names, which takes some 50 ms
 
 T = TypeVar("T")
@@ -107,20 +109,30 @@ def choose(text: str, runs: Iterable[T], named: Callable[[T], Named]) -> Choice[
     return Choice(())
 
 
-def choose_kept(text: str, runs: Iterable[T], names: Callable[[T], tuple[str, ...]]) -> list[T]:
-    """The runs of this machine that a text means; ``names`` gives local id, uuid, then what else a run is called.
+def choose_kept(text: str, runs: Iterable[T], names: Callable[[T], tuple[str, str, str, str]]) -> list[T]:
+    """The runs of this machine that a text means; ``names`` gives local id, uuid, name and chosen id, or "".
 
-    All that are called so; else the one whose local id or uuid begins so. Raises ValueError if several do.
+    All that are called so; else the one whose local id, uuid or chosen id begins so. Raises ValueError if several do.
     """
     called = [(run, names(run)) for run in runs]
     exact = [run for run, each in called if text and text in each]
     if exact or len(text) < BEGINNING_MIN:
         return exact
-    begun = [(run, each[0]) for run, each in called if any(name.startswith(text.lower()) for name in each[:2])]
-    if len({local_id for _, local_id in begun}) > 1:
-        ids = ", ".join(local_id for _, local_id in begun[-LISTED_MAX:])
-        raise ValueError(f"{text!r} is the beginning of {len(begun)} runs on this host: {ids}")
+    begun = [(run, each[1] or each[0]) for run, each in called if _begins_id(text, *each)]
+    uuids = list(dict.fromkeys(uuid for _, uuid in begun))
+    if len(uuids) > 1:
+        words = f"{text!r} is the beginning of {len(uuids)} runs on this host"
+        raise ValueError(f"{words}: {', '.join(uuids[-LISTED_MAX:])}")
     return [run for run, _ in begun]
+
+
+def _begins_id(text: str, local_id: str, uuid: str, _name: str, chosen: str) -> bool:
+    return local_id.startswith(text.lower()) or uuid.startswith(text.lower()) or chosen.startswith(text)
+
+
+def short_id(uuid: str, chosen: str = "", characters_max: int = 0) -> str:
+    """What to type for a run: the id that was chosen for it, if so short, else the beginning of its uuid."""
+    return chosen if chosen and len(chosen) <= characters_max else uuid[:_SHORT]
 
 
 def listed(runs: Iterable[Named]) -> str:

@@ -74,6 +74,7 @@ class Run(RunFiles):
         self._config: Config | None = None
         self._config_parts: tuple[dict[str, Any] | None, dict[str, Any], list[str]] = (None, {}, [])
         self._report: Report | None = None
+        self._last_stats: run_stats.LastStats | None = None  # of the end of the program
         self._entered = False
         self._is_passed_on = False  # it was open in the process that it comes from, which decides its status
         self._turns = Turns()
@@ -310,6 +311,8 @@ class Run(RunFiles):
 
     def stats(self) -> Stats:
         """The counts."""
+        if self._last_stats is not None and (late := self._last_stats.late()) is not None:
+            return late
         return Stats() if self._opened is None else run_stats.told(self._opened.stats(), self._opened.settings.quiet)
 
     def finish(
@@ -334,6 +337,8 @@ class Run(RunFiles):
             ValueError: the run was built without uuid, project or organization.
             TypeError: the client is none, or the error no exception.
         """
+        if (before := self._report) is not None:
+            return before
         given: Any = client
         if isinstance(given, (str, RunStatus, BaseException)):
             words = f'status="{getattr(given, "value", given)}"'
@@ -343,8 +348,6 @@ class Run(RunFiles):
             raise TypeError(f"finish() takes an exception as the error, not {type(error).__name__}")
         usual = RunStatus.COMPLETED if error is None else RunStatus.CRASHED
         ends = usual if status is None else RunStatus(status)
-        if (before := self._report) is not None:
-            return before
         opened = self._open(client)
         opened.use(client)
         timeout_s = opened.settings.finish_timeout_s if timeout is None else timeout
@@ -412,8 +415,9 @@ class Run(RunFiles):
 
     def ended(self, status: str) -> None:
         """Internal. The program has ended, and the run with it: a later ``finish`` returns the report."""
-        if self._opened is not None and self._report is None:
-            self._report = run_stats.report(self._opened.stats())
+        if isinstance(opened := self._opened, OpenRun) and self._report is None:
+            self._last_stats = run_stats.LastStats(opened.stats(), opened.opened.writer.dropped)
+            self._report = run_stats.report(self._last_stats.stats)
             self.status = RunStatus(status)
 
     def _over(self, opened: OpenRun | DisabledRun, status: RunStatus) -> None:
@@ -483,7 +487,7 @@ class Run(RunFiles):
             parts = {}, *parts[1:]
         opened = self._opened if isinstance(self._opened, DisabledRun) else None
         kept["_is_passed_on"] = self._is_passed_on or self._opened is not None
-        fresh: dict[str, Any] = {"_opened": opened, "_config": None, "_entered": False}
+        fresh: dict[str, Any] = {"_opened": opened, "_config": None, "_entered": False, "_last_stats": None}
         return kept | fresh | {"_config_parts": parts, "_told": None, "_state": None, "_name_end": None, "_steps": None}
 
 

@@ -1,6 +1,7 @@
 """A disk that stalls holds up nobody who does not need it: the agent's lock is not held meanwhile.
 
-Real runs on a disk that can be told to hang, and a server in memory.
+Real runs on a disk that can be told to hang, and a server in memory, in a process of their own: the threads of an agent
+do not end before it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from apart import apart
 from polling import wait_until
 from steplog.delivery.agent import Agent
 from steplog.delivery.lease import Lease
@@ -103,10 +105,6 @@ class Begun:
 def process(tmp_path: Path) -> Iterator[Process]:
     made = Process(tmp_path)
     yield made
-    made.files.go_on()
-    made.agent.maintenance.do(lambda: None, DEADLINE_S)
-    for lease in list(made.agent.leases.values()):
-        made.agent.release(lease)
     made.files.close_all()
 
 
@@ -118,6 +116,7 @@ def within(seconds: float, what: Callable[[], object]) -> object:
     return found
 
 
+@apart
 def test_a_record_that_is_set_aside_holds_up_its_own_run_alone_while_the_disk_stalls(process: Process):
     """It was written to the disk under the agent's lock: nothing was sent, counted or waited for with a deadline."""
     one, other = process.begin(), process.begin()
@@ -150,6 +149,7 @@ def test_a_record_that_is_set_aside_holds_up_its_own_run_alone_while_the_disk_st
     assert one.own.journal.cursor.rejected == 1
 
 
+@apart
 def test_a_directory_that_cannot_be_listed_holds_up_nobody(process: Process):
     """Whoever waited for a run, or asked how it stands, listed its directory, under the lock of all runs."""
     one, other = process.begin(), process.begin()
@@ -169,6 +169,7 @@ def test_a_directory_that_cannot_be_listed_holds_up_nobody(process: Process):
     wait_until(lambda: one.values() == [1.0, 3.0])
 
 
+@apart
 def test_a_run_that_is_left_keeps_its_lock_until_the_disk_has_written_it(process: Process):
     """Whoever took the run, or removed it, was written to by the process that had just left it."""
     run = process.begin()
@@ -185,6 +186,7 @@ def test_a_run_that_is_left_keeps_its_lock_until_the_disk_has_written_it(process
 
 @pytest.mark.slow
 @pytest.mark.parametrize("operation", ["remove_tree", "unlink"])
+@apart
 def test_a_disk_that_does_not_let_go_of_a_run_lets_go_of_who_has_finished_it(process: Process, operation: str):
     one, other = process.begin(), process.begin()
     process.server.script = lambda request: Fault.refused()
@@ -204,6 +206,7 @@ def test_a_disk_that_does_not_let_go_of_a_run_lets_go_of_who_has_finished_it(pro
 
 
 @pytest.mark.slow
+@apart
 def test_a_finished_run_is_delivered_by_its_deadline_whichever_operation_hangs(process: Process):
     """From the k-th operation of the disk on nothing comes back, while a record is refused and the run is finished."""
     process.server.refuses = lambda name, value: 400 if value == 1.0 else None
@@ -227,6 +230,7 @@ def test_a_finished_run_is_delivered_by_its_deadline_whichever_operation_hangs(p
             return
 
 
+@apart
 def test_records_on_a_disk_that_cannot_be_read_hold_up_their_own_run_alone(process: Process):
     """The sender read them itself, under the lock of all runs."""
     one, other = process.begin(), process.begin()
@@ -253,6 +257,7 @@ def test_records_on_a_disk_that_cannot_be_read_hold_up_their_own_run_alone(proce
     assert process.agent.faults == 0
 
 
+@apart
 def test_finish_waits_for_a_busy_disk_to_see_what_a_worker_has_begun_to_write(process: Process):
     run = process.begin()
     run.log(0.0)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from end_to_end.programs import Host
+from end_to_end.programs import Host, no_programs_left
 from server.process import ServerProcess
 
 
@@ -15,6 +15,12 @@ from server.process import ServerProcess
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     with ServerProcess(tmp_path_factory.mktemp("server"), "--user", "team", "--allow-host", "127.0.0.1") as started:
         yield started
+
+
+@pytest.fixture(autouse=True)
+def _no_program_is_left() -> Iterator[None]:
+    with no_programs_left():
+        yield
 
 
 @pytest.fixture

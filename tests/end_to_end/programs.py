@@ -9,7 +9,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -23,6 +23,7 @@ from server.process import KEY, SOURCES, ServerProcess
 DEADLINE_S = 60.0
 TESTS = Path(__file__).parents[1]
 _projects = count(1)
+_started: list[subprocess.Popen[str]] = []
 # A fork beside threads makes CPython warn; the design leaves the threads alone on purpose.
 FORK_WARNING = "ignore:This process:DeprecationWarning"
 WARNINGS = ["-W", "error", "-W", FORK_WARNING]
@@ -104,7 +105,7 @@ class Host:
         """
         module = isinstance(source, str) and source.startswith("-m")
         path = source if isinstance(source, Path) or module else self.write(source)
-        return subprocess.Popen(
+        program = subprocess.Popen(
             [*under, sys.executable, *([] if module else WARNINGS), str(path), *arguments],
             env=self.environment | {"RUN_NAME": name} | variables,
             cwd=self.directory,
@@ -113,6 +114,8 @@ class Host:
             stderr=subprocess.PIPE if errors is None else errors,
             text=True,
         )
+        _started.append(program)
+        return program
 
     def run(self, source: str | Path, *arguments: str, name: str = "run", **variables: str) -> Done:
         """Run a program to its end."""
@@ -150,6 +153,19 @@ def ended(program: subprocess.Popen[str], began: float | None = None, deadline_s
             program.kill()
             program.communicate()
     return Done(program.returncode, out, errors, time.monotonic() - began)
+
+
+@contextmanager
+def no_programs_left() -> Iterator[None]:
+    """Ends what is started in this block and still runs, as after a failure: it would be the next test's warning."""
+    before = len(_started)
+    try:
+        yield
+    finally:
+        for program in _started[before:]:
+            with suppress(BrokenPipeError), program:  # closes its pipes, and waits
+                program.kill()
+        del _started[before:]
 
 
 def go_on(program: subprocess.Popen[str]) -> None:

@@ -8,6 +8,8 @@ import os
 import shutil
 import struct
 import subprocess
+import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -127,8 +129,8 @@ class Last:
         self.run, self.out = run, sys.stdout
 
     def __del__(self):
-        for value in (1.0, 2, {"a": [1]}, "text"):
-            self.run.log("last", value)
+        for step, value in enumerate((1.0, 2, {"a": [1]}, "text")):
+            self.run.log("last", value, step)
         self.run.log({"two": 2, "three": 3})
         self.run.finish()
         stats = self.run.stats()
@@ -137,19 +139,23 @@ class Last:
 """
 
 
-def test_log_and_finish_in_the_last_destructor_are_counted_and_quiet(host: Host):
-    """finish() raised ImportError there."""
-    done = host.run(LAST + "last = Last(begin(mode='offline'))\nlast.run.log('loss', 0.5)")
+# Has Python clear the modules before the last destructors of a program.
+KEPT = "sys.kept = sys.modules['__main__']\n"
+clears_modules = sys.version_info < (3, 14) and bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+
+
+@pytest.mark.parametrize("kept", ["", KEPT], ids=["usual", "modules are cleared"])
+@pytest.mark.parametrize("pure", ["", "1"], ids=["usual append", "pure append"])
+def test_log_and_finish_in_the_last_destructor_are_counted_and_quiet(host: Host, kept: str, pure: str):
+    """finish() raised ImportError there; where modules are cleared, both raised TypeError."""
+    program = LAST + kept + "last = Last(begin(mode='offline'))\nlast.run.log('loss', 0.5, step=0)"
+    done = host.run(program, STEPLOG_PURE=pure)
     assert (done.code, done.out, done.errors) == (0, "7 1 {'finished': 6}\n", "")
     (waits,) = json.loads(host.run("-m", "steplog", "ls", "--here", "--json").out)["waiting"]
     assert (waits["logged"], waits["pending"], waits["dropped"]) == (7, 1, {"finished": 6})
 
 
-def test_what_a_child_logs_first_in_its_last_destructor_arrives_and_the_child_ends(host: Host):
-    """It waited for ever for a thread that could not start any more."""
-    done = host.run(
-        LAST
-        + """
+CHILD = """
 run = begin()
 pid = os.fork()
 if pid == 0:
@@ -160,9 +166,21 @@ assert os.waitpid(pid, 0)[1] == 0
 report = run.finish()
 print(report.delivered, flush=True)
 """
-    )
+
+
+@pytest.mark.skipif(clears_modules, reason="this Python clears the modules before")
+def test_what_a_child_logs_first_in_its_last_destructor_arrives_and_the_child_ends(host: Host):
+    """It waited for ever for a thread that could not start any more."""
+    done = host.run(LAST + CHILD)
     assert (done.code, done.out) == (0, "6 0 {}\n6\n"), done.errors
     assert host.server.run("run").points == 6
+
+
+def test_a_child_whose_modules_are_cleared_before_its_first_log_says_that_it_is_lost(host: Host):
+    done = host.run(LAST + KEPT + CHILD)
+    assert (done.code, done.out) == (0, "0\n"), done.errors
+    assert "RuntimeError: steplog: not recorded: log() came after Python had cleared its modules\n" in done.errors
+    assert host.server.run("run").points == 0
 
 
 def test_an_offline_run_that_ended_lost_nothing_though_its_memory_is_gone(host: Host):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import sysconfig
 import threading
@@ -12,10 +13,11 @@ from functools import partial
 
 import pytest
 
-__all__ = ["THREADS", "at_once", "in_step", "often_switched", "without_gil"]
+__all__ = ["THREADS", "at_each_collection", "at_once", "in_step", "often_switched", "without_gil"]
 
 THREADS = 8
 _JOIN_S = 60.0
+_PAIRS_KEPT = 5000  # CPython keeps 2,000 at most, to be used again without a collection
 
 without_gil = pytest.mark.skipif(
     not sysconfig.get_config_var("Py_GIL_DISABLED") or getattr(sys, "_is_gil_enabled", lambda: True)(),
@@ -32,6 +34,25 @@ def often_switched() -> Iterator[None]:
         yield
     finally:
         sys.setswitchinterval(before)
+
+
+@contextmanager
+def at_each_collection(call: Callable[[], object]) -> Iterator[None]:
+    """Have garbage be collected all the time, and do this each time, as a finalizer or another thread may.
+
+    CPython up to 3.11 collects where it makes an object, in the middle of ``list(mapping.items())``; later ones collect
+    between two instructions.
+    """
+    before, threshold = gc.callbacks[:], gc.get_threshold()
+    pairs = [(number, str(number)) for number in range(_PAIRS_KEPT)]  # no pair that is made from now on was kept
+    gc.callbacks.append(lambda phase, _: call() if phase == "stop" else None)
+    gc.set_threshold(1)
+    try:
+        yield
+    finally:
+        pairs.clear()
+        gc.set_threshold(*threshold)
+        gc.callbacks[:] = before
 
 
 def at_once(*works: Callable[[], object], threads: int = THREADS) -> None:

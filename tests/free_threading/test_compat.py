@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
+from types import FrameType, SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -16,6 +19,7 @@ from free_threading.at_once import at_once, without_gil
 from steplog.compat.mlflow import tracked_run
 from steplog.compat.mlflow.tracked_run import TrackedRun
 from steplog.compat.tensorboard import writer_run
+from steplog.compat.trackio import run as trackio_run
 from steplog.compat.trackio.run import RunConfig
 from steplog.compat.wandb import run_config
 from steplog.compat.wandb.metric_definitions import MetricDefinitions
@@ -167,3 +171,34 @@ def test_a_tag_that_is_named_while_a_writer_changes_its_run_is_named_anew(monkey
     writer.log("loss", 0.5, 1)
     writer.log("loss", 0.5, 2)
     assert (first.last_step("before/loss"), second.last_step("after/loss")) == (1, 2)
+
+
+class TrackioRun:
+    def __init__(self, told: list[str]) -> None:
+        self.is_finished = False
+        self.config = SimpleNamespace(tell=lambda: told.append("config"))
+
+
+def test_what_changed_in_a_trackio_config_is_logged_at_exit_while_a_run_begins():
+    """Their set raised RuntimeError, and what had changed in all of them was lost."""
+    told: list[str] = []
+    runs, add = [TrackioRun(told)], trackio_run._runs.add
+
+    def begin() -> None:
+        runs.append(TrackioRun([]))
+        add(runs[-1])  # type: ignore[arg-type]
+
+    def trace(frame: FrameType, event: str, argument: object) -> Any:
+        if frame.f_code.co_name == "__iter__" and event == "line":
+            begin()
+        return trace
+
+    add(runs[0])  # type: ignore[arg-type]
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        trackio_run._conclude()
+    finally:
+        sys.settrace(before)
+    assert len(runs) > 1
+    assert told == ["config"]

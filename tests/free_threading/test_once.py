@@ -24,7 +24,8 @@ from steplog.delivery.loop import Loop
 from steplog.given_client import as_client
 from steplog.identity import RunOrg, RunProject
 from steplog.journal.files import Files
-from steplog.lifecycle import messages
+from steplog.journal.journal import Journal
+from steplog.lifecycle import messages, run_stats
 from steplog.lifecycle.open_run import open_runs
 from steplog.lifecycle.process import current
 from steplog.network.response import Response
@@ -262,3 +263,27 @@ def test_two_threads_enter_one_run_and_each_leaves_it(monkeypatch: pytest.Monkey
     thread.join()
     assert seen == [(), (first,), ()]
     assert steplog.get_active_run() is second
+
+
+@apart
+def test_journals_are_looked_at_under_the_agents_lock(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """finish() and stats() read those of other processes beside the sender: each closed the other's descriptor."""
+    monkeypatch.setenv("STEPLOG_DIR", str(tmp_path))
+    run = steplog.init(project="demo", mode="offline")
+    run.log("loss", 1.0)
+    opened, here, held = run._opened, threading.get_ident(), list[bool]()
+    lock: Any = opened.process.agent.lock  # type: ignore[union-attr]
+    census = Journal.census
+
+    def noted(call: Callable[..., Any], *arguments: Any) -> Any:
+        if threading.get_ident() == here:
+            held.append(lock._is_owned())
+        return call(*arguments)
+
+    monkeypatch.setattr(Journal, "census", lambda *arguments: noted(census, *arguments))
+    opened.say_ended()  # type: ignore[union-attr]
+    assert held
+    assert all(held)
+    monkeypatch.setattr(run_stats, "_lost_with", partial(noted, run_stats._lost_with))
+    run.stats()
+    assert all(held)

@@ -20,6 +20,7 @@ from steplog.journal.directories import JournalRoots
 from steplog.journal.losses import LOSSES_BYTES, LOSSES_NAME, Losses, LossLedger
 from steplog.journal.memory import Block, MemoryPool
 from steplog.journal.open_journal import open_journal
+from steplog.journal.reserved import RUN_NAME
 from steplog.journal.spooling import Disk
 
 POSITIONS = st.integers(0, 2**62)
@@ -208,6 +209,17 @@ def test_what_became_durable_or_delivered_before_the_kill_is_not_lost(roots: Jou
         lost = opened.journal.ledger.losses.lost
         assert lost is not None
         assert 3 <= lost <= machine.own.writer.append.segment.header.capacity
+
+
+def test_what_steplog_adds_of_its_own_in_private_memory_is_no_value_at_risk(roots: JournalRoots):
+    """The line at a run's end counted one more as lost, where the run was described late."""
+    machine = machine_with(roots, True)
+    fill(machine, 2)
+    before = machine.own.at_risk()
+    machine.own.writer.append.log(RUN_NAME, {"host": "a"})
+    machine.log(2)
+    assert machine.own.at_risk() == before + 2
+    assert machine.own.private() == before + 3
 
 
 def test_a_writer_that_ended_in_private_memory_lost_exactly_what_is_not_on_disk(roots: JournalRoots):

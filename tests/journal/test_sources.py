@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -310,3 +311,17 @@ def test_a_ledger_of_loss_that_is_cut_kills_nobody(paths, writer, size: int):
     found.journal.ledger.store(lost=3)
     again = journal_of(paths, writer)
     assert again.journal.ledger.losses.lost == 3
+
+
+def test_the_size_of_segments_is_asked_while_another_thread_finds_more():
+    """The thread that writes to disk asks, without the lock under which the sender looks: it raised RuntimeError."""
+    source = DirectorySource(None)
+    views: dict[str, object] = source._views  # type: ignore[assignment]
+
+    class Found:
+        def __len__(self) -> int:
+            views[str(len(views))] = SimpleNamespace(memory=b"")
+            return 100
+
+    views["first"] = SimpleNamespace(memory=Found())
+    assert source.size_bytes() == 100

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import logging
-import os
 from typing import Any
 
 import pytest
@@ -39,7 +38,7 @@ class Watched:
 
 
 def test_a_terminal_shows_one_line_with_what_is_left_the_speed_and_the_last_error(monkeypatch, caplog):
-    monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((200, 24)))
+    monkeypatch.setenv("COLUMNS", "200")
     screen = Screen()
     watched = Watched(screen)
     watched.after(0.5, 900)
@@ -56,14 +55,14 @@ def test_a_terminal_shows_one_line_with_what_is_left_the_speed_and_the_last_erro
 
 
 def test_where_no_record_is_left_the_status_is_said_to_be(monkeypatch):
-    monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((200, 24)))
+    monkeypatch.setenv("COLUMNS", "200")
     screen = Screen()
     Watched(screen).after(1.5, 0)
     assert screen.getvalue().endswith("pasta: all records are sent, its status is not yet")
 
 
 def test_a_server_that_hangs_is_named_with_how_long_it_has_been_waited_for(monkeypatch):
-    monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((200, 24)))
+    monkeypatch.setenv("COLUMNS", "200")
     screen = Screen()
     watched = Watched(screen)
     for silent_s, told in ((0.9, "left, 0 a second"), (1.5, "answer of http://127.0.0.1:9 for 1.5 s"), (12.4, "12 s")):
@@ -74,7 +73,7 @@ def test_a_server_that_hangs_is_named_with_how_long_it_has_been_waited_for(monke
 
 
 def test_a_line_is_never_longer_than_the_terminal_is_wide(monkeypatch):
-    monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((40, 24)))
+    monkeypatch.setenv("COLUMNS", "40")
     screen = Screen()
     Watched(screen).after(2, 10, "words " * 100)
     assert len(screen.getvalue()) == len("\r\x1b[K") + 39

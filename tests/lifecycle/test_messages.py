@@ -40,12 +40,13 @@ class Ended(OpenRun):
         self.seen = Stats(logged=5, delivered=5 - pending, pending=pending, at_risk=at_risk, **more)
         fields = {
             "settings": SimpleNamespace(quiet=False),
+            "process": None,
             "lease": SimpleNamespace(
                 manifest=SimpleNamespace(owner="own"),
                 kept=kept,
                 outbox=SimpleNamespace(status_sent=sent, gone=gone, journals={"own": book.journal}),
             ),
-            "opened": SimpleNamespace(journal=book.journal, at_risk=lambda: at_risk),
+            "opened": SimpleNamespace(journal=book.journal, at_risk=lambda: at_risk, private=lambda: at_risk),
             "paths": SimpleNamespace(memory=Path("/memory") if memory else None, spool=Path("/spool"), local_id="ab12"),
             "manifest": SimpleNamespace(mode=mode),
             "transport": transport,

@@ -8,7 +8,7 @@ import steplog
 from steplog.cli import printing
 from steplog.cli.completion import complete_journal
 from steplog.cli.confirmation import confirm
-from steplog.naming import choose_kept
+from steplog.naming import choose_kept, short_id
 
 __all__ = ["command"]
 
@@ -41,7 +41,7 @@ def command(run: str | None, yes: bool) -> None:
     if run is not None and (kept := _kept(here, run, removed)):
         name = printing.printable(run)
         raise click.ClickException(
-            f"{kept[0].id[:8]} of {name} stays: a process delivers it"
+            f"{_id(kept[0])} of {name} stays: a process delivers it"
             if removed
             else f"{name} stays: a process delivers it"
         )
@@ -64,7 +64,11 @@ def _line(run: steplog.WaitingRun) -> str:
     """What was removed."""
     left = f"{_what(run.pending, run.files)} not delivered" if run.pending or run.files else "delivered"
     parts = (left, printing.size(run.size_bytes), printing.losses(run, run.logged))
-    return f"{printing.printable(run.name or run.id[:8])} ({run.id[:8]}): {'; '.join(filter(None, parts))}"
+    return f"{printing.printable(run.name or _id(run))} ({_id(run)}): {'; '.join(filter(None, parts))}"
+
+
+def _id(run: steplog.WaitingRun) -> str:
+    return short_id(run.run or run.id)
 
 
 def _what(records: int, files: int) -> str:

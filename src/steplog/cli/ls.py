@@ -27,6 +27,7 @@ from steplog.cli.fields import columns_of, complete_columns, complete_filter, co
 from steplog.cli.run_rows import Listed, csv_lines, is_number, json_row, rows_table, shown
 from steplog.cli.table import Table
 from steplog.filters import DEFAULT_FIELDS, Condition, Field
+from steplog.naming import short_id
 from steplog.reading.table_query import UUID, Row, TableQuery
 
 if TYPE_CHECKING:
@@ -364,13 +365,14 @@ def _print(found: _Found | None, wanted: _Wanted, waiting: list[steplog.WaitingR
     if not waiting:
         return
     columns = ("waiting here", "project", "to send", "size", "started", "id", "why")
-    table = printing.table(*columns, right=("to send", "size"), drop=_DROP_WAITING, cut="waiting here")
+    table, id_max = printing.table(*columns, right=columns[2:4], drop=_DROP_WAITING, cut="waiting here"), _id_max()
     for run in waiting:
-        name, started = run.name or run.id[:8], printing.local_time(run.since.isoformat())
+        uuid = run.run or run.id
+        name, started = run.name or short_id(uuid), printing.local_time(run.since.isoformat())
         why = "; ".join(filter(None, (run.why, _losses(run))))
         files = f" and {printing.plural(run.files, 'file')}" if run.files else ""
         numbers = (f"{run.pending:,}{files}", printing.size(run.size_bytes))
-        printing.add_row(table, name, run.project, *numbers, started, run.id[:8], why)
+        printing.add_row(table, name, run.project, *numbers, started, short_id(uuid, run.key, id_max), why)
     printing.write(console, table)
 
 
@@ -382,8 +384,7 @@ def _table(found: _Found, wanted: _Wanted, *, with_project: bool) -> Table:
     """A row a run. Of the columns that nobody has asked for, one is there if a run has something for it."""
     if wanted.columns:
         return rows_table(wanted.columns, found.runs, with_project=with_project)
-    id_max = _ID_MAX if printing.console().is_terminal else sys.maxsize
-    rows = [_row(each, found.now, wanted, id_max) for each in found.runs]
+    rows = [_row(each, found.now, wanted, _id_max()) for each in found.runs]
     fields = [str(field) for field in wanted.query.columns]
     always = ("run", "project", "status", "started", "id", *fields)
     columns = [name for name in rows[0] if name in always or any(str(row[name]) for row in rows)]
@@ -396,8 +397,7 @@ def _table(found: _Found, wanted: _Wanted, *, with_project: bool) -> Table:
 
 def _row(each: Listed, now: datetime, wanted: _Wanted, id_max: int) -> dict[str, object]:
     data = each.data or {}
-    tags, group, chosen = data.get("tags"), data.get("group"), str(data.get("id") or "")
-    trash = wanted.trash
+    tags, group, trash = data.get("tags"), data.get("group"), wanted.trash
     return {
         "run": data["name"],
         "project": each.project,
@@ -409,9 +409,13 @@ def _row(each: Listed, now: datetime, wanted: _Wanted, id_max: int) -> dict[str,
         "deleted": printing.local_time(data["deleted"]) if data.get("deleted") else "",
         "group": group or "",
         "tags": ", ".join(map(str, tags)) if isinstance(tags, list) else "",
-        "id": chosen if chosen and len(chosen) <= id_max else str(data["uuid"])[:8],
+        "id": short_id(str(data["uuid"]), str(data.get("id") or ""), id_max),
         "lost": printing.losses(data.get("report")),
     }
+
+
+def _id_max() -> int:
+    return _ID_MAX if printing.console().is_terminal else sys.maxsize
 
 
 @contextmanager

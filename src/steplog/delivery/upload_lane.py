@@ -319,7 +319,7 @@ class UploadLane:
             server.backoff.passed()
             server.trouble, server.told, server.refuses_contents = None, False, False
         if judgement.verdict is Verdict.MISSING:
-            outbox.probe.missing(now)
+            outbox.probe.missing(now, judgement.words)
         outbox.release_waiters()
         if not outbox.uploads.left or judgement.verdict is Verdict.MISSING:
             self._runs.wake()  # the status may have waited for that

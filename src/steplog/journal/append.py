@@ -30,7 +30,6 @@ _NO_SLOTS = bytearray()  # of a segment without room: any offset is out of range
 _pack_float, _pack_int = slot.pack_float, slot.pack_int
 _FLOAT_TO_INT = slot.key_of(0, slot.KIND_INT) - slot.key_of(0, slot.KIND_FLOAT)
 _NO_STEP = slot.NO_STEP
-_INT64 = 2**63
 _CLAIMS_MAX = 2**48  # of a segment, whose memory ends before that
 
 
@@ -138,7 +137,7 @@ class Append:
         if (
             value.__class__ is float
             and client is None
-            and (step is None or (step.__class__ is int and step > _NO_STEP))
+            and (step is None or (step.__class__ is int and step > -0x8000000000000000))
         ):
             segment = self.segment
             offset = -1
@@ -159,8 +158,8 @@ class Append:
         elif (
             value.__class__ is int
             and client is None
-            and -_INT64 <= value < _INT64  # another one is text
-            and (step is None or (step.__class__ is int and step > _NO_STEP))
+            and -0x8000000000000000 <= value < 0x8000000000000000  # another one is text
+            and (step is None or (step.__class__ is int and step > -0x8000000000000000))
         ):
             return self._log_int(name, value, step)
         return self.slow(name, value, step, client)

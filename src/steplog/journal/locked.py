@@ -32,7 +32,6 @@ __all__ = ["LockedAppend", "LockedSegment"]
 _pack_float, _pack_int = slot.pack_float, slot.pack_int
 _FLOAT_TO_INT = slot.key_of(0, slot.KIND_INT) - slot.key_of(0, slot.KIND_FLOAT)
 _NO_STEP = slot.NO_STEP
-_INT64 = 2**63
 
 
 class LockedSegment(Segment):
@@ -71,11 +70,11 @@ class LockedAppend(Append):
         if value.__class__ is float:
             pack: Callable[..., None] = _pack_float
             kind = 0
-        elif value.__class__ is int and -_INT64 <= value < _INT64:
+        elif value.__class__ is int and -0x8000000000000000 <= value < 0x8000000000000000:
             pack, kind = _pack_int, _FLOAT_TO_INT
         else:
             return self.slow(name, value, step, client)
-        if client is None and (step is None or (step.__class__ is int and step > _NO_STEP)):
+        if client is None and (step is None or (step.__class__ is int and step > -0x8000000000000000)):
             segment, lock = self.segment, self.lock
             try:
                 key = segment.names[name] + kind

@@ -26,12 +26,15 @@ copy, replaced as a whole, beside the journal's frames. Little-endian; what a ma
 
 from __future__ import annotations
 
-import zlib
 from struct import Struct
 from typing import Annotated
+from zlib import crc32
 
 import msgspec
+from msgspec.msgpack import encode as pack
+from msgspec.structs import replace
 
+from steplog.journal.late import lasting
 from steplog.journal.segment import Memory
 from steplog.reentrant_lock import ReentrantLock
 
@@ -61,12 +64,23 @@ class Losses(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     files: _Count = 0
     at_risk: _Count = 0
 
+    @lasting
     def but(self, **changes: object) -> Losses:
         """A copy with changes."""
-        return msgspec.structs.replace(self, **changes)
+        return replace(self, **changes)
 
 
 _UNKNOWN = Losses(lost=None)
+
+
+@lasting
+def encode(losses: Losses, sequence: int) -> bytes:
+    """One copy."""
+    text = pack(losses)
+    if len(text) > _MAP_BYTES_MAX:
+        text = pack(losses.but(dropped={_OTHER: sum(losses.dropped.values())}))
+    data = _BODY.pack(sequence, len(text)) + text
+    return _HEAD.pack(_MAGIC, _VERSION, crc32(data)) + data
 
 
 class LossLedger:
@@ -100,8 +114,9 @@ class LossLedger:
             self._losses = self._losses.but(**changes)
             self.store_dropped()
 
+    @lasting
     def store_dropped(self) -> None:
-        """Store what was dropped by now; called in ``log``."""
+        """Store what was dropped by now; called in ``log``, as late as that may be."""
         with self._lock:
             while True:
                 losses = self._losses
@@ -142,15 +157,6 @@ class LossLedger:
         self.store()
 
 
-def encode(losses: Losses, sequence: int) -> bytes:
-    """One copy."""
-    text = msgspec.msgpack.encode(losses)
-    if len(text) > _MAP_BYTES_MAX:
-        text = msgspec.msgpack.encode(losses.but(dropped={_OTHER: sum(losses.dropped.values())}))
-    data = _BODY.pack(sequence, len(text)) + text
-    return _HEAD.pack(_MAGIC, _VERSION, zlib.crc32(data)) + data
-
-
 def decode(data: bytes) -> tuple[int, Losses]:
     """Sequence number and losses of the newest whole copy; 0 where nothing was ever stored."""
     copies = [data[place : place + _COPY_BYTES] for place in range(0, max(1, len(data)), _COPY_BYTES)]
@@ -167,7 +173,7 @@ def _decoded(copy: bytes) -> tuple[int, Losses] | None:
         return None
     magic, version, check = _HEAD.unpack_from(copy)
     sequence, length = _BODY.unpack_from(copy, _HEAD.size)
-    if magic != _MAGIC or zlib.crc32(copy[_HEAD.size : start + length]) != check:
+    if magic != _MAGIC or crc32(copy[_HEAD.size : start + length]) != check:
         return None
     if version != _VERSION:
         return sequence, _UNKNOWN

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import mmap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic, time_ns
@@ -145,16 +145,24 @@ class OpenWriter:
         return None
 
     def at_risk(self) -> int:
-        """Claims that a kill now would lose: in private memory, and neither delivered nor durable."""
-        cursor, total = self.journal.cursor, 0
+        """Values that a kill now would lose: ``private`` less steplog's own."""
+        return sum(stop - start - segment.view().uncounted(start, stop) for segment, start, stop in self._in_private())
+
+    def private(self) -> int:
+        """Claims in private memory that are neither delivered nor durable."""
+        return sum(stop - start for _, start, stop in self._in_private())
+
+    def _in_private(self) -> Iterator[tuple[Segment, int, int]]:
+        cursor = self.journal.cursor
         done = max(cursor.delivered, cursor.durable)
         segment: Segment | None = self.writer.head
         while segment is not None:
             if not isinstance(segment, EndedSegment) and _is_private(segment):
-                end, base = segment.end(), segment.header.base
-                total += max(0, base + (segment.claimed() if end is None else end) - max(done, base))
+                end, start = segment.end(), max(0, done - segment.header.base)
+                stop = segment.claimed() if end is None else end
+                if start < stop:
+                    yield segment, start, stop
             segment = self.writer.after(segment)
-        return total
 
     def reopen(self) -> None:
         """Take calls again after ``close_ledger``."""

@@ -245,8 +245,8 @@ class DirectorySource:
             del self._views[path]
 
     def size_bytes(self) -> int:
-        """See OwnSource."""
-        return sum(len(view.memory) for view in self._views.values())
+        """See OwnSource. Safe in any thread."""
+        return sum(len(view.memory) for view in self._views.copy().values())
 
     def damaged(self) -> list[tuple[str, bytes]]:
         """Names and bytes of the damaged files that are ours. Raises OSError."""

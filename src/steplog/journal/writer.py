@@ -29,6 +29,7 @@ from steplog.journal import slot
 from steplog.journal.append import Append, Segment
 from steplog.journal.compiled import append_type
 from steplog.journal.jsonable import NoRoomError
+from steplog.journal.late import LateCalls
 from steplog.journal.locked import LockedAppend
 from steplog.journal.memory import Block, MemoryPool
 from steplog.journal.reserved import RESERVED
@@ -60,7 +61,7 @@ class EndedSegment(Segment):
         self.refuse = refuse
 
 
-class Writer:
+class Writer(LateCalls):
     """Appends to the journal ``id``; after a fork with the parent's ``append``."""
 
     def __init__(
@@ -109,6 +110,8 @@ class Writer:
         return hot(self.head, self._slow, clock)
 
     def _slow(self, name: Any, value: Any, step: Any, client: Any) -> None:
+        if self.are_modules_cleared():
+            return self.refuse_late(name, value, step)
         if client is not None:
             self.use_client(client)
         segment = self.append.segment
@@ -120,6 +123,7 @@ class Writer:
             raise TypeError("log() missing a required argument: 'value'")
         else:
             self.log(name, value, step)
+        return None
 
     def log(self, name: Any, value: Any, step: Any = None) -> None:
         """Record any value. Raises TypeError or ValueError for a wrong name or step."""

@@ -12,12 +12,14 @@ __all__ = ["called"]
 
 
 def called(text: str, runs: Iterable[tuple[RunPaths, Manifest | None]]) -> list[RunPaths]:
-    """Those called ``text``, or the one whose id or uuid begins so. Raises ValueError for none and for several."""
+    """Those called ``text``, or the one whose id begins so (``naming``). Raises ValueError for none and for several."""
     chosen = choose_kept(text, runs, lambda run: _names(*run))
     if not chosen:
         raise ValueError(f"no run on this host is called {text!r}; `steplog ls` shows what there is")
     return [paths for paths, _ in chosen]
 
 
-def _names(paths: RunPaths, manifest: Manifest | None) -> tuple[str, ...]:
-    return (paths.local_id, *(() if manifest is None else (manifest.run, manifest.name, manifest.key)))
+def _names(paths: RunPaths, manifest: Manifest | None) -> tuple[str, str, str, str]:
+    if manifest is None:
+        return paths.local_id, "", "", ""
+    return paths.local_id, manifest.run, manifest.name, manifest.key

@@ -436,7 +436,7 @@ class OpenRun:
         if self.process is None:
             return Stats()
         agent, lease = self.process.agent, self.lease
-        files = run_stats.files_of(self._files, lease, self.opened)
+        files = run_stats.files_of(self._files, lease, self.opened, agent.lock)
         if lease is None:
             return run_stats.of_writer(self.opened, agent.faults, files)
         error = agent.progress(lease).why(silent_s)
@@ -466,16 +466,10 @@ class OpenRun:
         kept = None if self.lease is None else self.lease.kept
         if stats.pending or stats.files_pending or kept is not None or not self.is_status_sent():
             gone = self.paths.local_id if self.lease is not None and self.lease.outbox.gone else ""
-            delivers, others = self.transport is not None, others_live(self.lease, self.opened)
-            left = messages.Left(
-                stats.at_risk,
-                places_of(self.paths, self.lease, self.opened),
-                self.manifest.mode,
-                delivers,
-                gone,
-                others,
-                kept,
-            )
+            delivers, lock = self.transport is not None, None if self.process is None else self.process.agent.lock
+            with contextlib.nullcontext() if lock is None else lock:  # the sender reads the others' journals, too
+                places, others = places_of(self.paths, self.lease, self.opened), others_live(self.lease, self.opened)
+            left = messages.Left(stats.at_risk, places, self.manifest.mode, delivers, gone, others, kept)
         messages.ended(self.settings.quiet, self.name(), stats, left)
 
 

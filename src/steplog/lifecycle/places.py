@@ -58,7 +58,7 @@ def places_of(paths: RunPaths, lease: Lease | None, own: OpenWriter) -> list[Pat
     for journal in [] if lease is None else list(lease.outbox.journals.values()):
         begin, durable = journal.begin, max(journal.begin, journal.cursor.durable)
         on_disk |= journal.census(begin, durable) > 0
-        private = own.at_risk() if journal is own.journal else 0
+        private = own.private() if journal is own.journal else 0
         in_memory |= journal.census(durable, max(durable, journal.written())) > private
     memory = [path for path in (paths.memory,) if path is not None and in_memory]
     return [*memory, *([paths.spool] if on_disk or not memory else [])]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 
 import msgspec
 
@@ -12,11 +13,12 @@ from steplog.delivery.loss_report import LossReport
 from steplog.journal.compiled import reason_of, why_pure
 from steplog.journal.cursor import Cursor
 from steplog.journal.journal import Journal
+from steplog.journal.late import are_modules_cleared
 from steplog.journal.open_writer import OpenWriter
 from steplog.lifecycle.messages import say_once
 from steplog.report import Report, Stats
 
-__all__ = ["FileCounts", "files_of", "lost_files", "of_run", "of_writer", "report", "told"]
+__all__ = ["FileCounts", "LastStats", "files_of", "lost_files", "of_run", "of_writer", "report", "told"]
 
 
 class FileCounts(msgspec.Struct, frozen=True):
@@ -27,22 +29,53 @@ class FileCounts(msgspec.Struct, frozen=True):
     lost: int
 
 
-def files_of(files: WaitingFiles, lease: Lease | None, own: OpenWriter) -> FileCounts:
-    """Count them. Lists directories: not under a lock."""
-    journals = [own.journal] if lease is None else list(lease.outbox.journals.values())
-    taken = sum(journal.ledger.losses.files for journal in journals)
+class LastStats:
+    """The counts at the end of a program, and what came later; ``dropped`` is its writer's, as long as that counts."""
+
+    are_modules_cleared = staticmethod(are_modules_cleared)
+
+    def __init__(self, stats: Stats, dropped: Mapping[str, int]) -> None:
+        self.stats = stats
+        self._dropped, self._before = dropped, dict(dropped)
+
+    def late(self) -> Stats | None:
+        """The counts by now, once Python has cleared the modules; None before that."""
+        if not self.are_modules_cleared():
+            return None
+        late = {reason: count - self._before.get(reason, 0) for reason, count in self._dropped.items()}
+        dropped = dict(self.stats.dropped)
+        for reason, count in late.items():
+            if count:
+                dropped[reason] = dropped.get(reason, 0) + count
+        changes = {"dropped": dropped, "logged": self.stats.logged + sum(late.values())}
+        return self.stats.__class__(**(vars(self.stats) | changes))
+
+
+def files_of(
+    files: WaitingFiles, lease: Lease | None, own: OpenWriter, lock: AbstractContextManager[object]
+) -> FileCounts:
+    """Count them. Lists directories, which is not done under ``lock``, the agent's."""
+    with lock:
+        journals = [own.journal] if lease is None else list(lease.outbox.journals.values())
+        taken = sum(journal.ledger.losses.files for journal in journals)
+        lost = _lost_with(journals)
     pending = files.left()
     if lease is not None:  # what has arrived may be here for a while
         pending = min(pending, lease.outbox.uploads.count_left(files.ids()))
     if own.journal.ledger.losses.settled or not own.journal.alive:  # what is in private memory counts as lost
         pending = max(0, pending - files.at_risk())
-    return FileCounts(taken, pending, lost_files(files, journals))
+    return FileCounts(taken, pending, files.lost() + lost)
 
 
 def lost_files(files: WaitingFiles, journals: Iterable[Journal]) -> int:
     """How many files are lost; with those in the private memory of writers that died, at most."""
+    return files.lost() + _lost_with(journals)
+
+
+def _lost_with(journals: Iterable[Journal]) -> int:
+    """In the private memory of writers that died."""
     known = ((journal.ledger.losses, journal.alive) for journal in journals)
-    return files.lost() + sum(losses.at_risk for losses, alive in known if losses.settled or not alive)
+    return sum(losses.at_risk for losses, alive in known if losses.settled or not alive)
 
 
 def of_run(lease: Lease, own: OpenWriter, error: str | None, faults: int, files: FileCounts) -> Stats:

@@ -181,13 +181,32 @@ class _Lookup:
         self.waiters: list[SimpleQueue[None]] = []
         self.result: list[_Address] | OSError | None = None
 
+    def start(self) -> None:
+        """Look it up in a thread, or here where none can be started."""
+        try:
+            threading.Thread(target=self.run, name="steplog-resolve", daemon=True).start()
+        except RuntimeError:  # no new thread at interpreter shutdown (3.12), or beyond a limit
+            self.run()
+
     def run(self) -> None:
+        """Look it up."""
+        result: list[_Address] | OSError = socket.gaierror(socket.EAI_NONAME, "not a name")
         try:
             with lent():
-                self.result = [*socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)]
-        except (OSError, ValueError) as error:
-            self.result = error if isinstance(error, OSError) else socket.gaierror(socket.EAI_NONAME, "not a name")
-        _lookups.pop((os.getpid(), self.host, self.port), None)
+                result = [*socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)]
+        except OSError as error:
+            result = error
+        except ValueError:
+            pass
+        except Exception as error:  # noqa: BLE001 - such as MemoryError; without a result it would be waited for again
+            result = socket.gaierror(socket.EAI_AGAIN, f"{type(error).__name__}: {error!s:.200}")
+        self.end(result)
+
+    def end(self, result: list[_Address] | OSError) -> None:
+        """Give it to whoever waits; who comes later looks it up anew."""
+        self.result, place = result, (os.getpid(), self.host, self.port)
+        if _lookups.get(place) is self:
+            del _lookups[place]
         for bell in self.waiters:
             bell.put(None)
 
@@ -203,14 +222,15 @@ def resolve_name(host: str, port: int, exchange: Exchange) -> list[_Address]:
     except (OSError, ValueError):
         pass
     mine = _Lookup(host, port)
-    # By process: a forked child has its parent's entry, and not its thread.
-    lookup = _lookups.setdefault((os.getpid(), host, port), mine)
-    lookup.waiters.append(exchange.bell)
-    if lookup is mine:
-        try:
-            threading.Thread(target=mine.run, name="steplog-resolve", daemon=True).start()
-        except RuntimeError:  # no new thread at interpreter shutdown (3.12), or beyond a limit
-            mine.run()
+    try:
+        # By process: a forked child has its parent's entry, and not its thread.
+        lookup = _lookups.setdefault((os.getpid(), host, port), mine)
+        lookup.waiters.append(exchange.bell)
+        if lookup is mine:
+            mine.start()
+    except BaseException:  # Ctrl-C, perhaps before there is a thread, which others would wait for
+        mine.end(socket.gaierror(socket.EAI_AGAIN, "the lookup was interrupted"))
+        raise
     while lookup.result is None:
         try:
             exchange.bell.get(timeout=exchange.remaining())

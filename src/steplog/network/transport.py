@@ -164,7 +164,7 @@ class HTTPTransport:
 
     def abort(self, request: Request) -> None:
         """Have the exchange of this request, in another thread, raise ServerUnavailableError."""
-        for exchange, sent in list(self._pool().live.items()):
+        for exchange, sent in self._pool().live.copy().items():  # a copy in one step: others begin and end
             if sent is request:
                 exchange.abort()
 
