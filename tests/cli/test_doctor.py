@@ -75,7 +75,7 @@ def test_each_sentence_of_a_row_is_a_line_and_what_to_type_begins_one(monkeypatc
     assert max(map(len, lines[at : at + 3])) <= 110
 
 
-def test_on_a_terminal_of_80_columns_each_default_is_one_line_and_a_set_directory_is_whole(tmp_path):
+def test_on_80_columns_each_default_is_one_line_and_a_directory_is_whole(tmp_path):
     """Where a setting came from stood below each of them, and a long directory was cut."""
     directory = tmp_path / ("d" * 80)
     shown = on_terminal(["doctor"], environment(tmp_path, STEPLOG_DIR=str(directory), NO_COLOR="1"))
