@@ -11,7 +11,7 @@ import hypothesis
 import pytest
 
 from benchmarks import scratch
-from leftovers import no_threads_left, said_anew
+from leftovers import no_agent_left, said_anew
 from steplog.delivery.deferred_log import deferred_log
 
 hypothesis.settings.register_profile("steplog", deadline=None, print_blob=True, derandomize=bool(os.environ.get("CI")))
@@ -46,7 +46,7 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _nothing_is_left() -> Iterator[None]:
-    with no_threads_left(), said_anew():
+    with no_agent_left(), said_anew():
         yield
 
 

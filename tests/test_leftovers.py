@@ -14,7 +14,7 @@ import pytest
 import leftovers
 import steplog
 from end_to_end.programs import Host, line, no_programs_left
-from leftovers import SAID, no_threads_left, said_anew
+from leftovers import AGENT, SAID, no_agent_left, said_anew
 from steplog.compat import notices
 from steplog.lifecycle import messages
 from users import open_to_all
@@ -41,6 +41,11 @@ def test_every_module_that_keeps_what_it_has_said_is_known():
     assert found == SAID
 
 
+def test_the_threads_of_an_agent_are_known_by_their_names():
+    texts = [path.read_text("utf-8") for path in (SOURCE / "delivery").glob("*.py")]
+    assert {name for text in texts for name in re.findall(r'"(steplog-[a-z]+)', text)} == {*AGENT}
+
+
 def test_a_thread_that_runs_on_is_named_and_one_that_ends_or_was_there_is_not(monkeypatch):
     monkeypatch.setattr(leftovers, "ENDS_S", 0.05)
     over = threading.Event()
@@ -48,11 +53,11 @@ def test_a_thread_that_runs_on_is_named_and_one_that_ends_or_was_there_is_not(mo
     def begin(name: str, work: Callable[[], object]) -> None:
         threading.Thread(target=work, name=name, daemon=True).start()
 
-    with pytest.raises(AssertionError, match=r"\['steplog-sender'\] run on"), no_threads_left():
+    with pytest.raises(AssertionError, match=r"\['steplog-sender'\] run on"), no_agent_left():
         begin("steplog-sender", over.wait)
-    with no_threads_left():
+    with no_agent_left():
         begin("other", over.wait)
-        begin("steplog-claim", lambda: None)
+        begin("steplog-sender-2", lambda: None)
     over.set()
 
 

@@ -18,6 +18,7 @@ class Connection:
 
     def __init__(self, server: uvicorn.Server, following: Connection | None = None) -> None:
         self.told = 0
+        self.cycle = object()  # it has asked something
         self._server = server
         self._following = following
 
