@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from uuid import uuid4
 
 import click
 import pytest
@@ -95,6 +96,7 @@ def test_a_server_without_curves_is_shown_from_its_metrics(tmp_path, steplog):
     ("arguments", "words"),
     [
         (("show", "nothing"), "has no run 'nothing' in me. Type: steplog ls"),
+        (("show", "frist"), "has no run 'frist' in me; did you mean 'first'? Type: steplog ls"),
         (("ls", "me/nothing"), "has no project me/nothing"),
         (("ls", "nobody"), "has no namespace nobody"),
         (("ls", "mnist"), "has no namespace mnist, but a project. Type: steplog ls /mnist"),
@@ -105,6 +107,21 @@ def test_what_is_not_there_is_said_in_one_line(server, steplog, arguments, words
     assert result.exit_code == 1
     assert words in result.output
     assert len(result.output.splitlines()) == 1
+
+
+@pytest.mark.parametrize("length", [8, 32])
+def test_a_run_is_found_by_the_id_that_it_had_on_its_machine(server, steplog, length):
+    """``ls --here`` had shown that, and the run was not found by it once the server had it."""
+    here = uuid4().hex
+    headers = {"Idempotency-Key": f'"{here}"', "Steplog-Maker": here}
+    made = server.ask("POST", "/me/projects/mnist/runs/", json={"name": "offline"}, headers=headers).json()
+    assert made["uuid"] in steplog("show", here[:length], url=server.url).output
+    assert made["uuid"].replace("-", "") != here
+    assert steplog("tail", here[:length], url=server.url).exit_code == 0
+    refused = steplog("show", here[: length - 1] + "x", url=server.url)
+    assert "has no run" in refused.output
+    assert "has no run" in steplog("show", here[:7], url=server.url).output
+    server.ask("DELETE", f"/me/projects/mnist/runs/{made['uuid']}/?now=1")
 
 
 def test_a_run_that_two_names_fit_has_to_be_named_better(server, steplog):
