@@ -21,7 +21,6 @@ import contextlib
 import logging
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -31,6 +30,7 @@ from typing import Protocol
 from steplog.lifecycle import crash_record, exit_code
 from steplog.lifecycle.exit_progress import ExitProgress
 from steplog.lifecycle.open_run import OpenRun, open_runs
+from steplog.loaded import loaded
 from steplog.reentrant_lock import ReentrantLock
 from steplog.settings import Settings
 
@@ -127,7 +127,7 @@ def _unhook() -> None:
 
 
 def _is_pool_process() -> bool:
-    process = sys.modules.get("multiprocessing.process")
+    process = loaded("multiprocessing.process")
     return (
         process is not None
         and bool(process.current_process().daemon)

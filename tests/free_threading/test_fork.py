@@ -22,6 +22,7 @@ from steplog.integrations import adapter_run
 from steplog.integrations.adapter_run import AdapterRun
 from steplog.lifecycle import exit_code
 from steplog.lifecycle.turns import Turns
+from steplog.loaded import loaded
 
 FORKS = 10
 
@@ -130,3 +131,20 @@ def test_a_child_forked_while_an_adapter_begins_a_run_has_one():
     run: Any = SimpleNamespace(status=RunStatus.RUNNING)
     with in_another_thread(lambda: adapter_run._beginning.acquire()):
         assert child_of(AdapterRun(run).get) == 0
+
+
+@without_gil
+def test_a_child_that_asks_what_is_imported_is_not_stuck_beside_threads_that_ask():
+    """The first call of a forked worker without shared memory hung in one of some hundred."""
+    over = threading.Event()
+
+    def ask() -> None:
+        while not over.is_set():
+            sys.modules.get("asyncio")
+
+    threads = [threading.Thread(target=ask, daemon=True) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    ends = [child_of(lambda: loaded("asyncio")) for _ in range(3 * FORKS)]
+    over.set()
+    assert ends == [0] * len(ends)

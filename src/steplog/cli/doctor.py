@@ -20,7 +20,6 @@ from typing import Any, NamedTuple
 
 import click
 from rich.text import Text
-from slugify import slugify
 
 import steplog
 from steplog import ConfigurationError
@@ -29,6 +28,7 @@ from steplog.cli import printing
 from steplog.cli.api import Api, ApiError
 from steplog.client import LocalServers
 from steplog.default_paths import memory_directories, memory_place
+from steplog.identity import slug_of
 from steplog.installation import UNCOMPILED_COST, compile_again
 from steplog.journal import compiled
 from steplog.machine.other_system import installed
@@ -242,7 +242,7 @@ def _server(settings: Settings) -> Iterator[_Check]:
         with within(_ANSWER_S if client.local is not None else None):
             username = api.username()
             # Reads the store, which the key does not.
-            api.get(client.settings.namespace or slugify(username), "projects")
+            api.get(client.settings.namespace or slug_of(username), "projects")
     except ApiError as error:
         yield _Check("server", _BAD, error.reason)
         return

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import atexit
 import os
-import sys
 import weakref
 from collections.abc import Callable
+
+from steplog.loaded import loaded
 
 __all__ = ["call_at_exit"]
 
@@ -24,5 +25,5 @@ def call_at_exit(method: Callable[[], object]) -> None:
             found()
 
     atexit.register(leave)
-    if (util := sys.modules.get("multiprocessing.util")) is not None:
+    if (util := loaded("multiprocessing.util")) is not None:
         util.Finalize(None, leave, exitpriority=-10)

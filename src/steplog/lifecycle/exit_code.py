@@ -30,6 +30,8 @@ from typing import Any, NoReturn
 
 import msgspec
 
+from steplog.loaded import loaded
+
 __all__ = ["crash", "is_failure", "keep_code", "unwatch", "watch"]
 
 _TOOL_IDS = (3, 4, 5, 2, 1, 0)  # first those without a meaning in sys.monitoring
@@ -138,5 +140,5 @@ def _has_returned(frame: FrameType) -> bool:
 
 
 def _is_session() -> bool:
-    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    shell = getattr(loaded("IPython"), "get_ipython", lambda: None)()
     return shell is not None or hasattr(sys, "ps1")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 
 from steplog.blobs.waiting_files import WaitingFiles
@@ -10,6 +9,7 @@ from steplog.delivery.doorbell import RING_INTERVAL_S, Doorbell
 from steplog.delivery.manifest_store import ManifestStore
 from steplog.journal.journal import Journal
 from steplog.journal.open_writer import OpenWriter
+from steplog.loaded import loaded
 
 __all__ = ["GRACE_S", "in_event_loop", "wait_for_cursor", "wait_for_disk", "wait_for_files", "wait_for_manifest"]
 
@@ -22,7 +22,7 @@ _MANIFEST_INTERVAL_S = 0.001
 
 def in_event_loop() -> bool:
     """Whether this thread runs an event loop, which is to go on."""
-    asyncio = sys.modules.get("asyncio")
+    asyncio = loaded("asyncio")
     if asyncio is None:
         return False
     try:

@@ -14,6 +14,8 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from steplog.loaded import loaded
+
 __all__ = ["GPUS_MAX", "METRICS", "GpuReader", "loaded_nvml"]
 
 METRICS = ("utilization_percent", "memory_bytes", "memory_percent", "power_watts", "temperature_celsius")
@@ -24,7 +26,7 @@ _CELSIUS = 0  # NVML_TEMPERATURE_GPU
 
 def loaded_nvml() -> Any:
     """NVML as this process has loaded it; None: it has not."""
-    ctypes = sys.modules.get("ctypes")
+    ctypes = loaded("ctypes")
     if ctypes is None or not hasattr(ctypes, "PyDLL") or not hasattr(os, "RTLD_NOLOAD"):
         return None  # or its import is under way
     try:

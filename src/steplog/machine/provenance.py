@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Mapping
 
+from steplog.loaded import loaded
 from steplog.machine.git import git_state
 from steplog.machine.git_objects import UnknownError, read
 from steplog.machine.masking import command_line, masked
@@ -56,7 +57,7 @@ def collect(environ: Mapping[str, str] = os.environ) -> dict[str, object]:
 def sources() -> list[str]:
     """Directories that the code may be in: that of the program, if it is a file, and the current one."""
     directories = []
-    main = getattr(sys.modules.get("__main__"), "__file__", None)
+    main = getattr(loaded("__main__"), "__file__", None)
     if isinstance(main, str):
         directories.append(os.path.dirname(os.path.abspath(main)))
     try:

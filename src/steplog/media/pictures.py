@@ -7,6 +7,8 @@ import sys
 from types import ModuleType
 from typing import Any
 
+from steplog.loaded import loaded
+
 __all__ = ["as_figure", "checked_mode", "is_pillow_image", "png_of_figure", "with_pixels"]
 
 _PLAIN_MODES = ("L", "LA", "RGB", "RGBA")
@@ -15,7 +17,7 @@ _DEEP_MODES = ("I;16", "I;16L", "I;16B", "I;16N")
 
 def is_pillow_image(value: Any) -> bool:
     """Whether it is an image of Pillow's."""
-    module = sys.modules.get("PIL.Image")
+    module = loaded("PIL.Image")
     return module is not None and isinstance(value, module.Image)
 
 
@@ -44,7 +46,7 @@ def as_figure(value: Any) -> Any:
     """The figure of Matplotlib's that ``value`` is or belongs to, or pyplot's current one; None: it is neither."""
     if isinstance(value, ModuleType):
         return value.gcf() if value.__name__ == "matplotlib.pyplot" else None
-    figures, axes = sys.modules.get("matplotlib.figure"), sys.modules.get("matplotlib.axes")
+    figures, axes = loaded("matplotlib.figure"), loaded("matplotlib.axes")
     if axes is not None and isinstance(value, axes.Axes):
         value = value.figure
     if figures is None or not isinstance(value, figures.FigureBase):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import json
-import sys
 from collections.abc import Iterable, Iterator
 from http.client import responses
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from steplog.delivery.exchange import Request
+from steplog.loaded import loaded
 from steplog.printable import printable
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def http_error(response: requests.Response) -> requests.HTTPError:
 
 def http_error_types() -> tuple[type[requests.HTTPError], ...]:
     """``requests.HTTPError``, to catch; nothing while ``requests`` is not imported."""
-    error = getattr(sys.modules.get("requests"), "HTTPError", None)
+    error = getattr(loaded("requests"), "HTTPError", None)
     return () if error is None else (error,)
 
 
