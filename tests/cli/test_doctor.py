@@ -164,7 +164,7 @@ def test_each_server_of_this_machine_is_listed_in_the_order_in_which_they_began(
         assert listed[0]["since"] <= listed[1]["since"]
         assert (listed[1]["answers"], listed[1]["words"]) == (True, "answers as ann")
         output = steplog("doctor").output
-        assert f"database {first.database}, answers as " in output
+        assert f"\n    database {first.database}\n    answers as " in output
         assert output.count("used where none is configured") == 1
 
 

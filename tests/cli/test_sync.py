@@ -230,7 +230,7 @@ def test_a_run_that_is_not_here_is_one_line_and_exit_code_1(tmp_path: Path):
     for command in ("sync", "clean"):
         done = typed(command, "nobody")
         assert done.exit_code == 1
-        assert "no run on this host is called 'nobody'" in done.output
+        assert "no run on this machine is called 'nobody'" in done.output
 
 
 @apart

@@ -64,6 +64,11 @@ class RemoteRun(NamedTuple):
         return str(self.data["name"])
 
     @property
+    def made_by(self) -> str:
+        """Its id where it was begun, until the server had it; "": not known."""
+        return str(self.data.get("made_by") or "")
+
+    @property
     def path(self) -> tuple[str, ...]:
         """Its path below the API."""
         return (self.namespace, "projects", self.project, "runs", self.uuid)
@@ -222,7 +227,10 @@ class Api:
         ``whole``: not by how its name or id begins, and of its uuid by ``_WHOLE_MIN`` characters at least. Of a name
         that is typed again after its run is gone, another run may be the only one that begins so.
         """
-        choice = naming.choose(text, self.candidates(text, trash=trash), RemoteRun.named)
+        runs = self.candidates(text, trash=trash)
+        choice = naming.choose(text, runs, RemoteRun.named)
+        if not choice.runs:
+            choice = naming.Choice(tuple(run for run in runs if naming.is_begun_as(text, run.made_by)))
         if len(choice.runs) == 1:
             (run,) = choice.runs
             if whole and choice.by_beginning and not _begins_uuid(run, text):
@@ -236,7 +244,8 @@ class Api:
             raise ApiError(f"{self.base_url} has no run {text!r} in the trash. Type: steplog ls --trash")
         if naming.choose(text, self.candidates(text, trash=True), RemoteRun.named).runs:
             raise ApiError(f"the run {text!r} is in the trash. Type: steplog restore {shlex.quote(text)}")
-        raise ApiError(f"{self.base_url} has no run {text!r}{self._where(text)}. Type: steplog ls")
+        hint = naming.did_you_mean(naming.close_runs(text, map(RemoteRun.named, runs))) or "."
+        raise ApiError(f"{self.base_url} has no run {text!r}{self._where(text)}{hint} Type: steplog ls")
 
     def candidates(self, text: str, *, trash: bool = False) -> list[RemoteRun]:
         """The runs at the places that ``text`` may name. Raises ApiError."""

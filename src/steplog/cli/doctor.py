@@ -98,7 +98,7 @@ def _print(checks: list[_Check], servers: list[_ServerHere], settings: dict[str,
         table = printing.table("", "server on this machine")
         for server in servers:
             sign = _SIGNS[_GOOD if server.answers else _NOTE]
-            printing.add_row(table, printing.text(*sign), printing.text(_in_words(server), characters_max=400))
+            printing.add_row(table, printing.text(*sign), _in_words(server))
         printing.write(console, table, "")
     given, others = printing.table("setting", "from", "value"), printing.table("setting", "default")
     for name, entry in settings.items():
@@ -278,16 +278,19 @@ def _servers_here(settings: Settings) -> Iterator[_ServerHere]:
         yield _ServerHere(*place, answers, words, first=position == 0)
 
 
-def _in_words(server: _ServerHere) -> str:
-    parts = [
-        server.url,
-        f"since {printing.local_time(server.since)}" if server.since is not None else "of version 0.1",
-        f"process {server.process}" if server.process is not None else "",
-        f"database {server.database}" if server.database else "",
-        server.words,
-        "used where none is configured" if server.first else "",
-    ]
-    return ", ".join(filter(None, parts))
+def _in_words(server: _ServerHere) -> Text:
+    """A line of where it is, one of its database, and one of what it says."""
+    lines = (
+        (
+            server.url,
+            f"since {printing.local_time(server.since)}" if server.since is not None else "of version 0.1",
+            f"process {server.process}" if server.process is not None else "",
+        ),
+        (f"database {server.database}" if server.database else "",),
+        (server.words, "used where none is configured" if server.first else ""),
+    )
+    words = (", ".join(filter(None, parts)) for parts in lines)
+    return Text("\n").join(printing.text(line, characters_max=400) for line in words if line)
 
 
 def _used_bytes(directory: Path) -> int:
