@@ -337,7 +337,9 @@ class TestProxy:
     def test_an_end_of_a_name_begins_at_a_dot(self, listed, monkeypatch):
         monkeypatch.setenv("HTTPS_PROXY", "http://p.example:1")
         monkeypatch.setenv("NO_PROXY", listed)
-        assert proxy_for(f"https://{NAME}") == ("p.example", 1, None)
+        found = proxy_for(f"https://{NAME}")
+        assert found is not None
+        assert (found.host, found.port, found.authorization) == ("p.example", 1, None)
 
     def test_no_proxy_is_honoured(self, behind, monkeypatch):
         monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
