@@ -123,17 +123,20 @@ class Backlog:
         return min((max(first, base) for base, end in ends if end > first), default=first)
 
     def go_back_to(self, mark: int) -> int:
-        """The server has lost everything from ``mark`` on; how many positions of that are lost here, too.
+        """The server has nothing from ``mark`` on; how many positions of that are not here any more, either.
 
-        The rest is sent, and counted, again.
+        The rest is sent, and counted, again. Of what is not, no more is lost than was counted as delivered: a position
+        may have had no record.
         """
         cursor = self.journal.cursor
         self.lost_below = min(self.begin(mark), cursor.delivered)
         again = self.lost_below, cursor.delivered
         records = max(0, cursor.records - (self.journal.values(*again) - self._quarantined_here(*again)))
-        abandoned = max(0, cursor.abandoned - self.journal.missing(*again))
-        cursor = replace(cursor, delivered=mark, records=records, abandoned=abandoned, sent=0, settled=0, reach=0)
-        self.journal.set_cursor(cursor)
+        lost = min(records, self.lost_below - mark - self.quarantined_in(mark, self.lost_below))
+        abandoned = max(0, cursor.abandoned - self.journal.missing(*again)) + lost
+        begin = max(cursor.begin, self.lost_below)
+        cursor = replace(cursor, delivered=mark, begin=begin, records=records - lost, abandoned=abandoned)
+        self.journal.set_cursor(replace(cursor, sent=0, settled=0, reach=0))
         return self.lost_below - mark
 
 

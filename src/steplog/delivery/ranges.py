@@ -249,13 +249,16 @@ class RangeStream(Stream):
             uncounted = records - self.journal.values(delivered, mark)
             self.journal.ack(mark, records - quarantined, quarantined, uncounted=uncounted)
         elif mark < delivered:
+            cursor, gone = self.journal.cursor, self.backlog.go_back_to(mark)
+            if not cursor.records and not cursor.rejected:
+                return  # it had confirmed nothing: there was nothing to send to the stock server it was taken for
             deferred_log.error(
                 "steplog: the server went back from position %d to %d of writer %s. What is still here is sent again; "
                 "%d positions are not.",
                 delivered,
                 mark,
                 self.journal.writer,
-                self.backlog.go_back_to(mark),
+                gone,
             )
 
 
