@@ -8,9 +8,10 @@ ARROWS = {
     "errors": set(),
     "version": set(),
     "address": set(),
-    "living": set(),
     "loaded": set(),
     "reentrant_lock": set(),
+    "fork_lock": {"reentrant_lock"},
+    "living": {"fork_lock"},
     "secret": {"living"},
     "printable": set(),
     "descriptors": set(),
@@ -87,6 +88,7 @@ ARROWS = {
     },
     "network": {
         "loaded",
+        "fork_lock",
         "errors",
         "reentrant_lock",
         "descriptors",
@@ -128,6 +130,7 @@ ARROWS = {
     "project": {"errors", "delivery.wire", "network", "client"},
     "lifecycle": {
         "loaded",
+        "fork_lock",
         "config",
         "installation",
         "errors",

@@ -197,6 +197,53 @@ def test_a_run_of_a_killed_owner_is_running_while_its_child_lives_and_then_crash
     ended(owner)
 
 
+def test_a_child_does_not_wait_for_a_server_at_the_end_of_an_offline_run(host: Host):
+    """It waited for its whole deadline, of a minute."""
+    done = host.run("""
+        run = begin(mode="offline")
+        if os.fork() == 0:
+            run.log("child", 1.0)
+            began = time.monotonic()
+            report = run.finish()
+            print(report.pending, time.monotonic() - began < 5.0, flush=True)
+            os._exit(0)
+        os.wait()
+    """)
+    assert (done.code, done.out) == (0, "1 True\n")
+
+
+def test_a_child_that_takes_over_from_a_killed_owner_has_what_that_had_spooled(host: Host):
+    """It saw none of that: values of its own, out of memory and on the disk, were counted as lost."""
+    owner = host.start(
+        """
+        run = begin(mode="offline")
+        if os.fork() == 0:
+            from pathlib import Path
+            from polling import wait_until
+            place, first = Path(os.environ["STEPLOG_MEMORY_DIR"]), f"{os.getpid():x}-00000001.segment"
+            for number in range(20_000):
+                run.log("child", number)
+            wait_until(lambda: not any(place.rglob(first)))
+            print("spooled", flush=True)
+            sys.stdin.readline()
+            run.log("child", 20_000)  # which nobody but this process writes to the disk
+            spooled = lambda: sum(found.stat().st_size for found in Path(os.environ["STEPLOG_DIR"]).rglob("*.spool"))
+            before = spooled()
+            wait_until(lambda: spooled() > before)
+            report = run.finish()
+            print(report.logged, report.pending, report.abandoned, flush=True)
+            os._exit(0)
+        os.wait()
+        """,
+        STEPLOG_SPOOL_INTERVAL_S="0.05",
+    )
+    assert line(owner) == "spooled"
+    owner.kill()
+    owner.wait()
+    go_on(owner)
+    assert line(owner) == "20001 20001 0"
+
+
 def test_a_suspended_owner_is_not_taken_for_dead_and_goes_on_where_it_was(host: Host):
     """As a laptop does that sleeps; meanwhile somebody else looks for what the dead have left, twice at least."""
     owner = host.start("""

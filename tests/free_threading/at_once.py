@@ -13,14 +13,16 @@ from functools import partial
 
 import pytest
 
-__all__ = ["THREADS", "at_each_collection", "at_once", "in_step", "often_switched", "without_gil"]
+__all__ = ["THREADS", "at_each_collection", "at_once", "in_step", "often_switched", "with_gil", "without_gil"]
 
 THREADS = 8
 _JOIN_S = 60.0
 _PAIRS_KEPT = 5000  # CPython keeps 2,000 at most, to be used again without a collection
 
+_free_threaded = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+with_gil = pytest.mark.skipif(_free_threaded, reason="without the GIL CPython does not collect garbage that often")
 without_gil = pytest.mark.skipif(
-    not sysconfig.get_config_var("Py_GIL_DISABLED") or getattr(sys, "_is_gil_enabled", lambda: True)(),
+    not _free_threaded or getattr(sys, "_is_gil_enabled", lambda: True)(),
     reason="this Python has a GIL, under which nothing comes between the load and the store",
 )
 

@@ -15,7 +15,7 @@ import pytest
 import steplog
 from apart import apart
 from end_to_end.fake import FakeServer
-from free_threading.at_once import at_each_collection, at_once, without_gil
+from free_threading.at_once import at_each_collection, at_once, with_gil, without_gil
 from steplog.compat.mlflow import artifacts, tracked_run
 from steplog.compat.mlflow.tracked_run import TrackedRun
 from steplog.compat.tensorboard import writer_run
@@ -114,6 +114,7 @@ def test_a_wandb_config_that_two_threads_set_logs_each_value_once(monkeypatch: p
     assert logged == [{"a": [1]}, {"b": [2]}]
 
 
+@with_gil
 def test_what_is_in_a_wandb_config_changes_in_place_while_it_is_logged():
     """The copy that is kept of it raised RuntimeError in the training."""
     config = Config(list[dict[str, object]]().append)

@@ -22,6 +22,7 @@ from steplog.integrations import adapter_run
 from steplog.integrations.adapter_run import AdapterRun
 from steplog.lifecycle import exit_code
 from steplog.lifecycle.turns import Turns
+from steplog.living import Living
 from steplog.loaded import loaded
 
 FORKS = 10
@@ -133,18 +134,43 @@ def test_a_child_forked_while_an_adapter_begins_a_run_has_one():
         assert child_of(AdapterRun(run).get) == 0
 
 
-@without_gil
-def test_a_child_that_asks_what_is_imported_is_not_stuck_beside_threads_that_ask():
-    """The first call of a forked worker without shared memory hung in one of some hundred."""
+def beside_threads_that(call: Callable[[], object], work: Callable[[], object], times: int) -> list[int]:
+    """The ends of children that do the work, forked while threads do the call over and over."""
     over = threading.Event()
 
-    def ask() -> None:
+    def go_on() -> None:
         while not over.is_set():
-            sys.modules.get("asyncio")
+            call()
 
-    threads = [threading.Thread(target=ask, daemon=True) for _ in range(8)]
+    threads = [threading.Thread(target=go_on, daemon=True) for _ in range(8)]
     for thread in threads:
         thread.start()
-    ends = [child_of(lambda: loaded("asyncio")) for _ in range(3 * FORKS)]
+    ends = [child_of(work) for _ in range(times)]
     over.set()
+    for thread in threads:
+        thread.join()
+    return ends
+
+
+@without_gil
+@apart
+def test_a_child_that_asks_what_is_imported_is_not_stuck_beside_threads_that_ask():
+    """The first call of a forked worker without shared memory hung in one of some hundred."""
+    ends = beside_threads_that(lambda: sys.modules.get("asyncio"), lambda: loaded("asyncio"), 3 * FORKS)
+    assert ends == [0] * len(ends)
+
+
+@without_gil
+@apart
+def test_a_child_that_closes_its_parents_locks_is_not_stuck_beside_threads_that_open():
+    """A child hung in the hook of the fork, where it closes the parent's lock files."""
+    living, kept = Living[threading.Event](), threading.Event()
+    living.add(kept)
+
+    def close() -> None:
+        assert kept in list(living)
+        living.clear()
+        living.add(kept)
+
+    ends = beside_threads_that(lambda: living.add(threading.Event()), close, 10 * FORKS)
     assert ends == [0] * len(ends)

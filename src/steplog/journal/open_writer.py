@@ -79,6 +79,12 @@ class OpenWriter:
         if isinstance(spool, WorkerSpool) and alive_lock is not None:
             self._relay = WorkerSpooling(spool, spooling, disk.interval_s)
 
+    def succeed(self) -> None:
+        """The run's agent is dead, and this process is to be it: know what that one did. Raises OSError."""
+        self.follow()
+        if self._relay is None:  # else this process has written its spool itself
+            self.open_journal.spooling.spool.look_again()
+
     def deliver_here(self) -> None:
         """This process has become the run's agent."""
         self.delivered_here = self.writer.pool.may_use_anonymous = True

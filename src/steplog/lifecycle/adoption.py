@@ -23,6 +23,7 @@ from steplog.delivery.options import DeliveryOptions
 from steplog.delivery.wire import api_path
 from steplog.errors import ConfigurationError, FormatError
 from steplog.file_lock import FileLock
+from steplog.fork_lock import importing
 from steplog.journal import manifest as manifests
 from steplog.journal.directories import RunPaths
 from steplog.journal.manifest import Manifest
@@ -57,7 +58,8 @@ class Adopter(msgspec.Struct, frozen=True):
 
     def local_servers(self) -> LocalServers:
         """The embedded servers of this machine, to look for them once for many runs."""
-        from steplog.client import LocalServers
+        with importing:
+            from steplog.client import LocalServers
 
         return LocalServers(self.settings)
 
@@ -112,14 +114,16 @@ class Adopter(msgspec.Struct, frozen=True):
         """To the server that a run names, unless it is offline; asks nobody. Raises ConfigurationError."""
         if not manifest.base_url or manifest.mode == "offline":
             return None
-        from steplog.client import client_for
+        with importing:
+            from steplog.client import client_for
 
         client = client_for(self.settings, manifest.base_url)
         return None if client is None else client.transport
 
     def transport_for(self, manifest: Manifest, local: LocalServers | None = None) -> Transport | NotAdopted:
         """The way to a run's server, or why there is none."""
-        from steplog.client import client_for
+        with importing:
+            from steplog.client import client_for
 
         local = local or self.local_servers()
         if not manifest.base_url:

@@ -135,8 +135,8 @@ class OpenRun:
         if self.lease is None and self.process is not None and not self.opened.closed:
             found = self.process.adopter.succeed(self.paths)
             if found is not None:
+                self.opened.succeed()  # if it raises, the lock goes with ``found``; again in a second
                 lock, self.transport = found
-                self.opened.follow()
                 self._deliver(self.process, lock, self.transport, owner=False)
 
     def _deliver(
@@ -272,9 +272,9 @@ class OpenRun:
         if process is None:
             return True
         if lease is None:
-            ids = self._files.ids()
-            done = wait_for_cursor(opened, timeout_s, self.ends())
-            return wait_for_files(self._files, ids, deadline) and done
+            ids, offline = self._files.ids(), self.manifest.mode == "offline"
+            done = wait_for_cursor(opened, timeout_s, self.ends(), offline)
+            return not offline and wait_for_files(self._files, ids, deadline) and done
         done = self._flush_here(process, lease, timeout_s, status, progress)
         was_taken = not done and self.lease is None  # by another process, which is to be waited for then
         return self.flush(deadline - time.monotonic()) if was_taken else done

@@ -32,19 +32,22 @@ def in_event_loop() -> bool:
     return True
 
 
-def wait_for_cursor(own: OpenWriter, timeout_s: float, ends: bool = False) -> bool:
-    """Wait until another process has delivered what is written by now; whether it has. ``ends``: the run ends."""
+def wait_for_cursor(own: OpenWriter, timeout_s: float, ends: bool = False, offline: bool = False) -> bool:
+    """Wait until another process has delivered what is written by now; whether it has. ``ends``: the run ends.
+
+    ``offline``: it delivers nothing; wait until it is on disk.
+    """
     doorbell = Doorbell(None if own.directory is None else own.directory.parent)
     left = [(one, one.journal.written()) for one in (*own.before, own)]
-    deadline, ring_at = time.monotonic() + timeout_s, 0.0
+    deadline, ring_at = time.monotonic() + (min(timeout_s, _OFFLINE_FINISH_S) if offline else timeout_s), 0.0
     ended_ns = time.time_ns() if ends else 0
     own.publish()
     while True:
         for one, _ in left:
             one.follow()
-        left = [(one, end) for one, end in left if not _is_delivered(one.journal, end)]
+        left = [(one, end) for one, end in left if not _is_done(one.journal, end, offline)]
         if not left:
-            return True
+            return not offline
         now = time.monotonic()
         if now >= deadline:
             return False
@@ -54,9 +57,9 @@ def wait_for_cursor(own: OpenWriter, timeout_s: float, ends: bool = False) -> bo
         time.sleep(_CURSOR_INTERVAL_S)
 
 
-def _is_delivered(journal: Journal, end: int) -> bool:
-    delivered = journal.cursor.delivered
-    return delivered >= end or (journal.census(delivered, end) == 0 and not journal.gaps(delivered, end))
+def _is_done(journal: Journal, end: int, offline: bool) -> bool:
+    done = max(journal.cursor.delivered, journal.cursor.durable if offline else 0)
+    return done >= end or (journal.census(done, end) == 0 and not journal.gaps(done, end))
 
 
 def wait_for_files(files: WaitingFiles, ids: set[str], deadline: float) -> bool:

@@ -24,6 +24,7 @@ import msgspec
 
 from steplog.delivery.exchange import Request
 from steplog.descriptors import Descriptor, lent, reserved
+from steplog.fork_lock import importing
 from steplog.network import deadline
 from steplog.network.local_server import Challenge, ForeignServerError, LocalServer
 from steplog.network.proxy import Proxy
@@ -301,7 +302,8 @@ _contexts: dict[str, tuple[int, ssl.SSLContext]] = {}
 def _context(trust: str) -> ssl.SSLContext:
     """The TLS context for a CA bundle or directory, made again when that has changed."""
     if not trust:
-        import certifi
+        with importing:
+            import certifi
 
         trust = certifi.where()
     changed_ns = os.stat(trust).st_mtime_ns

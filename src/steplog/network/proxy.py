@@ -14,6 +14,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 import msgspec
 
+from steplog.fork_lock import importing
 from steplog.secret import Secret
 
 __all__ = ["Proxy", "ProxyAddressError", "proxy_for"]
@@ -35,7 +36,8 @@ def proxy_for(url: str) -> Proxy | None:
     """The proxy for ``url``, if any. Raises ProxyAddressError."""
     if not any(name[-6:].lower() == "_proxy" for name in os.environ):
         return None
-    from urllib.request import getproxies
+    with importing:
+        from urllib.request import getproxies
 
     server = urlsplit(url)
     host = server.hostname or ""
@@ -62,7 +64,8 @@ def _proxy(text: str) -> Proxy:
 
 
 def _is_direct(server: SplitResult, host: str) -> bool:
-    from urllib.request import proxy_bypass
+    with importing:
+        from urllib.request import proxy_bypass
 
     listed = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
     names = [name for name in listed.replace(" ", "").split(",") if name]

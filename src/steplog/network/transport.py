@@ -32,6 +32,7 @@ from steplog.delivery.exchange import Answer, Request
 from steplog.delivery.wire import CONTENT_TYPE_RANGE
 from steplog.descriptors import lent
 from steplog.errors import ConfigurationError, ServerUnavailableError
+from steplog.fork_lock import importing
 from steplog.network.deadline import Exchange
 from steplog.network.response import Response
 from steplog.network.stream import Stream, masked
@@ -179,7 +180,7 @@ class HTTPTransport:
         # No lock, which a fork could leave held. Of two threads at once, one makes a pool in vain.
         pool = self._pools.get(os.getpid())
         if pool is None:
-            with lent():
+            with importing, lent():
                 from steplog.network import failures  # noqa: F401 - once it is wanted, no descriptor may be left
                 from steplog.network.pool import Pool
 
