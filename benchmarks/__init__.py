@@ -10,5 +10,5 @@
 
 A group is a module: ``figures(stage)`` gives its figures. A figure is a ratio or difference *within one run*, over
 interleaved rounds, as a median with quartiles, since the machines are shared. Servers, spools and shared memory are the
-benchmark's own and are removed.
+benchmark's own and are removed, by the next run if this one is killed.
 """

@@ -9,16 +9,15 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
-import shutil
 import socket
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+from benchmarks import scratch
 from benchmarks.clients import cpu_s
 from benchmarks.stage import Server, Stage
 
@@ -76,7 +75,10 @@ class Cluster:
 def cluster(*settings: str) -> Iterator[Cluster]:
     """A PostgreSQL on a free port; ``settings`` are lines of its configuration. Raises FileNotFoundError."""
     root = os.geteuid() == 0
-    directory = Path(tempfile.mkdtemp(prefix="steplog-postgresql-"))
+    above = scratch.make("pg")
+    above.chmod(0o711)  # a short path that its user can reach: the name of a socket has at most 107 bytes
+    directory = above / "pg"
+    directory.mkdir(0o700)
     made = Cluster(_programs(), directory, _free_port(), "postgres" if root else None)
     if root:
         os.chown(directory, pwd.getpwnam("postgres").pw_uid, -1)
@@ -93,7 +95,7 @@ def cluster(*settings: str) -> Iterator[Cluster]:
         finally:
             made.run("pg_ctl", "stop", "--pgdata", data, "--mode", "fast", "--wait")
     finally:
-        shutil.rmtree(directory, ignore_errors=True)
+        scratch.remove(above)
 
 
 @dataclass

@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import select
-import shutil
 import signal
 import sqlite3
 import subprocess
@@ -24,6 +23,7 @@ from types import TracebackType
 from typing import Any
 
 import steplog
+from benchmarks import scratch
 from steplog.server.sql.reading import RunReader, snapshot_of
 from steplog.server.sqlite.connection import SqliteConnection
 
@@ -114,9 +114,9 @@ class Stage:
     def __init__(self, quick: bool, peers: Path) -> None:
         self.quick = quick
         self.peers = peers
-        shared = Path("/dev/shm")
-        self.directory = Path(tempfile.mkdtemp(prefix="steplog-bench-"))
-        self.memory = Path(tempfile.mkdtemp(prefix="steplog-bench-", dir=shared if shared.is_dir() else None))
+        scratch.sweep()
+        self.directory = scratch.make("bench")
+        self.memory = scratch.make("bench", scratch.SHARED)
         self._names = iter(range(1_000_000))
 
     def __enter__(self) -> Stage:
@@ -125,8 +125,8 @@ class Stage:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        shutil.rmtree(self.directory, ignore_errors=True)
-        shutil.rmtree(self.memory, ignore_errors=True)
+        scratch.remove(self.directory)
+        scratch.remove(self.memory)
 
     def pick(self, full: int, quick: int) -> int:
         """Choose a number of rounds, calls or records."""

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import signal
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import hypothesis
 import pytest
 
-from leftovers import no_threads_left, said_anew
+from benchmarks import scratch
+from leftovers import no_agent_left, said_anew
 from steplog.delivery.deferred_log import deferred_log
 
 hypothesis.settings.register_profile("steplog", deadline=None, print_blob=True, derandomize=bool(os.environ.get("CI")))
@@ -21,6 +19,11 @@ hypothesis.settings.register_profile("fast", hypothesis.settings.get_profile("st
 hypothesis.settings.load_profile("steplog")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell starts what it does not wait for
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_sessionstart() -> None:
+    """Remove what tests have left that were killed."""
+    scratch.sweep()
 
 
 @pytest.fixture(autouse=True)
@@ -32,19 +35,18 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in list(os.environ):
         if name.startswith(("STEPLOG_", "TELLURIO_", "XDG_")) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
-    home = tempfile.mkdtemp(prefix="steplog-home-")
-    monkeypatch.setenv("HOME", home)
-    memory = Path(tempfile.mkdtemp(prefix="steplog-test-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None))
+    home, memory = scratch.make("home"), scratch.make("test", scratch.SHARED)
+    monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("STEPLOG_MEMORY_DIR", str(memory))
     deferred_log.forget()  # what a test without threads has left
     yield
-    shutil.rmtree(memory, ignore_errors=True)
-    shutil.rmtree(home, ignore_errors=True)
+    scratch.remove(memory)
+    scratch.remove(home)
 
 
 @pytest.fixture(autouse=True)
 def _nothing_is_left() -> Iterator[None]:
-    with no_threads_left(), said_anew():
+    with no_agent_left(), said_anew():
         yield
 
 

@@ -9,8 +9,9 @@ from contextlib import contextmanager
 
 from polling import wait_until
 
-__all__ = ["SAID", "no_threads_left", "said_anew"]
+__all__ = ["AGENT", "SAID", "no_agent_left", "said_anew"]
 
+AGENT = ("steplog-files", "steplog-maintenance", "steplog-sender", "steplog-system", "steplog-upload")  # its threads
 ENDS_S = 10.0  # of a thread that is about to end
 SAID = {  # what has been said once, by module
     "steplog.compat.notices": "_said",
@@ -32,16 +33,15 @@ def said_anew() -> Iterator[None]:
 
 
 @contextmanager
-def no_threads_left() -> Iterator[None]:
-    """A block that must end the threads of steplog that it has begun. Raises AssertionError with their names.
+def no_agent_left() -> Iterator[None]:
+    """A block that must end the threads of the agents that it has begun. Raises AssertionError with their names.
 
-    An agent's threads go on until the process ends: they log what another test waits for, and do its work.
+    They go on until the process ends: they log what another test waits for, and do its work.
     """
     before = set(threading.enumerate())
 
     def left() -> list[str]:
-        began = (thread.name for thread in threading.enumerate() if thread not in before)
-        return sorted(name for name in began if name.startswith("steplog-"))
+        return sorted(thread.name for thread in set(threading.enumerate()) - before if thread.name.startswith(AGENT))
 
     yield
     wait_until(lambda: not left(), ENDS_S, lambda: f"{left()} run on: end them, or run the test apart")

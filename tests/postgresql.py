@@ -18,12 +18,13 @@ import subprocess
 import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from benchmarks import scratch
 from steplog.server.open_store import open_store
 
 _PLACE = Path("/usr/lib/postgresql")  # of Debian
@@ -92,6 +93,7 @@ class Cluster:
             settings = ""
         with (self.data / "postgresql.conf").open("a") as file:
             file.write(f"{settings}\nport = {self.port}\nunix_socket_directories = '{directory}'\n")
+            file.write("dynamic_shared_memory_type = mmap\n")  # in its directory, with which it goes if it is killed
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
@@ -127,6 +129,19 @@ class Cluster:
             assert done.returncode == 0, output.read().decode(errors="replace")
 
 
+@contextmanager
+def cluster_directory() -> Iterator[Path]:
+    """A directory for a cluster; a short path, since the name of a socket has at most 107 bytes."""
+    above = scratch.make("pg")
+    above.chmod(0o711)  # for the user whom it runs as
+    directory = above / "pg"
+    directory.mkdir(0o700)
+    try:
+        yield directory
+    finally:
+        scratch.remove(above)
+
+
 @functools.cache
 def cluster() -> Cluster:
     """The cluster of this test run; skips where there is no PostgreSQL."""
@@ -135,16 +150,15 @@ def cluster() -> Cluster:
         pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
     wanted = int(_VERSION or max(found))
     assert wanted in found, f"PostgreSQL {wanted} is not on this machine, which has {sorted(found)}"
-    # A short path: the name of a socket has at most 107 bytes. Not below a directory of this user's alone.
-    directory = Path(tempfile.mkdtemp(prefix="steplog-pg-"))
-    made = Cluster(found[wanted], directory, _SETTINGS + _MORE_SETTINGS)
+    opened = ExitStack()
+    made = Cluster(found[wanted], opened.enter_context(cluster_directory()), _SETTINGS + _MORE_SETTINGS)
     made.start()
     process = os.getpid()
 
     def remove() -> None:
         if os.getpid() == process:  # not in a fork
             made.stop("immediate")
-            shutil.rmtree(directory, ignore_errors=True)
+            opened.close()
 
     atexit.register(remove)
     return made

@@ -143,6 +143,13 @@ def interrupt(number: int, frame: object) -> None:
     raise Interrupt
 
 
+def fill_and_spend() -> None:
+    while True:
+        refill()
+        while descriptors._reserve.spend():
+            pass
+
+
 @apart
 def test_ctrl_c_while_the_reserve_is_filled_or_spent_costs_no_descriptor():
     """It left a pipe open, and a reserve that was never filled again."""
@@ -151,10 +158,7 @@ def test_ctrl_c_while_the_reserve_is_filled_or_spent_costs_no_descriptor():
     for delay in range(1000):
         try:
             signal.setitimer(signal.ITIMER_REAL, 1e-6 * (1 + delay % 250))
-            while True:
-                refill()
-                while descriptors._reserve.spend():
-                    pass
+            fill_and_spend()
         except Interrupt:
             interrupted += 1
         refill()

@@ -21,6 +21,10 @@ NAMES = st.text() | st.from_regex(r"[a-z0-9-]{0,12}", fullmatch=True) | st.from_
 @example("a--b")
 @example("1-000")
 @example("mnist-2")
+@example("bright_onion_373")
+@example("My project")
+@example("a_ b")
+@example("\u212a")
 def test_the_slug_of_a_name_is_what_slugify_makes_of_it(name):
     assert slug_of(name) == slugify(name)
 
@@ -31,8 +35,9 @@ import steplog
 steplog.init
 import steplog.lifecycle.open_run, steplog.network.connection
 from steplog.identity import RunStatus, slug_of
-slug_of("mnist-2")
-print(*sorted({"asyncio", "slugify", "numpy", "rich", "click", "starlette", "sqlite3", "tomllib"} & set(sys.modules)))
+slug_of("mnist-2"), slug_of("bright_onion_373"), slug_of("My project")
+late = {"asyncio", "html", "slugify", "numpy", "rich", "click", "starlette", "sqlite3", "tomllib"}
+print(*sorted(late & set(sys.modules)))
 """
 
 

@@ -171,7 +171,7 @@ def test_a_run_that_waits_here_is_called_by_its_names_or_the_beginning_of_its_id
 @pytest.mark.parametrize(("text", "ids"), [("aaaa", [ALICE, BOB]), ("3f2a9c10", [ALICE, BOB])])
 def test_the_beginning_of_several_runs_that_wait_here_is_refused_with_their_uuids(text, ids):
     """It named them by their ids on this host, which ``ls`` does not show of a run that a server has."""
-    with pytest.raises(ValueError, match=f"is the beginning of 2 runs on this host: {', '.join(ids)}"):
+    with pytest.raises(ValueError, match=f"is the beginning of 2 runs on this machine: {', '.join(ids)}"):
         choose_kept(text, KEPT, lambda names: names)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import sys
 import tempfile
 import traceback
 from dataclasses import fields
@@ -205,6 +206,36 @@ class TestFile:
             resolve({}, tmp_path)
         assert words in str(raised.value)
         assert str(path) in str(raised.value)
+
+    @pytest.mark.parametrize("asked", ['"steplog"', '"steplog>=0.2"', '"steplog==0.2.0"', "'steplog~=0.2', 'numpy'"])
+    def test_a_pyproject_that_depends_on_steplog_is_not_parsed(self, tmp_path, monkeypatch, asked):
+        monkeypatch.setitem(sys.modules, "tomllib" if sys.version_info >= (3, 11) else "tomli", None)
+        (tmp_path / "pyproject.toml").write_text(f"[project]\ndependencies = [{asked}, 'torch']\n")
+        assert resolve({}, tmp_path).project is None
+
+    @pytest.mark.parametrize(
+        "table",
+        [
+            "[ tool . steplog ]\nproject = 'x'",
+            "['tool'.\"steplog\"]\nproject = 'x'",
+            "[tool]\nsteplog.project = 'x'",
+            "[tool]\nsteplog\t= { project = 'x' }",
+            "tool = { 'steplog' = { project = 'x' } }",
+        ],
+    )
+    def test_each_spelling_of_the_table_is_read(self, tmp_path, table):
+        (tmp_path / "pyproject.toml").write_text(table)
+        assert resolve({}, tmp_path).project == "x"
+
+    def test_a_file_that_is_read_again_is_parsed_again_only_if_it_has_changed(self, tmp_path, monkeypatch):
+        file = tmp_path / "steplog.toml"
+        file.write_text("project = 'one'")
+        assert resolve({}, tmp_path).project == "one"
+        with monkeypatch.context() as patched:
+            patched.setitem(sys.modules, "tomllib" if sys.version_info >= (3, 11) else "tomli", None)
+            assert resolve({}, tmp_path).project == "one"
+        file.write_text("project = 'two'")
+        assert resolve({}, tmp_path).project == "two"
 
     def test_a_broken_pyproject_that_is_not_about_us_is_left_alone(self, tmp_path):
         (tmp_path / "pyproject.toml").write_text("[half written")

@@ -6,12 +6,15 @@ import os
 import pwd
 import secrets
 import shutil
+import stat
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
-__all__ = ["needs_users", "other_user", "while_user"]
+__all__ = ["needs_users", "open_to_all", "other_user", "while_user"]
 
 needs_users = pytest.mark.skipif(
     os.geteuid() != 0 or not shutil.which("useradd") or not shutil.which("userdel"),
@@ -47,3 +50,23 @@ def while_user(uid: int, act: Callable[[], object]) -> None:
         finally:
             os._exit(code)
     assert os.waitpid(pid, 0)[1] == 0, f"user {uid} could not do it"
+
+
+@contextmanager
+def open_to_all(directory: Path) -> Iterator[None]:
+    """A block in which everybody may write there, and pass the directories above it; then all are as they were.
+
+    pytest's own, above a test's, may be anywhere, also below a directory that others need: /tmp.
+    """
+    changed: dict[Path, int] = {}
+    try:
+        for path in (directory, *directory.parents):
+            mode = stat.S_IMODE(path.stat().st_mode)
+            wanted = mode | (0o777 if path == directory else 0o011)
+            if wanted != mode:
+                path.chmod(wanted)
+                changed[path] = mode
+        yield
+    finally:
+        for path, mode in changed.items():
+            path.chmod(mode)

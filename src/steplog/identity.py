@@ -9,8 +9,9 @@ __all__ = ["RunOrg", "RunProject", "RunStatus", "RunUser", "slug_of"]
 
 def slug_of(name: str) -> str:
     """What a server makes of a name for its addresses; "" without a letter or digit."""
-    if name.isascii() and name == name.lower() and all(part.isalnum() for part in name.split("-")):
-        return name  # importing slugify takes as long as a request
+    words = name.lower().replace("_", "-").replace(" ", "-")
+    if name.isascii() and all(word.isalnum() for word in words.split("-")):
+        return words  # importing slugify takes as long as a request
     from slugify import slugify
 
     return slugify(name)

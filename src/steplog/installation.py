@@ -21,7 +21,7 @@ def compile_again() -> str:
         what = _installed_from(distribution("steplog"))
     except PackageNotFoundError:  # on a path, and not installed
         what = "steplog"
-    return f"install a C compiler and Python's headers (gcc and python3-dev on Debian), and type: {_PIP} {what}"
+    return f"install a C compiler and Python's headers (Debian: gcc, python3-dev). Then type: {_PIP} {what}"
 
 
 def _installed_from(found: Distribution) -> str:

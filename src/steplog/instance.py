@@ -37,7 +37,6 @@ import os
 import re
 import stat
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 
@@ -88,7 +87,7 @@ class Instance(msgspec.Struct, frozen=True):
         return f"Instance(instance={self.instance!r}, base_url={self.base_url!r}, username={self.username!r})"
 
 
-class InstancePaths(NamedTuple):
+class InstancePaths(msgspec.Struct, frozen=True):
     """A server's own files."""
 
     state: Path

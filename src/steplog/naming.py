@@ -17,6 +17,7 @@ The first of these that some run has decides:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
@@ -36,6 +37,7 @@ __all__ = [
     "close",
     "close_runs",
     "did_you_mean",
+    "is_begun_as",
     "listed",
     "readings",
     "short_id",
@@ -45,6 +47,7 @@ BEGINNING_MIN = 4
 CLOSE_MAX = 3
 LISTED_MAX = 5
 _SHORT = 8  # characters of a uuid
+_LOCAL_ID = re.compile(r"[0-9a-f]{8,32}")
 _COMPARED_MAX = 2000  # the last so many names, which takes some 50 ms
 
 T = TypeVar("T")
@@ -121,7 +124,7 @@ def choose_kept(text: str, runs: Iterable[T], names: Callable[[T], tuple[str, st
     begun = [(run, each[1] or each[0]) for run, each in called if _begins_id(text, *each)]
     uuids = list(dict.fromkeys(uuid for _, uuid in begun))
     if len(uuids) > 1:
-        words = f"{text!r} is the beginning of {len(uuids)} runs on this host"
+        words = f"{text!r} is the beginning of {len(uuids)} runs on this machine"
         raise ValueError(f"{words}: {', '.join(uuids[-LISTED_MAX:])}")
     return [run for run, _ in begun]
 
@@ -141,6 +144,12 @@ def listed(runs: Iterable[Named]) -> str:
     words = [f"{'/'.join(filter(None, run[3:]))}/{run.name} ({run.uuid})".lstrip("/") for run in every]
     more = len(every) - LISTED_MAX
     return ", ".join(words[-LISTED_MAX:]) + (f" and {more} more" if more > 0 else "")
+
+
+def is_begun_as(text: str, local_id: str) -> bool:
+    """Whether a text is the id that a run had on its machine until a server had it, or eight characters of that."""
+    begins = _LOCAL_ID.fullmatch(text) is not None and local_id.startswith(text)
+    return begins or (bool(text) and text == local_id)
 
 
 def close(text: str, names: Iterable[str]) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import logging
 import os
 import time
@@ -86,6 +85,8 @@ class Run(RunFiles):
         return f"<Run uuid={uuid} name={self.name!r} status={self.status.value} project={project!r}>"
 
     def _repr_html_(self) -> str:
+        import html  # late: no run needs it but in a notebook
+
         name, status = html.escape(str(self.name or self.uuid)), html.escape(self.status.value)
         url = self.url or ""
         if not url.startswith(("http://", "https://")):

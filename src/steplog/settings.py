@@ -15,9 +15,11 @@ import importlib
 import logging
 import math
 import os
+import re
 import stat
 import sys
 from collections.abc import Callable, Collection, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -33,6 +35,7 @@ _Parse = Callable[[object, Path], Any]  # of a value, and the directory that a p
 _log = logging.getLogger("steplog")
 _FILE_BYTES_MAX = 1024 * 1024
 _INTERVAL_MIN_S = 0.1
+_IS_KEY = rb"steplog[\"']?[ \t]*(?:[.\]]|=(?!=))"  # in TOML; a dependency goes on otherwise
 _KEY_HINT = "set STEPLOG_API_KEY, or type: steplog login"
 _URL_VARIABLES = ("TELLURIO_BACKEND_HTTP_BASE_URL", "TELLURIO_BACKEND_HTTP_PORT")
 
@@ -274,18 +277,23 @@ def _table(path: Path) -> dict[str, Any] | None:
         content = path.read_bytes()
     except OSError:
         return None
-    if path.name == "pyproject.toml" and b"steplog" not in content:
+    if path.name == "pyproject.toml" and re.search(_IS_KEY, content) is None:
         return None
     if user_id() not in (0, status.st_uid) and status.st_uid != 0:
         _log.warning("%s is not read: it belongs to another user", path)
         return None
-    toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
     try:
-        whole = toml.loads(content.decode())
+        whole: Any = _toml(content)
     except (ValueError, RecursionError) as error:
         raise ConfigurationError(f"{path}: {str(error)[:200]}") from None
     if path.name == "pyproject.toml":
         whole = whole.get("tool", {}).get("steplog")
     if whole is not None and not isinstance(whole, dict):
         raise ConfigurationError(f"{path}: tool.steplog is not a table")
-    return whole
+    return None if whole is None else dict(whole)
+
+
+@lru_cache(maxsize=2)  # one init() resolves the settings three times
+def _toml(content: bytes) -> dict[str, Any]:
+    toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
+    return toml.loads(content.decode())  # type: ignore[no-any-return]

@@ -15,8 +15,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from cli.terminal import environment, on_terminal
 from server.process import DEADLINE_S, KEY, SOURCES, ServerProcess
 from steplog.journal import compiled
+from steplog.settings import documented
 
 MIB = 1024 * 1024
 
@@ -49,7 +51,7 @@ def test_each_setting_is_there_with_where_it_came_from_and_never_the_key(server,
     [
         (None, "good", "log() compiled"),
         ("free-threaded", "good", "log() in Python, under a lock: free-threaded"),
-        ("not compiled", "note", "log() in Python, not compiled: a number takes "),
+        ("not compiled", "note", "log() in Python, not compiled. A number takes "),
     ],
 )
 def test_it_says_how_log_runs_here_and_why(monkeypatch, steplog, why, state, words):
@@ -58,6 +60,29 @@ def test_it_says_how_log_runs_here_and_why(monkeypatch, steplog, why, state, wor
     found = checks(steplog("doctor", "--json"))["python"]
     assert found["state"] == state
     assert f" on Linux, {words}" in found["words"]
+
+
+def test_each_sentence_of_a_row_is_a_line_and_what_to_type_begins_one(monkeypatch, steplog):
+    """What to do about a log() that is not compiled stood at the end of one line of 260 characters."""
+    monkeypatch.setattr(compiled, "why_pure", lambda: "not compiled")
+    rows, *_ = steplog("doctor").output.split("\n\n")
+    lines = rows.splitlines()
+    (at,) = (at for at, line in enumerate(lines) if "not compiled." in line)
+    indent = " " * lines[at].index("CPython")
+    assert all(line.startswith(indent) for line in lines[at + 1 : at + 4]), rows
+    assert lines[at + 3].startswith(f"{indent}Then type: pip install ")
+    assert lines[-1].startswith(f"{indent}Type: steplog serve")
+    assert max(map(len, lines[at : at + 3])) <= 110
+
+
+def test_on_80_columns_each_default_is_one_line_and_a_directory_is_whole(tmp_path):
+    """Where a setting came from stood below each of them, and a long directory was cut."""
+    directory = tmp_path / ("d" * 80)
+    shown = on_terminal(["doctor"], environment(tmp_path, STEPLOG_DIR=str(directory), NO_COLOR="1"))
+    given, others = (table.splitlines() for table in shown.text.strip().split("\n\n")[-2:])
+    defaults = [name for name, *_ in documented() if name not in ("dir", "memory_dir")]
+    assert [line.split()[0] for line in others] == ["setting", *defaults]
+    assert "".join(line.split()[-1] for line in given).count(str(directory)) == 1
 
 
 def test_it_says_what_has_asked_for_the_append_in_python(monkeypatch, steplog):
@@ -139,7 +164,7 @@ def test_each_server_of_this_machine_is_listed_in_the_order_in_which_they_began(
         assert listed[0]["since"] <= listed[1]["since"]
         assert (listed[1]["answers"], listed[1]["words"]) == (True, "answers as ann")
         output = steplog("doctor").output
-        assert f"database {first.database}, answers as " in output
+        assert f"\n    database {first.database}\n    answers as " in output
         assert output.count("used where none is configured") == 1
 
 

@@ -87,7 +87,7 @@ def test_without_a_name_it_is_every_run_and_an_unknown_one_is_an_error(tmp_path:
     leave(tmp_path, "two", 2.0)
     assert {(row["run"], row["value"]) for row in lines(typed().output)} == {("one", 1.0), ("two", 2.0)}
     refused = typed("three")
-    assert (refused.exit_code, "no run on this host is called 'three'" in refused.output) == (1, True)
+    assert (refused.exit_code, "no run on this machine is called 'three'" in refused.output) == (1, True)
 
 
 @apart

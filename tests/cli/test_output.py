@@ -143,3 +143,22 @@ def test_a_pipe_that_is_closed_at_once_is_no_error(variables):
     )
     os.close(write)
     assert done.stderr == b""
+
+
+ALONE = """
+import sys
+from steplog.cli import main
+
+main(sys.argv[1:], standalone_mode=False)
+print(*sorted({"requests", "urllib3", "slugify", "starlette", "sqlite3"} & set(sys.modules)), file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize("arguments", [("ls",), ("ls", "/mnist"), ("show", "mnist/first"), ("tag", "first", "good")])
+def test_a_command_needs_neither_requests_nor_what_a_server_needs(server, tmp_path, arguments):
+    """To import ``requests`` takes a fifth of ``steplog ls``."""
+    settings = {"STEPLOG_URL": server.url, "STEPLOG_API_KEY": KEY, "STEPLOG_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", ALONE, *arguments]
+    done = subprocess.run(command, env=os.environ | settings, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "\n")
+    assert "first" in done.stdout

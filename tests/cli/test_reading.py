@@ -6,6 +6,9 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from uuid import uuid4
 
 import click
 import pytest
@@ -14,6 +17,19 @@ from cli.conftest import EVIL, named_run
 from server.process import DEADLINE_S, KEY, SOURCES, ServerProcess
 from steplog.cli import main
 from steplog.cli.show import sparkline
+
+
+@pytest.fixture
+def added(server: ServerProcess) -> Iterator[Callable[[str, str], str]]:
+    """``named_run``, for as long as a test runs: others list what is there."""
+    with ExitStack() as made:
+
+        def add(project: str, name: str) -> str:
+            path = named_run(server, project, name)
+            made.callback(server.ask, "DELETE", path)
+            return path
+
+        yield add
 
 
 def test_ls_lists_the_runs_of_the_keys_own_user_the_latest_last(server, steplog):
@@ -95,6 +111,7 @@ def test_a_server_without_curves_is_shown_from_its_metrics(tmp_path, steplog):
     ("arguments", "words"),
     [
         (("show", "nothing"), "has no run 'nothing' in me. Type: steplog ls"),
+        (("show", "frist"), "has no run 'frist' in me; did you mean 'first'? Type: steplog ls"),
         (("ls", "me/nothing"), "has no project me/nothing"),
         (("ls", "nobody"), "has no namespace nobody"),
         (("ls", "mnist"), "has no namespace mnist, but a project. Type: steplog ls /mnist"),
@@ -107,9 +124,24 @@ def test_what_is_not_there_is_said_in_one_line(server, steplog, arguments, words
     assert len(result.output.splitlines()) == 1
 
 
-def test_a_run_that_two_names_fit_has_to_be_named_better(server, steplog):
-    path = named_run(server, "twins", "twin")
-    named_run(server, "twins-too", "twin")
+@pytest.mark.parametrize("length", [8, 32])
+def test_a_run_is_found_by_the_id_that_it_had_on_its_machine(server, steplog, length):
+    """``ls --here`` had shown that, and the run was not found by it once the server had it."""
+    here = uuid4().hex
+    headers = {"Idempotency-Key": f'"{here}"', "Steplog-Maker": here}
+    made = server.ask("POST", "/me/projects/mnist/runs/", json={"name": "offline"}, headers=headers).json()
+    assert made["uuid"] in steplog("show", here[:length], url=server.url).output
+    assert made["uuid"].replace("-", "") != here
+    assert steplog("tail", here[:length], url=server.url).exit_code == 0
+    refused = steplog("show", here[: length - 1] + "x", url=server.url)
+    assert "has no run" in refused.output
+    assert "has no run" in steplog("show", here[:7], url=server.url).output
+    server.ask("DELETE", f"/me/projects/mnist/runs/{made['uuid']}/?now=1")
+
+
+def test_a_run_that_two_names_fit_has_to_be_named_better(server, steplog, added):
+    path = added("twins", "twin")
+    added("twins-too", "twin")
     result = steplog("show", "twin", url=server.url)
     assert result.exit_code == 1
     assert f"me/twins/twin ({path.split('/')[-2]})" in result.output
@@ -158,8 +190,8 @@ def test_what_waits_on_this_machine_is_listed_also_where_the_server_is_away(tmp_
     assert done.stderr.endswith("What was logged is kept. Type: steplog doctor\n")
 
 
-def test_what_a_run_went_down_on_is_shown_below_its_metrics(server, steplog):
-    path = named_run(server, "crashes", "crashed")
+def test_what_a_run_went_down_on_is_shown_below_its_metrics(server, steplog, added):
+    path = added("crashes", "crashed")
     told = {"type": "ValueError", "message": "a loss of \x1b[2Jnan", "traceback": "Traceback:\n  at\x1b[1m home\n"}
     server.ask("POST", f"{path}metrics/", json={"name": "steplog/exception", "value": told})
     server.ask("PATCH", path, json={"status": "CRASHED"})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ from steplog.journal.directories import new_id
 from steplog.lifecycle.adoption import NotAdopted
 from steplog.lifecycle.process import current
 from steplog.testing import HostileServer
+from steplog.testing.memory_server import Fault
 
 
 def typed(*arguments: str, answer: str = "") -> Result:
@@ -94,6 +96,62 @@ def test_sync_of_two_runs_of_which_one_stays_delivers_the_other(
     assert typed("sync").output == "nothing waits on this machine\n"
 
 
+def leave_a_run_for(server: FakeServer, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.configure(monkeypatch)
+    monkeypatch.setenv("STEPLOG_DIR", str(directory / "state"))
+    run = steplog.init("team", "mnist", "one", mode="offline")
+    run.log({"loss": 0.5, "accuracy": 0.1})
+    run.finish(timeout=2)
+
+
+@pytest.mark.parametrize("follow", [(), ("--follow",)])
+@apart
+def test_sync_ends_where_the_server_refuses_the_status(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, follow: tuple[str, ...]
+):
+    """It asked again and again without a pause, for ever, and said nothing."""
+    leave_a_run_for(server := FakeServer(), tmp_path, monkeypatch)
+    server.memory.script = lambda request: Fault(400, b"no") if request.method == "PATCH" else None
+    done = typed("sync", *follow)
+    words = "its end is kept here: the server refuses the status COMPLETED: 400 no"
+    assert (done.exit_code, done.output.splitlines()[-1]) == (1, f"one: 2 delivered; {words}")
+    server.memory.script = lambda request: None
+    assert (typed("sync").exit_code, [run.status for run in server.memory.runs.values()]) == (0, ["COMPLETED"])
+
+
+@apart
+def test_sync_ends_where_the_server_has_the_run_and_no_route_for_its_status(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """It asked for the run and sent the status in turns, for ever."""
+    leave_a_run_for(server := FakeServer(), tmp_path, monkeypatch)
+    server.memory.script = lambda request: Fault(404, b"no") if request.method == "PATCH" else None
+    done = typed("sync")
+    assert (done.exit_code, done.output.splitlines()[-1]) == (1, "one: 2 delivered; its end is kept here: 404 no")
+
+
+@pytest.mark.parametrize("released", [pytest.param(False, marks=pytest.mark.slow), True])
+@apart
+def test_sync_ends_where_nothing_delivers_the_run_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, released: bool
+):
+    """It waited for ever for a run that its agent had let go, as where files turn up while a run is removed."""
+    monkeypatch.setenv("STEPLOG_EXCHANGE_TIMEOUT_S", "0.5")
+    leave_a_run_for(server := FakeServer(), tmp_path, monkeypatch)
+    goes_on = threading.Event()
+    server.memory.script = lambda request: None if goes_on.wait(DEADLINE_S) else Fault(500)
+    agent = current().agent
+
+    def let_go(synced: steplog.Synced) -> None:
+        for lease in list(agent.leases.values()):
+            agent.release(lease) if released else agent.pause(lease)
+
+    (done,) = steplog.sync(progress=let_go)
+    goes_on.set()
+    why = "it was left to another process: steplog sync" if released else "nothing of it has arrived for 5 s"
+    assert (done.pending, done.why) == (2, why)
+
+
 @pytest.mark.parametrize("removed", [False, True])
 @apart
 def test_sync_counts_what_its_own_agent_delivered_of_a_run_before_its_turn(
@@ -153,7 +211,7 @@ def test_a_run_that_is_not_here_is_one_line_and_exit_code_1(tmp_path: Path):
     for command in ("sync", "clean"):
         done = typed(command, "nobody")
         assert done.exit_code == 1
-        assert "no run on this host is called 'nobody'" in done.output
+        assert "no run on this machine is called 'nobody'" in done.output
 
 
 @apart

@@ -44,6 +44,15 @@ def test_where_no_terminal_is_a_row_is_a_line_and_whole():
     assert len({cell_len(line[: line.index(cell) + len(cell)]) for line, cell in points}) == 1
 
 
+def test_a_cell_of_several_lines_goes_on_below_itself_on_a_terminal_and_elsewhere():
+    table = Table("sign", "words")
+    table.add([Text("!"), Text("It is not compiled.\nType: pip install")])
+    table.add([Text("✓"), Text("spool")])
+    lines = ["sign   words", "!      It is not compiled.", "       Type: pip install", "✓      spool"]
+    assert list(table.plain()) == lines
+    assert drawn(table, 80) == lines
+
+
 @pytest.mark.parametrize(
     ("width", "expected"),
     [

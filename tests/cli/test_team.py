@@ -160,17 +160,19 @@ def test_a_key_expires_and_one_that_is_rotated_counts_for_the_overlap(server, st
 
 
 def test_a_projects_visibility_name_and_retention_are_set(server, steplog):
+    made = {"display_name": "MNIST", "visibility": "RESTRICTED"}
+    assert server.ask("POST", "/shown/projects/", json=made).status_code == 201
     done = steplog(
-        "project", "set", "vision/mnist", "--visibility", "public", "--retention-days", "30", "--name", "Digits"
+        "project", "set", "shown/mnist", "--visibility", "public", "--retention-days", "30", "--name", "Digits"
     )
-    assert done.stdout.startswith("vision/mnist is PUBLIC, and keeps its runs for 30 days; ")
-    (listed,) = json.loads(steplog("project", "list", "vision", "--json").stdout)
+    assert done.stdout.startswith("shown/mnist is PUBLIC, and keeps its runs for 30 days; ")
+    (listed,) = json.loads(steplog("project", "list", "shown", "--json").stdout)
     assert (listed["display_name"], listed["visibility"], listed["retention_days"]) == ("Digits", "PUBLIC", 30)
-    assert status(server, issued(steplog, "--user", "guest")) == 200
+    assert status(server, issued(steplog, "--user", "guest"), path="/shown/projects/mnist/runs/") == 200
     assert "30 days" in steplog("project", "list").stdout
-    assert "forever" in steplog("project", "set", "vision/mnist", "--retention-days", "forever").stdout
-    assert steplog("project", "set", "vision/mnist", "--retention-days", "0").returncode == 2
-    assert steplog("project", "set", "vision/mnist").returncode == 2
+    assert "forever" in steplog("project", "set", "shown/mnist", "--retention-days", "forever").stdout
+    assert steplog("project", "set", "shown/mnist", "--retention-days", "0").returncode == 2
+    assert steplog("project", "set", "shown/mnist").returncode == 2
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,75 @@ def test_starting_again_goes_on_with_another_run_and_wraps_nothing_twice(offline
 
 
 @apart
+def test_two_threads_that_start_at_once_wrap_nothing_twice(offline: Offline):
+    """Each value was logged twice from then on."""
+    module, reads, last = writers(), list[str](), 0
+
+    class Kind(type):
+        def __getattribute__(cls, name: str) -> Any:
+            if name == "add_event":
+                reads.append(name)
+                if len(reads) == last:  # another thread comes, before this one has wrapped it
+                    other = threading.Thread(target=tensorboard_sync._wrap_writers, args=(module,))
+                    other.start()
+                    other.join()
+            return super().__getattribute__(name)
+
+    for moment in (1, 2):
+        last = moment
+        reads.clear()
+        module.FileWriter = Kind("FileWriter", (), {"add_event": lambda self, event: None})
+        tensorboard_sync._wrap_writers(module)
+        assert not hasattr(module.FileWriter.__dict__["add_event"].__wrapped__, "__wrapped__")
+
+
+@apart
+def test_a_writer_goes_on_where_another_thread_stops_it_at_any_moment(offline: Offline):
+    """It raised AttributeError in the training, without the GIL."""
+    module = writers()
+    tensorboard_sync.start()
+    writer, left = module.FileWriter("runs/a"), 0
+
+    def trace(frame: Any, event: str, argument: object) -> Any:
+        nonlocal left
+        if frame.f_code.co_filename != tensorboard_sync.__file__ or frame.f_code.co_name != "add_event":
+            return None
+        frame.f_trace_opcodes = True
+        left -= event == "opcode"
+        if left == 0:
+            tensorboard_sync._synced = None
+        return trace
+
+    for moment in range(1, 60):
+        left, tensorboard_sync._synced = moment, tensorboard_sync._Synced(None)
+        sys.settrace(trace)
+        try:
+            writer.add_event(SimpleNamespace(summary=SimpleNamespace(value=[]), SerializeToString=lambda: b""))
+        finally:
+            sys.settrace(None)
+    assert left > 0
+
+
+@apart
+def test_a_module_that_another_thread_is_importing_is_waited_for(offline: Offline, tmp_path: Path):
+    """It had no writers yet, and nothing that they wrote was ever logged."""
+    begun, goes_on = threading.Event(), threading.Event()
+    sys.modules["told"] = SimpleNamespace(begun=begun, goes_on=goes_on)  # type: ignore[assignment]
+    path = tmp_path / "site" / "tensorboardX" / "writer.py"
+    path.write_text(f"import told\ntold.begun.set()\ntold.goes_on.wait(20)\n{WRITERS}")
+    importing = threading.Thread(target=writers)
+    importing.start()
+    begun.wait(20)
+    starting = threading.Thread(target=tensorboard_sync.start)
+    starting.start()
+    starting.join(0.2)
+    goes_on.set()
+    for thread in (importing, starting):
+        thread.join(20)
+    assert hasattr(writers().FileWriter.add_event, "__wrapped__")
+
+
+@apart
 def test_nothing_is_logged_once_it_is_stopped_and_the_writers_go_on(offline: Offline):
     with steplog.init(project="mnist", name="joined") as run:
         tensorboard_sync.start(run)

@@ -14,7 +14,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from benchmarks import scratch
 from crash.calls import Verdict, compare
 from crash.ledger import Ledger
 from crash.network import STATES, Network
@@ -140,8 +140,8 @@ class Episode:
         self._plant = plant
         self._forks = forks
         self._machine = machine
-        self._directory = Path(tempfile.mkdtemp(prefix="steplog-crash-"))
-        self._memory = Path(tempfile.mkdtemp(prefix="steplog-crash-", dir="/dev/shm"))
+        self._directory = scratch.make("crash")
+        self._memory = scratch.make("crash", scratch.SHARED)
         self._started: list[Victim] = []
         self._uuids: dict[str, str] = {}
 
@@ -161,8 +161,8 @@ class Episode:
         if self.outcome.wrong and self._keep is not None:
             for directory in (self._directory, self._memory):
                 shutil.copytree(directory, self._keep / self.project / directory.parent.name)
-        shutil.rmtree(self._directory, ignore_errors=True)
-        shutil.rmtree(self._memory, ignore_errors=True)
+        scratch.remove(self._directory)
+        scratch.remove(self._memory)
 
     @contextlib.contextmanager
     def _networked(self) -> Iterator[Network]:

@@ -10,11 +10,9 @@ import contextlib
 import hashlib
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections import Counter
@@ -24,6 +22,7 @@ from typing import Any
 
 import requests
 
+from benchmarks import scratch
 from polling import wait_until
 from server.process import KEY, SOURCES, ServerProcess, lasting_port
 
@@ -126,8 +125,8 @@ class _Episode:
 
     def __init__(self, series: FileKills, server: _Server, source: random.Random, project: str) -> None:
         self._series, self._server, self._source, self._project = series, server, source, project
-        self._directory = Path(tempfile.mkdtemp(prefix="steplog-files-"))
-        self._memory = Path(tempfile.mkdtemp(prefix="steplog-files-", dir="/dev/shm"))
+        self._directory = scratch.make("files")
+        self._memory = scratch.make("files", scratch.SHARED)
         self._environment = {k: v for k, v in os.environ.items() if not k.startswith(("STEPLOG_", "TELLURIO_"))} | {
             "PYTHONPATH": f"{SOURCES}{os.pathsep}{TESTS}",
             "STEPLOG_DIR": str(self._directory / "state"),
@@ -146,8 +145,8 @@ class _Episode:
             self._deliver()
             self._compare()
         finally:
-            shutil.rmtree(self._directory, ignore_errors=True)
-            shutil.rmtree(self._memory, ignore_errors=True)
+            scratch.remove(self._directory)
+            scratch.remove(self._memory)
 
     def _start(self, *arguments: str) -> subprocess.Popen[bytes]:
         with (self._directory / "errors").open("ab") as errors:

@@ -17,6 +17,7 @@ from delivery.parts import Book, Line
 from polling import wait_until
 from steplog.delivery.agent import Agent
 from steplog.delivery.backlog import SLOTS_MAX
+from steplog.delivery.loop import Loop
 from steplog.delivery.options import DeliveryOptions
 
 WORK_S = 0.005
@@ -194,6 +195,57 @@ def test_where_no_thread_can_be_started_yet_a_later_run_starts_it(monkeypatch):
     agent.deliver(held, second.server)  # type: ignore[arg-type]
     assert agent.wait(held, DEADLINE_S)  # type: ignore[arg-type]
     assert first.values() in ([1], [])
+
+
+@pytest.mark.parametrize("is_started", [True, False], ids=["started", "not started"])
+@apart
+def test_a_thread_whose_start_ctrl_c_interrupted_is_there_once(monkeypatch, is_started: bool):
+    """A second thread did the same work: two wrote to one spool. Where there was none, none was started any more."""
+    loop, threads, rounds = Loop(), set[int](), list[int]()
+    start = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        if is_started:
+            start(thread)
+        raise KeyboardInterrupt
+
+    def work() -> None:
+        threads.add(threading.get_ident())
+        rounds.append(len(rounds))
+        loop.rest(0.001)
+
+    def fault(thread: str, error: BaseException) -> None:
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            loop.start(work, "one", fault)
+    loop.start(work, "two", fault)
+    wait_until(lambda: len(rounds) > 50)
+    assert len(threads) == 1
+
+
+@apart
+def test_a_sender_whose_start_ctrl_c_interrupted_serves_the_next_run(monkeypatch):
+    """It went on beside another one, and nobody woke it."""
+    first, second = Line(Book().write(1)), Line(Book(1).write(1))
+    start, left = threading.Thread.start, [1]
+
+    def interrupted(thread: threading.Thread) -> None:
+        start(thread)
+        if thread.name == "steplog-sender" and left:
+            left.pop()
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    agent = Agent(DeliveryOptions(0.05, 1), DEADLINE_S)
+    with pytest.raises(KeyboardInterrupt):
+        agent.deliver(Held(first), first.server)  # type: ignore[arg-type]
+    held = Held(second)
+    agent.deliver(held, second.server)  # type: ignore[arg-type]
+    assert agent.wait(held, DEADLINE_S)  # type: ignore[arg-type]
+    assert [thread.name for thread in threading.enumerate()].count("steplog-sender") == 1
 
 
 @apart

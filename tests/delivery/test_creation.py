@@ -13,7 +13,7 @@ from steplog.delivery.options import DeliveryOptions
 from steplog.delivery.outbox import Outbox
 from steplog.delivery.sender import InFlight, Sender
 from steplog.delivery.tickets import RunAddress
-from steplog.delivery.wire import LIST_BYTES_MAX
+from steplog.delivery.wire import ACCOUNT_PATH, LIST_BYTES_MAX
 from steplog.journal.manifest import Plan
 from steplog.testing.memory_server import Fault
 
@@ -133,6 +133,38 @@ def test_a_server_that_refuses_for_an_hour_is_asked_seldom_and_then_has_the_run(
     line.deliver(2 * HOUR)
     assert line.arrived() == [[1.0, 2.0, 3.0]]
     assert len(line.sent) < 300
+
+
+STEPS = {
+    "account": lambda request: request.path == ACCOUNT_PATH,
+    "project": lambda request: request.method == "GET" and request.path.endswith("/projects/new/"),
+    "make project": lambda request: request.method == "POST" and request.path.endswith("/projects/"),
+    "run": lambda request: request.method == "POST" and request.path.endswith("/runs/"),
+    "list": lambda request: request.method == "GET" and request.path.endswith("/runs/"),
+}
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 409, 413, 415, 422, 429, 500, 503, 302, 200])
+@pytest.mark.parametrize("step", STEPS)
+def test_whichever_step_a_server_refuses_it_is_said_what_keeps_the_run(step, status):
+    """Of a 413, a 415, and a refusal of the account or the list, nothing was: ``steplog sync`` waited for ever."""
+    line = Unmade(batch=step != "list", namespace="" if step == "account" else "me")
+    is_servers = status >= 400 and step != "project"  # whose 404 is that there is no project yet
+    body = b'{"detail": "no"}' if is_servers else b"no"
+    lost = [Fault.lost()] if step == "list" else []
+
+    def script(request):
+        if request.path.endswith("/runs/") and request.method == "POST" and lost:
+            return lost.pop()
+        return Fault(status, body) if STEPS[step](request) else None
+
+    line.server.script = script
+    line.deliver(60)
+    assert line.sender.trouble(line.outbox) is not None
+    line.server.script = lambda request: None
+    line.deliver(2 * HOUR)
+    assert line.arrived() == [[1.0, 2.0, 3.0]]
+    assert line.sender.trouble(line.outbox) is None
 
 
 def test_a_list_of_runs_without_end_makes_no_second_run_on_a_stock_server():

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -30,15 +27,15 @@ AWAY = "the database cannot be used now"
 @pytest.fixture
 def cluster() -> Iterator[Cluster]:
     """One that a test may stop."""
-    directory = Path(tempfile.mkdtemp(prefix="steplog-pg-"))
-    made = Cluster(postgresql.cluster().programs, directory, SETTINGS)
-    made.start()
-    try:
-        yield made
-    finally:
-        if (made.data / "postmaster.pid").exists():
-            made.stop("immediate")
-        shutil.rmtree(directory)
+    programs = postgresql.cluster().programs
+    with postgresql.cluster_directory() as directory:
+        made = Cluster(programs, directory, SETTINGS)
+        made.start()
+        try:
+            yield made
+        finally:
+            if (made.data / "postmaster.pid").exists():
+                made.stop("immediate")
 
 
 def ready(server: ServerProcess) -> int:

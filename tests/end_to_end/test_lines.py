@@ -88,6 +88,26 @@ def test_an_offline_run_prints_one_line_at_its_start_and_one_at_its_end(host: Ho
     assert ended.endswith("; to send it, type: steplog sync")
 
 
+@pytest.mark.parametrize("way", ["run.finish()", ""], ids=["finish", "the end of the program"])
+def test_the_line_at_the_end_of_an_offline_run_counts_what_its_children_logged(host: Host, way: str):
+    """It counted what this process had logged."""
+    done = host.run(
+        f"""
+        run = begin(mode="offline")
+        run.log("parent", 1.0)
+        for child in range(2):
+            if os.fork() == 0:
+                for step in range(50):
+                    run.log("child", step)
+                os._exit(0)
+        os.wait(), os.wait()
+        {way}
+        """,
+        **LOUD,
+    )
+    assert done.errors.splitlines()[-1].startswith("steplog: run run: 101 records are kept in ")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("memory", "disk"), [("", "/dev/null/no"), ("/dev/null/no", ""), ("/dev/null/no", "/dev/null/no")]

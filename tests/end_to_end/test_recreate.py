@@ -128,7 +128,7 @@ def test_a_run_whose_recreation_was_cut_short_is_made_once(tmp_path: Path):
 def test_recreate_is_for_one_named_run_that_no_process_has(tmp_path: Path):
     lost = Lost(tmp_path)
     assert lost.sync("--recreate").code == 2
-    assert "no run on this host is called 'other'" in lost.sync("other", "--recreate").errors
+    assert "no run on this machine is called 'other'" in lost.sync("other", "--recreate").errors
     with lost.host.start(
         "run = begin('mine')\nrun.flush(30)\nprint('on', flush=True)\nsys.stdin.readline()"
     ) as program:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from benchmarks import scratch
 from end_to_end.programs import Host
 from users import needs_users, other_user
 
@@ -44,10 +43,10 @@ print(report.delivered, report.faults, report.pending, dict(report.dropped))
 @pytest.fixture
 def open_place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A directory in which each user may make one."""
-    path = Path(tempfile.mkdtemp(prefix="steplog-test-"))
+    path = scratch.make("test")
     path.chmod(0o1777)
     yield path
-    shutil.rmtree(path)
+    scratch.remove(path)
 
 
 def test_a_run_goes_on_after_the_rights_are_given_up_and_ends_as_ever(host: Host, other_user: int):

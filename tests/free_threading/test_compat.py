@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
+from types import FrameType, SimpleNamespace
+from typing import Any
 
 import pytest
 
 import steplog
 from apart import apart
 from end_to_end.fake import FakeServer
-from free_threading.at_once import at_once, without_gil
-from steplog.compat.mlflow import tracked_run
+from free_threading.at_once import at_each_collection, at_once, without_gil
+from steplog.compat.mlflow import artifacts, tracked_run
 from steplog.compat.mlflow.tracked_run import TrackedRun
 from steplog.compat.tensorboard import writer_run
+from steplog.compat.trackio import run as trackio_run
 from steplog.compat.trackio.run import RunConfig
 from steplog.compat.wandb import run_config
 from steplog.compat.wandb.metric_definitions import MetricDefinitions
@@ -94,7 +98,7 @@ def test_threads_set_keys_of_a_wandb_config():
 
 def test_a_wandb_config_that_two_threads_set_logs_each_value_once(monkeypatch: pytest.MonkeyPatch):
     logged: list[dict[str, object]] = []
-    config, deepcopy = Config(logged.append), run_config.copy.deepcopy
+    config, copied_as_usual = Config(logged.append), run_config._copied
     others: list[threading.Thread] = []
 
     def copied(value: object) -> object:
@@ -102,12 +106,46 @@ def test_a_wandb_config_that_two_threads_set_logs_each_value_once(monkeypatch: p
             others.append(threading.Thread(target=config.update, args=({"b": [2]},)))
             others[0].start()
             others[0].join(0.2)
-        return deepcopy(value)
+        return copied_as_usual(value)
 
-    monkeypatch.setattr(run_config.copy, "deepcopy", copied)
+    monkeypatch.setattr(run_config, "_copied", copied)
     config.update({"a": [1]})
     others[0].join()
     assert logged == [{"a": [1]}, {"b": [2]}]
+
+
+def test_what_is_in_a_wandb_config_changes_in_place_while_it_is_logged():
+    """The copy that is kept of it raised RuntimeError in the training."""
+    config = Config(list[dict[str, object]]().append)
+
+    def change() -> None:
+        nested = config.get("nested")
+        if nested is not None and len(nested) < 1000:
+            nested[f"more {len(nested)}"] = [1]
+
+    with at_each_collection(change):
+        config.update({"nested": {str(number): [number] for number in range(100)}})
+    assert len(config["nested"]) > 100
+
+
+def test_two_threads_that_log_rows_of_an_mlflow_table_have_those_of_both(monkeypatch: pytest.MonkeyPatch):
+    tracked, others = TrackedRun(Logged(), "1", None), list[threading.Thread]()  # type: ignore[arg-type]
+    monkeypatch.setattr(artifacts, "_keep", lambda *_: None)
+    monkeypatch.setattr(artifacts.files, "keep_written", lambda *_: None)
+
+    class Tables(dict[str, Any]):
+        def get(self, name: str, default: Any = None) -> Any:
+            found = super().get(name, default)
+            if not others:  # another thread logs one, before this one has
+                others.append(threading.Thread(target=artifacts.keep_table, args=(tracked, {"q": [2]}, "t.json")))
+                others[0].start()
+                others[0].join(0.2)
+            return found
+
+    tracked.tables = Tables()
+    artifacts.keep_table(tracked, {"q": [1]}, "t.json")
+    others[0].join()
+    assert tracked.tables["t.json"] == (["q"], [[1], [2]])
 
 
 def test_a_wandb_config_is_free_in_a_child_forked_while_it_is_set():
@@ -167,3 +205,34 @@ def test_a_tag_that_is_named_while_a_writer_changes_its_run_is_named_anew(monkey
     writer.log("loss", 0.5, 1)
     writer.log("loss", 0.5, 2)
     assert (first.last_step("before/loss"), second.last_step("after/loss")) == (1, 2)
+
+
+class TrackioRun:
+    def __init__(self, told: list[str]) -> None:
+        self.is_finished = False
+        self.config = SimpleNamespace(tell=lambda: told.append("config"))
+
+
+def test_what_changed_in_a_trackio_config_is_logged_at_exit_while_a_run_begins():
+    """Their set raised RuntimeError, and what had changed in all of them was lost."""
+    told: list[str] = []
+    runs, add = [TrackioRun(told)], trackio_run._runs.add
+
+    def begin() -> None:
+        runs.append(TrackioRun([]))
+        add(runs[-1])  # type: ignore[arg-type]
+
+    def trace(frame: FrameType, event: str, argument: object) -> Any:
+        if frame.f_code.co_name == "__iter__" and event == "line":
+            begin()
+        return trace
+
+    add(runs[0])  # type: ignore[arg-type]
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        trackio_run._conclude()
+    finally:
+        sys.settrace(before)
+    assert len(runs) > 1
+    assert told == ["config"]

@@ -5,7 +5,10 @@ from __future__ import annotations
 import gc
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +17,11 @@ from apart import apart
 from free_threading.at_once import without_gil
 from journal.appends import TINY, told, writer_of
 from journal.test_locked import DEADLINE_S, child_of, elsewhere, held_elsewhere
+from steplog import RunStatus
+from steplog.integrations import adapter_run
+from steplog.integrations.adapter_run import AdapterRun
 from steplog.lifecycle import exit_code
+from steplog.lifecycle.turns import Turns
 from steplog.loaded import loaded
 
 FORKS = 10
@@ -85,8 +92,48 @@ def test_a_fork_waits_for_the_call_that_another_thread_is_in():
     assert told(writer.head)[-1] == ("loss", 2.0, None)
 
 
-@without_gil
+@contextmanager
+def in_another_thread(call: Callable[[], object]) -> Iterator[None]:
+    """In the block, another thread has done this, and goes on."""
+    done, over = threading.Event(), threading.Event()
+
+    def work() -> None:
+        call()
+        done.set()
+        over.wait(DEADLINE_S)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    done.wait(DEADLINE_S)
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
 @apart
+def test_a_child_finishes_a_run_that_a_thread_of_its_parent_is_finishing():
+    """It waited for a thread that it does not have, until the deadline, and returned a report of nothing."""
+    turns = Turns()
+
+    def finishes() -> None:
+        assert turns.begin_finish(lambda: False, time.monotonic())
+        turns.end_finish()
+
+    with in_another_thread(lambda: turns.begin_finish(lambda: False, 0.0)):
+        assert child_of(finishes) == 0
+        assert not turns.begin_finish(lambda: False, time.monotonic())
+
+
+@apart
+def test_a_child_forked_while_an_adapter_begins_a_run_has_one():
+    run: Any = SimpleNamespace(status=RunStatus.RUNNING)
+    with in_another_thread(lambda: adapter_run._beginning.acquire()):
+        assert child_of(AdapterRun(run).get) == 0
+
+
+@without_gil
 def test_a_child_that_asks_what_is_imported_is_not_stuck_beside_threads_that_ask():
     """The first call of a forked worker without shared memory hung in one of some hundred."""
     over = threading.Event()

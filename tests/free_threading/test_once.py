@@ -28,6 +28,7 @@ from steplog.journal.journal import Journal
 from steplog.lifecycle import messages, run_stats
 from steplog.lifecycle.open_run import open_runs
 from steplog.lifecycle.process import current
+from steplog.lifecycle.steps import Steps
 from steplog.network.response import Response
 from steplog.network.stream import Stream
 from steplog.run import active_run, renaming
@@ -287,3 +288,19 @@ def test_journals_are_looked_at_under_the_agents_lock(monkeypatch: pytest.Monkey
     monkeypatch.setattr(run_stats, "_lost_with", partial(noted, run_stats._lost_with))
     run.stats()
     assert all(held)
+
+
+def test_the_step_of_a_run_is_asked_for_by_a_signal_handler_inside_of_a_look(monkeypatch: pytest.MonkeyPatch):
+    """The interrupted one raised RuntimeError where the handler's had found names that were new."""
+    steps = Steps(is_new=True)
+
+    class Name(str):
+        def startswith(self, *_: Any) -> bool:
+            steps._most[f"new {len(steps._most)}"] = 9
+            return False
+
+    monkeypatch.setattr(steps, "_look", lambda opened: None)
+    steps._most |= {Name("a"): 1, Name("b"): 2}
+    opened: Any = None
+    assert steps.greatest(opened) == 2
+    assert steps.greatest(opened) == 9

@@ -13,13 +13,13 @@ import tempfile
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from fuzz.files import check_medium, check_unit, mistaken_medium
 from fuzz.foreign import a_wandb_log, an_event_file, check_event_file, check_wandb_log, mistaken_records

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
-import shutil
 import signal
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks import scratch
 from end_to_end.programs import Done, Host, ended
 from server.process import ServerProcess
 
@@ -42,8 +41,8 @@ class Trainings(Host):
     def __init__(self, directory: Path, server: ServerProcess) -> None:
         super().__init__(directory, server)
         self._asked = server
-        self.memory = tempfile.mkdtemp(prefix="steplog-test-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None)
-        given = {"STEPLOG_MEMORY_DIR": self.memory, "HOME": str(directory), "MPLCONFIGDIR": str(directory)}
+        self.memory = scratch.make("test", scratch.SHARED)
+        given = {"STEPLOG_MEMORY_DIR": str(self.memory), "HOME": str(directory), "MPLCONFIGDIR": str(directory)}
         self.environment |= OFFLINE | given
 
     def train(self, source: str, *arguments: str, under: tuple[str, ...] = (), **variables: str) -> Done:
@@ -77,4 +76,4 @@ def trainings(factory: pytest.TempPathFactory, server: ServerProcess) -> Iterato
     """For a fixture."""
     host = Trainings(factory.mktemp("host"), server)
     yield host
-    shutil.rmtree(host.memory, ignore_errors=True)
+    scratch.remove(host.memory)

@@ -112,3 +112,32 @@ def test_the_removal_of_a_run_may_take_what_is_left_within_a_quarter_and_two_sec
     for left in (-5.0, 0.1, 1.5, 60.0):
         assert run._let_go(SimpleNamespace(agent=agent), None, 1000.0 + left)  # type: ignore[arg-type]
     assert asked == [0.25, 0.25, 1.5, 2.0]
+
+
+class LostMeanwhile:
+    """A lease that another process takes, as its locks were closed, when it is looked at."""
+
+    outbox = SimpleNamespace(status_sent=False)
+
+    def __init__(self, run: OpenRun) -> None:
+        self._run = run
+
+    @property
+    def manifest(self) -> SimpleNamespace:
+        self._run.lease = None
+        return SimpleNamespace(owner="own")
+
+
+def test_a_run_that_another_process_takes_at_its_end_raises_nothing():
+    run: Any = object.__new__(OpenRun)
+    decided: list[Any] = []
+    writer = SimpleNamespace(id=SimpleNamespace(hex=lambda: "own"), end=lambda refuse: None)
+    opened = SimpleNamespace(writer=writer, close_ledger=lambda: None)
+    agent = SimpleNamespace(decide=lambda lease, status: decided.append(lease))
+    process = SimpleNamespace(agent=agent, writers={})
+    run.__dict__.update(opened=opened, process=process, takeover=None, _finished=None, _provenance=None)
+    run.lease = lease = LostMeanwhile(run)
+    assert not run.is_status_sent()
+    run.lease = lease
+    run.finish_in_background("CRASHED")
+    assert decided == [lease]

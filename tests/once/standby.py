@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,8 +23,7 @@ _SYNCHRONOUS = "synchronous_standby_names = '*'\n"
 def durable_cluster(settings: str = DURABLE) -> Iterator[postgresql.Cluster]:
     """A cluster that waits for the disk, as it does by default; started. Skips without PostgreSQL."""
     postgresql.cluster()
-    directory = Path(tempfile.mkdtemp(prefix="steplog-pg-"))
-    try:
+    with postgresql.cluster_directory() as directory:
         made = postgresql.Cluster(_programs(), directory, settings)
         made.start()
         try:
@@ -34,8 +31,6 @@ def durable_cluster(settings: str = DURABLE) -> Iterator[postgresql.Cluster]:
         finally:
             with contextlib.suppress(AssertionError):  # it is stopped already
                 made.stop("immediate")
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
 
 
 class Pair:
@@ -75,8 +70,7 @@ class Pair:
 @contextlib.contextmanager
 def standby_of(primary: postgresql.Cluster) -> Iterator[postgresql.Cluster]:
     """A standby, started, which follows the primary."""
-    directory = Path(tempfile.mkdtemp(prefix="steplog-pg-"))
-    try:
+    with postgresql.cluster_directory() as directory:
         made = postgresql.Cluster(_programs(), directory, copy_of=primary)
         made.start()
         try:
@@ -84,8 +78,6 @@ def standby_of(primary: postgresql.Cluster) -> Iterator[postgresql.Cluster]:
         finally:
             with contextlib.suppress(AssertionError):
                 made.stop("immediate")
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
 
 
 def _programs() -> Path:

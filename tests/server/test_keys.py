@@ -199,3 +199,24 @@ def test_no_repr_shows_a_token_or_a_key(store):
     assert token is not None
     assert token.token == keyring.page_token
     assert token.token not in repr(token) + repr(keyring)
+
+
+def test_a_key_that_is_shown_while_the_use_of_others_is_stored_ends_no_refresh(store):
+    """The thread that refreshes ended, without the GIL, and a revoked key let its user in for ever."""
+    keyring = Keyring(store)
+    used = keyring._used
+
+    class Shown:
+        last_used = ""
+
+        @property
+        def id(self) -> int:
+            used[len(used)] = self  # type: ignore[assignment]  # as the event loop does, which has the dict still
+            keyring._noted.add(0)
+            return 0
+
+    used[0] = Shown()  # type: ignore[assignment]
+    keyring._noted_in = keys.now().replace(minute=0, second=0).isoformat()
+    keyring._store_use()
+    assert len(used) > 1
+    keyring.close()

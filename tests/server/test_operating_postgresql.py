@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import requests
@@ -21,15 +18,14 @@ from server.test_metrics_route import scraped, value
 def cluster() -> Iterator[postgresql.Cluster]:
     """One that may be stopped."""
     postgresql.cluster()  # skips where there is none
-    directory = Path(tempfile.mkdtemp(prefix="steplog-pg-"))
     found = postgresql.versions()
-    made = postgresql.Cluster(found[max(found)], directory)
-    made.start()
-    try:
-        yield made
-    finally:
-        made.stop("immediate")
-        shutil.rmtree(directory, ignore_errors=True)
+    with postgresql.cluster_directory() as directory:
+        made = postgresql.Cluster(found[max(found)], directory)
+        made.start()
+        try:
+            yield made
+        finally:
+            made.stop("immediate")
 
 
 def ready(server: ServerProcess) -> tuple[int, list[str]]:

@@ -12,7 +12,7 @@ import pytest
 
 from server.process import SOURCES
 from steplog.server.sqlite.store import SqliteStore
-from users import needs_users, other_user, while_user
+from users import needs_users, open_to_all, other_user, while_user
 
 __all__ = ["other_user"]
 
@@ -87,11 +87,8 @@ def test_another_users_file_is_refused(database, other_user: int, suffix: str):
         SqliteStore(database).close()
     path = database.with_name(database.name + suffix)
     path.unlink(missing_ok=True)
-    for opened in (database.parent, *database.parent.parents[:3]):
-        opened.chmod(0o777)
-    while_user(other_user, lambda: path.write_text(KEY))
-    for closed in (database.parent, *database.parent.parents[:3]):
-        closed.chmod(0o700)
+    with open_to_all(database.parent):
+        while_user(other_user, lambda: path.write_text(KEY))
     refused(serve(database), str(path), "belongs to another user")
     assert path.read_text() == KEY
 

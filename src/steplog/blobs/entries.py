@@ -9,9 +9,9 @@ import msgspec
 
 __all__ = ["ArtifactEntry", "FileEntry", "checked_path", "known_suffix"]
 
-_BAD_PART = re.compile(r"[\x00-\x1f\x7f]")
+_BAD_PART = r"[\x00-\x1f\x7f]"
 _PATH_BYTES_MAX = 1024
-_SUFFIX = re.compile(r"(?:\.[A-Za-z0-9]{1,16}){0,2}", re.ASCII)
+_SUFFIX = r"(?:\.[A-Za-z0-9]{1,16}){0,2}"
 
 
 class FileEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -65,7 +65,7 @@ class ArtifactEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
 def known_suffix(suffix: str) -> str:
     """A suffix, if servers take it; else none."""
-    return suffix if _SUFFIX.fullmatch(suffix) else ""
+    return suffix if re.fullmatch(_SUFFIX, suffix) else ""
 
 
 def checked_path(path: str) -> str:
@@ -75,7 +75,7 @@ def checked_path(path: str) -> str:
         size = len(path.encode())
     except UnicodeEncodeError:
         raise ValueError(f"not a path in UTF-8: {path!r:.80}") from None
-    if not 0 < size <= _PATH_BYTES_MAX or _BAD_PART.search(path):
+    if not 0 < size <= _PATH_BYTES_MAX or re.search(_BAD_PART, path):
         raise ValueError(f"not a path of a file: {path!r:.80}")
     if any(part in ("", ".", "..") for part in parts):
         raise ValueError(f"a path is relative, and stays inside: {path!r:.80}")

@@ -37,11 +37,10 @@ from steplog.reentrant_lock import ReentrantLock
 __all__ = ["FilePlace", "Unit"]
 
 _ID = "[0-9a-f]{32}"
-_IS_ID = re.compile(_ID)
-_UNIT = re.compile(rf"({_ID})\.json")
-_CONTENT = re.compile(r"[0-9a-f]{64}")
-_OF_WRITER = re.compile(rf"({_ID})\.({_ID})\.(saved|copy|part)")
-_LOST = re.compile(rf"{_ID}\.lost")
+_UNIT = rf"({_ID})\.json"
+_CONTENT = r"[0-9a-f]{64}"
+_OF_WRITER = rf"({_ID})\.({_ID})\.(saved|copy|part)"
+_LOST = rf"{_ID}\.lost"
 _LOOK_SHARE = 20  # looks take a 20th of the time at most
 _log = logging.getLogger("steplog")
 
@@ -62,7 +61,7 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """Whether its ids and hashes are such: they name files."""
         ids = [self.id, *(file.id for file in self.files)]
         hashes = (file.sha256 for file in self.files if file.sha256)
-        return all(map(_IS_ID.fullmatch, ids)) and all(map(_CONTENT.fullmatch, hashes))
+        return all(re.fullmatch(_ID, id_) for id_ in ids) and all(re.fullmatch(_CONTENT, one) for one in hashes)
 
     def is_hashed(self) -> bool:
         """Whether the contents are known."""
@@ -120,18 +119,18 @@ class FilePlace:
         names: set[str] = set()
         if self.directory is not None and os.path.isdir(self.directory):
             names = set(self.files.names(self.directory))
-        self._contents = {name for name in names if _CONTENT.fullmatch(name)}
-        units = {match[1] for name in names if (match := _UNIT.fullmatch(name))}
+        self._contents = {name for name in names if re.fullmatch(_CONTENT, name)}
+        units = {match[1] for name in names if (match := re.fullmatch(_UNIT, name))}
         for gone in self._units.keys() - units:
             self._drop(gone)
         for new in sorted(units - self._units.keys()):
             if (unit := self._loaded(f"{new}.json", new)) is not None:
                 self._add(unit)
-        found = {name: match for name in names if (match := _OF_WRITER.fullmatch(name))}
+        found = {name: match for name in names if (match := re.fullmatch(_OF_WRITER, name))}
         self._of_writers = {name: (match[1], match[2], match[3]) for name, match in found.items()}
         saved = {name: match[1] for name, match in found.items() if match[3] == "saved"}
         self._saved = {name: self._saved.get(name) or self._ids_in(name, unit_id) for name, unit_id in saved.items()}
-        for name in filter(_LOST.fullmatch, names):
+        for name in filter(re.compile(_LOST).fullmatch, names):
             if name not in self._lost:
                 self._lost[name] = self._read_lost(name)
 

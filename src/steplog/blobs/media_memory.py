@@ -32,7 +32,7 @@ from steplog.private_files import names_in, open_directory, read_private, unlink
 
 __all__ = ["MediaMemory", "media_in"]
 
-_MEDIA = re.compile(r"([0-9a-f]{32})" + re.escape(MEDIA_SUFFIX))
+_MEDIA = r"([0-9a-f]{32})" + re.escape(MEDIA_SUFFIX)
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _PARTS_MAX = 512  # of one writev
 _Bytes = bytes | bytearray | memoryview
@@ -133,7 +133,7 @@ def media_in(directory: Path) -> list[str]:
     """The ids of media in a writer's directory, oldest first. Raises OSError."""
     found = []
     for name in names_in(directory):
-        if match := _MEDIA.fullmatch(name):
+        if match := re.fullmatch(_MEDIA, name):
             with contextlib.suppress(OSError):
                 found.append((os.stat(directory / name, follow_symlinks=False).st_mtime_ns, match[1]))
     return [id_ for _, id_ in sorted(found)]

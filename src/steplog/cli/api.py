@@ -7,28 +7,28 @@ more is in the ``features`` of a run.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
 import click
-from slugify import slugify
 
 import steplog
 from steplog import InvalidAPIKeyError, ServerUnavailableError, SteplogError, naming
 from steplog.cli import printing
+from steplog.identity import slug_of
+from steplog.network.response import Response, http_error_types
 from steplog.settings import check_directories, resolve
-
-if TYPE_CHECKING:
-    import requests
 
 __all__ = ["Api", "ApiError", "RemoteRun", "as_text", "as_texts", "check_run"]
 
 _PREFIX = "/api/v0"
+_ANSWER_BYTES_MAX = 256 * 1024 * 1024  # a list of metrics is long
 _WORDS_CHARACTERS_MAX = 300  # of a server's
 _WHOLE_MIN = 8  # of a uuid: what ls prints
 _CLOCK_DIFFERENCE_S = 2.0  # less is what an answer's date, in whole seconds, and its way take
@@ -62,6 +62,11 @@ class RemoteRun(NamedTuple):
     def name(self) -> str:
         """Its name."""
         return str(self.data["name"])
+
+    @property
+    def made_by(self) -> str:
+        """Its id where it was begun, until the server had it; "": not known."""
+        return str(self.data.get("made_by") or "")
 
     @property
     def path(self) -> tuple[str, ...]:
@@ -101,21 +106,18 @@ class Api:
     @contextlib.contextmanager
     def translated(self) -> Iterator[None]:
         """Raise ApiError for what goes wrong in this block."""
-        import requests
-
         try:
             yield
         except InvalidAPIKeyError:
             raise ApiError(f"{self.base_url} rejects the API key. Type: steplog login") from None
         except ServerUnavailableError as error:
             raise ApiError(f"{error}. What was logged is kept. Type: steplog doctor", f"{error}") from None
-        except requests.HTTPError as error:
-            raise self._refused(error.response) from None
+        except http_error_types() as error:
+            raise self._refused(error.response.status_code, error.response.content) from None
 
-    def _refused(self, response: requests.Response) -> ApiError:
+    def _refused(self, status: int, body: bytes) -> ApiError:
         """An answer that is not what was asked for, in the server's words if it has any."""
-        told = _detail(response)
-        status = response.status_code
+        told = _detail(status, body)
         reason = f"{self.base_url} answered {status}" + (f": {told}" if told else " without what was asked for")
         return ApiError(f"{reason}. Type: steplog doctor", reason)
 
@@ -123,43 +125,50 @@ class Api:
         """The JSON at a path, or None. Raises ApiError."""
         path = _path(parts, query)
         with self.translated():
-            return self._answer(self._client.get(path))
+            return self._answer(self._send("GET", path))
 
     def ask(self, question: dict[str, Any], *parts: str) -> Any:
         """The JSON that a path answers a question with, or None. Raises ApiError."""
         with self.translated():
-            return self._answer(self._client.post(_path(parts), question))
+            return self._answer(self._send("POST", _path(parts), question))
 
     def patch(self, run: RemoteRun, fields: dict[str, Any]) -> dict[str, Any]:
         """Set fields of a run; the run as it is then. Raises ApiError."""
         with self.translated():
-            told = self._answer(self._client.patch(_path(run.path), fields))
+            told = self._answer(self._send("PATCH", _path(run.path), fields))
         return self._run_of(run, told)
 
     def delete(self, run: RemoteRun, now: bool) -> None:
         """Move a run to the trash; with ``now`` remove it for good. Raises ApiError."""
         with self.translated():
-            response = self._client.delete(_path(run.path, {"now": 1} if now else {}))
-            if response.status_code != 204:
+            response = self._send("DELETE", _path(run.path, {"now": 1} if now else {}))
+            if response.status != 204:
                 self._run_of(run, self._answer(response))
 
     def restore(self, run: RemoteRun) -> dict[str, Any]:
         """Take a run out of the trash; the run as it is then. Raises ApiError."""
         with self.translated():
-            told = self._answer(self._client.post(_path((*run.path, "restore"))))
+            told = self._answer(self._send("POST", _path((*run.path, "restore"))))
         return self._run_of(run, told)
 
-    def _answer(self, response: requests.Response) -> Any:
-        if response.status_code in (401, 403):
+    def _send(self, method: str, path: str, body: object = None) -> Response:
+        """Without ``requests``, whose import takes longer than a command."""
+        response = self._client.send(method, path, body, answer_bytes_max=_ANSWER_BYTES_MAX)
+        if not response.whole:
+            most = f"{_ANSWER_BYTES_MAX // 1024**2} MiB"
+            raise ServerUnavailableError(f"{self.base_url}: the answer is longer than {most}")
+        return response
+
+    def _answer(self, response: Response) -> Any:
+        if response.status in (401, 403):
             raise InvalidAPIKeyError
-        if response.status_code in (404, 405):
+        if response.status in (404, 405):
             return None
         self.note_date(response.headers.get("date"))
-        try:
-            response.raise_for_status()
-            return response.json()
-        except (OSError, ValueError, RecursionError):
-            raise self._refused(response) from None
+        with contextlib.suppress(ValueError, RecursionError):
+            if response.status < 400:
+                return response.json()
+        raise self._refused(response.status, response.body)
 
     def _run_of(self, run: RemoteRun, told: Any) -> dict[str, Any]:
         if not isinstance(told, dict) or "uuid" not in told:
@@ -180,7 +189,7 @@ class Api:
 
     def default_namespace(self) -> str:
         """The setting ``namespace``, or the key's user."""
-        return self._client.settings.namespace or slugify(self.username())
+        return self._client.settings.namespace or slug_of(self.username())
 
     def projects(self, namespace: str) -> list[str]:
         """The slugs of the projects. Raises ApiError."""
@@ -188,7 +197,7 @@ class Api:
         if found is not None:
             return [project["slug"] for project in found]
         if project := self._client.settings.project:
-            return [slugify(project)]
+            return [slug_of(project)]
         words = f"has no namespace {namespace}, or does not list projects. Name a project: {namespace}/PROJECT"
         raise ApiError(f"{self.base_url} {words}")
 
@@ -218,7 +227,10 @@ class Api:
         ``whole``: not by how its name or id begins, and of its uuid by ``_WHOLE_MIN`` characters at least. Of a name
         that is typed again after its run is gone, another run may be the only one that begins so.
         """
-        choice = naming.choose(text, self.candidates(text, trash=trash), RemoteRun.named)
+        runs = self.candidates(text, trash=trash)
+        choice = naming.choose(text, runs, RemoteRun.named)
+        if not choice.runs:
+            choice = naming.Choice(tuple(run for run in runs if naming.is_begun_as(text, run.made_by)))
         if len(choice.runs) == 1:
             (run,) = choice.runs
             if whole and choice.by_beginning and not _begins_uuid(run, text):
@@ -232,7 +244,8 @@ class Api:
             raise ApiError(f"{self.base_url} has no run {text!r} in the trash. Type: steplog ls --trash")
         if naming.choose(text, self.candidates(text, trash=True), RemoteRun.named).runs:
             raise ApiError(f"the run {text!r} is in the trash. Type: steplog restore {shlex.quote(text)}")
-        raise ApiError(f"{self.base_url} has no run {text!r}{self._where(text)}. Type: steplog ls")
+        hint = naming.did_you_mean(naming.close_runs(text, map(RemoteRun.named, runs))) or "."
+        raise ApiError(f"{self.base_url} has no run {text!r}{self._where(text)}{hint} Type: steplog ls")
 
     def candidates(self, text: str, *, trash: bool = False) -> list[RemoteRun]:
         """The runs at the places that ``text`` may name. Raises ApiError."""
@@ -241,7 +254,7 @@ class Api:
         for slug, project, _ in naming.readings(text):
             namespace = slug or self.default_namespace()
             try:
-                places = self.projects(namespace) if project is None else [slugify(project)]
+                places = self.projects(namespace) if project is None else [slug_of(project)]
             except ApiError as error:  # a stock server's, which lists the runs of a project that is named
                 unlisted, places = error, []
             for place in places:
@@ -272,13 +285,13 @@ def _is_run(data: object) -> bool:
     return isinstance(data, dict) and all(isinstance(data.get(name), str) for name in ("uuid", "name", "status"))
 
 
-def _detail(response: requests.Response) -> str:
+def _detail(status: int, body: bytes) -> str:
     """What a server says with an error, on one line; "" if nothing. Of wrong fields: what is wrong with each."""
     try:
-        told = response.json()
+        told = json.loads(body)
     except (ValueError, RecursionError):
         return ""
-    if response.status_code < 400 or not isinstance(told, dict):
+    if status < 400 or not isinstance(told, dict):
         return ""
     if isinstance(told.get("detail"), str):
         words = told["detail"]

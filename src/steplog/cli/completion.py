@@ -122,8 +122,7 @@ def _of_each_project(api: Api, trash: bool) -> Iterator[RemoteRun]:
 
 def offered(incomplete: str, names: Callable[[], Iterable[str]]) -> list[str]:
     """Those that begin so, each once. In a thread of its own, which an answer that hangs does not outlast."""
-    import requests  # noqa: F401 - before the clock runs, which is for what others make us wait
-
+    _ = steplog.get_default_client  # imported before the clock runs, which is for what others make us wait
     logging.disable()  # a warning would be printed into the line that is being typed
     found: dict[str, None] = {}
 

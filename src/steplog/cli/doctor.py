@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import os
 import platform
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
-from slugify import slugify
+from rich.text import Text
 
 import steplog
 from steplog import ConfigurationError
@@ -27,6 +28,7 @@ from steplog.cli import printing
 from steplog.cli.api import Api, ApiError
 from steplog.client import LocalServers
 from steplog.default_paths import memory_directories, memory_place
+from steplog.identity import slug_of
 from steplog.installation import UNCOMPILED_COST, compile_again
 from steplog.journal import compiled
 from steplog.machine.other_system import installed
@@ -43,6 +45,7 @@ _SHARED_BYTES_MIN = 8 * 1024 * 1024
 _DISK_BYTES_MIN = 64 * 1024 * 1024
 _ANSWER_S = 3.0  # of a server of this machine
 _SYSTEMS = ("Linux", "Darwin")
+_SENTENCES = re.compile(r"(?<=\.) (?=[A-Z])")
 _OF_NO_RUN = ("servers", "kept-files")  # directories beside those of runs
 
 
@@ -89,20 +92,29 @@ def _print(checks: list[_Check], servers: list[_ServerHere], settings: dict[str,
     console = printing.console()
     table = printing.table("", "", "")
     for check in checks:
-        words = printing.text(check.words, characters_max=400)
-        printing.add_row(table, printing.text(*_SIGNS[check.state]), check.name, words)
+        printing.add_row(table, printing.text(*_SIGNS[check.state]), check.name, _lines(check.words))
     printing.write(console, table, "")
     if servers:
         table = printing.table("", "server on this machine")
         for server in servers:
             sign = _SIGNS[_GOOD if server.answers else _NOTE]
-            printing.add_row(table, printing.text(*sign), printing.text(_in_words(server), characters_max=400))
+            printing.add_row(table, printing.text(*sign), _in_words(server))
         printing.write(console, table, "")
-    table = printing.table("setting", "value", "from")
+    given, others = printing.table("setting", "from", "value"), printing.table("setting", "default")
     for name, entry in settings.items():
-        style = "dim" if entry["from"] == "default" else None
-        printing.add_row(table, name, printing.value(entry["value"]), entry["from"], style=style)
-    printing.write(console, table)
+        value = printing.value(entry["value"], None) or "–"
+        if entry["from"] == "default":
+            printing.add_row(others, name, value, style="dim")
+        else:
+            printing.add_row(given, name, entry["from"], value)
+    if any(entry["from"] != "default" for entry in settings.values()):
+        printing.write(console, given, "")
+    printing.write(console, others)
+
+
+def _lines(words: str) -> Text:
+    """A line a sentence: what to type begins one."""
+    return Text("\n").join(printing.text(each, characters_max=400) for each in _SENTENCES.split(words))
 
 
 def _settings(settings: Settings) -> dict[str, dict[str, Any]]:
@@ -131,7 +143,8 @@ def _python(settings: Settings) -> _Check:
     elif why == "asked for":
         words += f"log() in Python, not compiled: pure is set by {sources(settings)['pure']}"
     else:
-        words += f"log() in Python, not compiled: {UNCOMPILED_COST}. To have it compiled, {compile_again()}"
+        cost = UNCOMPILED_COST[0].upper() + UNCOMPILED_COST[1:]
+        words += f"log() in Python, not compiled. {cost}. To have it compiled, {compile_again()}"
     return _Check("python", _GOOD if platform.system() in _SYSTEMS and why != "not compiled" else _NOTE, words)
 
 
@@ -152,7 +165,7 @@ def _memory(settings: Settings) -> _Check:
     with contextlib.suppress(OSError):
         usable, free = os.access(existing, os.W_OK | os.X_OK), shutil.disk_usage(existing).free
     if not usable:
-        words = f"{directory} cannot be used: records wait in the process and on disk, and a kill loses the last second"
+        words = f"{directory} cannot be used. Records wait in the process and on disk; a kill loses the last second"
         return _Check("shared memory", _NOTE, words)
     used = 0 if directory == place else _used_bytes(directory)
     words = f"{directory}, {printing.size(used)} in use, {printing.size(free)} free"
@@ -229,7 +242,7 @@ def _server(settings: Settings) -> Iterator[_Check]:
         with within(_ANSWER_S if client.local is not None else None):
             username = api.username()
             # Reads the store, which the key does not.
-            api.get(client.settings.namespace or slugify(username), "projects")
+            api.get(client.settings.namespace or slug_of(username), "projects")
     except ApiError as error:
         yield _Check("server", _BAD, error.reason)
         return
@@ -240,10 +253,8 @@ def _server(settings: Settings) -> Iterator[_Check]:
     kind = "takes batches" if likely else "a stock server: one request a metric"
     yield _Check("server", _GOOD, f"{api.base_url}, {kind}")
     if local_instance(client.settings.url) is None and api.base_url.startswith("http:") and is_loopback(api.base_url):
-        words = (
-            "used as configured: while the server is down, any user of this machine can take its port, and gets the "
-        )
-        words += "key. Unset STEPLOG_URL where it is steplog serve, which is found and spoken to over a socket of yours"
+        words = "While the server is down, any user of this machine can take its port, and gets the key. "
+        words += "For a steplog serve of yours, unset STEPLOG_URL: it is found, and spoken to over a socket of yours"
         yield _Check("address", _NOTE, words)
     yield _Check("key", _GOOD, f"belongs to {username}, from {origin}")
 
@@ -267,16 +278,19 @@ def _servers_here(settings: Settings) -> Iterator[_ServerHere]:
         yield _ServerHere(*place, answers, words, first=position == 0)
 
 
-def _in_words(server: _ServerHere) -> str:
-    parts = [
-        server.url,
-        f"since {printing.local_time(server.since)}" if server.since is not None else "of version 0.1",
-        f"process {server.process}" if server.process is not None else "",
-        f"database {server.database}" if server.database else "",
-        server.words,
-        "used where none is configured" if server.first else "",
-    ]
-    return ", ".join(filter(None, parts))
+def _in_words(server: _ServerHere) -> Text:
+    """A line of where it is, one of its database, and one of what it says."""
+    lines = (
+        (
+            server.url,
+            f"since {printing.local_time(server.since)}" if server.since is not None else "of version 0.1",
+            f"process {server.process}" if server.process is not None else "",
+        ),
+        (f"database {server.database}" if server.database else "",),
+        (server.words, "used where none is configured" if server.first else ""),
+    )
+    words = (", ".join(filter(None, parts)) for parts in lines)
+    return Text("\n").join(printing.text(line, characters_max=400) for line in words if line)
 
 
 def _used_bytes(directory: Path) -> int:

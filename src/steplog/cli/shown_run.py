@@ -18,7 +18,6 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 import msgspec
-from slugify import slugify
 
 import steplog
 from steplog import SteplogError, naming
@@ -26,6 +25,7 @@ from steplog.cli import printing, run_times
 from steplog.cli.api import Api, ApiError, RemoteRun
 from steplog.cli.metric_names import check_names
 from steplog.column_format import json_value
+from steplog.identity import slug_of
 from steplog.reading.points import Selection
 from steplog.reading.source import RunSource, SeriesRow
 from steplog.reading.stock_source import StockSource
@@ -145,7 +145,7 @@ def _there(api: Api, remote: RemoteRun) -> _Found:
         config,
         draw,
         printing.losses(report, _logged(report, stored)),
-        f"{api.base_url}/{remote.namespace}/projects/{remote.project}/runs/{slugify(remote.name)}/",
+        f"{api.base_url}/{remote.namespace}/projects/{remote.project}/runs/{slug_of(remote.name)}/",
         api.now(),
     )
 

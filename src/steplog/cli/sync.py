@@ -62,7 +62,7 @@ def command(
     lossy = [synced for synced in done if printing.losses(synced) or synced.files_lost]
     if len(done) > 1 and lossy and not as_json:
         click.echo(f"values or files of {printing.plural(len(lossy), 'run')} were lost: {', '.join(map(_name, lossy))}")
-    if lossy or any(synced.pending or synced.files or synced.files_kept for synced in done):
+    if lossy or any(synced.pending or synced.files or synced.files_kept or synced.why for synced in done):
         context.exit(1)
 
 
@@ -99,13 +99,16 @@ def _name(synced: steplog.Synced) -> str:
 
 def _line(synced: steplog.Synced) -> str:
     left = _counts(synced.pending, synced.files)
-    kept = f", {left} kept here: {printing.printable(synced.why)}" if synced.pending or synced.files else ""
+    why = printing.printable(synced.why)
+    kept = f", {left} kept here: {why}" if synced.pending or synced.files else ""
+    end = f"its end is kept here: {why}" if why and not kept else ""
     gone = "1 value that the server had confirmed is" if synced.gone == 1 else ""
     gone = gone or f"{synced.gone:,} values that the server had confirmed are"
     moved = f"its server keeps no files: they are in {printing.printable(synced.files_kept, None)}"
     parts = (
         f"{gone} not here any more" if synced.gone else "",
         moved if synced.files_kept else "",
+        end,
         printing.losses(synced, synced.logged),
         f"{printing.plural(synced.files_lost, 'file')} lost" if synced.files_lost else "",
     )

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import zip_longest
 from typing import NamedTuple
 
 from rich.cells import cell_len
@@ -67,15 +68,16 @@ class Table:
         self._rows: list[tuple[Sequence[Text], str]] = []
 
     def add(self, cells: Sequence[Text], style: str = "") -> None:
-        """Add a row, with a cell for each column."""
+        """Add a row, with a cell for each column; the last may have several lines."""
         self._rows.append((cells, style))
 
     def plain(self) -> Iterator[str]:
         """The whole table."""
         natural = self._natural()
         for cells, _ in self._lines():
-            padded = [_padded(cell, natural[at], at in self._right) for at, cell in enumerate(cells)]
-            yield Text(" " * _GAP).join(padded).plain.rstrip()
+            for parts in zip_longest(*(cell.plain.split("\n") for cell in cells), fillvalue=""):
+                padded = [_padded(Text(part), natural[at], at in self._right) for at, part in enumerate(parts)]
+                yield Text(" " * _GAP).join(padded).plain.rstrip()
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
         layout = self._fitted(options.max_width)
@@ -100,7 +102,7 @@ class Table:
         return [(head, "dim"), *self._rows] if any(self._columns) else self._rows
 
     def _natural(self) -> list[int]:
-        return [max((cell_len(cells[at].plain) for cells, _ in self._lines()), default=0) for at in self._all()]
+        return [max((_width(cells[at]) for cells, _ in self._lines()), default=0) for at in self._all()]
 
     def _all(self) -> range:
         return range(len(self._columns))
@@ -110,7 +112,7 @@ class Table:
         natural, bounds = self._natural(), {self._cut: _CUT_MIN, last: _LAST_MIN}
         heads = [[name] for name in self._columns]
         if _total(natural, gap) > width:
-            of_cells = [max((cell_len(cells[at].plain) for cells, _ in self._rows), default=0) for at in self._all()]
+            of_cells = [max((_width(cells[at]) for cells, _ in self._rows), default=0) for at in self._all()]
             heads = [
                 _pieces(name, of_cells[at] if at in self._wrap else width) for at, name in enumerate(self._columns)
             ]
@@ -162,6 +164,10 @@ def _pieces(name: str, width: int) -> list[str]:
 def _total(widths: Iterable[int], gap: int) -> int:
     every = list(widths)
     return sum(every) + gap * max(0, len(every) - 1)
+
+
+def _width(cell: Text) -> int:
+    return max(map(cell_len, cell.plain.split("\n")))
 
 
 def _wrapped(console: Console, cell: Text, width: int) -> list[Text]:

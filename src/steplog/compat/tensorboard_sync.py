@@ -20,6 +20,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import importlib.abc
 import importlib.machinery
 import logging
@@ -56,7 +57,8 @@ def start(run: Run | None = None) -> None:
         sys.meta_path.insert(0, _finder)
     for name in _WRAPPED_BY:
         if name in sys.modules:
-            _wrap(sys.modules[name])
+            with suppress(ImportError):
+                _wrap(importlib.import_module(name))  # once it is whole, where another thread is importing it
 
 
 def stop() -> None:
@@ -118,9 +120,7 @@ class _Synced:
 
     def _reader(self, writer: Any) -> EventReader:
         reader = self._readers.get(writer)
-        if reader is None:
-            reader = self._readers[writer] = EventReader(self.configure)
-        return reader
+        return self._readers.setdefault(writer, EventReader(self.configure)) if reader is None else reader
 
     def _name(self, run: Run, log_dir: str, tag: str) -> str:
         """The metric of a tag; found once."""
@@ -137,12 +137,14 @@ class _Synced:
 
 
 _synced: _Synced | None = None
+_wrapped: dict[Any, object] = {}  # the classes, each by whichever thread came first
 
 
 def _wrap_writers(module: ModuleType) -> None:
     """Wrap the methods of a module's ``FileWriter`` and ``SummaryWriter``, unless that has been done."""
     writer, files = module.SummaryWriter, module.FileWriter
-    if hasattr(files.add_event, "__wrapped__"):
+    mine = object()
+    if _wrapped.setdefault(files, mine) is not mine:
         return
     files.add_event = _then_logged(files.add_event)
     writer.add_scalar = _within_call(writer.add_scalar, _given_to_add_scalar)
@@ -154,8 +156,8 @@ def _then_logged(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def add_event(self: Any, event: Any, step: Any = None, walltime: Any = None) -> Any:
         result = original(self, event, step, walltime)
-        if _synced is not None:
-            _synced.written(self, event, step)
+        if (synced := _synced) is not None:  # another thread may stop it
+            synced.written(self, event, step)
         return result
 
     return add_event
@@ -197,13 +199,13 @@ def _given_to_add_hparams(hparam_dict: dict[str, Any], *_: Any, **__: Any) -> _G
 
 
 def _log_value(log_dir: str, tag: str, value: Any, step: int) -> None:
-    if _synced is not None:
-        _synced.log(log_dir, tag, value, step)
+    if (synced := _synced) is not None:
+        synced.log(log_dir, tag, value, step)
 
 
 def _set_config(config: dict[str, Any]) -> None:
-    if _synced is not None:
-        _synced.configure(config)
+    if (synced := _synced) is not None:
+        synced.configure(config)
 
 
 _followed = FollowedWriters(_log_value, _set_config)

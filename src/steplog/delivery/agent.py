@@ -25,7 +25,8 @@ import time
 from collections.abc import Callable, Iterable
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import NamedTuple
+
+import msgspec
 
 from steplog.blobs.waiting_files import WaitingFiles
 from steplog.delivery.creation import Made
@@ -55,7 +56,7 @@ _WHOLE_S = 10.0  # from here on without a decimal
 _log = logging.getLogger("steplog")
 
 
-class Progress(NamedTuple):
+class Progress(msgspec.Struct, frozen=True):
     """Roughly how many records are left, what keeps them, and for how many seconds the server has not answered.
 
     ``files`` and ``file_bytes``: how many files are left, and the bytes that are known of them.
@@ -271,7 +272,8 @@ class Agent:
         self.maintenance.do(lease.release if shared else lease.remove, timeout_s)
 
     def store(self, lease: Lease, timeout_s: float) -> None:
-        """Write to disk what is written of a run by now, within ``timeout_s``."""
+        """Write to disk what is written of a run by now, also by other processes, within twice ``timeout_s``."""
+        self.maintenance.do(partial(lease.look, self.lock), timeout_s)
         self.maintenance.do(partial(lease.spool, self.lock, True), timeout_s)
 
     def release(self, lease: Lease, timeout_s: float = DISK_S) -> None:
@@ -310,17 +312,18 @@ class Agent:
 
     def _start_lanes(self) -> None:
         with self.lock:
-            while len(self._loops) < max(1, min(self._sender.lanes(), self._lanes_max)):
-                loop, lane = Loop(), len(self._loops)
+            wanted = max(1, min(self._sender.lanes(), self._lanes_max))
+            self._loops += [Loop() for _ in range(len(self._loops), wanted)]
+            for lane, loop in enumerate(self._loops):  # those as well that Ctrl-C kept from being started
                 name = f"steplog-sender-{lane}" if lane else "steplog-sender"
                 try:
                     loop.start(partial(self._send, loop, lane), name, self._fault)
                 except RuntimeError:
+                    del self._loops[lane:]
                     if not lane:
                         raise
                     self._lanes_max = lane  # no more threads here: the first one serves the other lanes
                     return
-                self._loops.append(loop)
 
     def _fault(self, thread: str, error: BaseException) -> None:
         with self.lock:

@@ -35,7 +35,7 @@ from steplog.delivery.deferred_log import deferred_log
 from steplog.delivery.exchange import Request
 from steplog.delivery.probe import TOO_LONG
 from steplog.delivery.tickets import Send, Store, Ticket
-from steplog.delivery.verdicts import Judgement, Verdict, is_proxys_404
+from steplog.delivery.verdicts import REFUSALS, Judgement, Verdict, is_proxys_404
 from steplog.journal.manifest import Plan
 
 __all__ = ["Create", "Creation", "Made", "Step", "creation_headers", "of_user"]
@@ -188,6 +188,8 @@ class Creation:
                 self.refused = msgspec.structs.replace(judgement, words=TOO_LONG)
             case Step.LOOK if judgement.verdict is Verdict.ACCEPTED:
                 self._looked(wire.read(body, list[Made]) or [])
+            case Step.ACCOUNT | Step.LOOK:
+                self._refuse(judgement)
 
     def _looked(self, runs: list[Made]) -> None:
         resume, self.step = self._plan.resume, Step.RUN
@@ -225,8 +227,8 @@ class Creation:
             self.step = Step.PROJECT  # two runs make one project: the second finds it, and nothing is wrong
             self.refused = judgement if self._refused_once else None
             self._refused_once = True
-        elif judgement.verdict in (Verdict.REFUSED, Verdict.MISSING):
-            self.refused = judgement
+        else:
+            self._refuse(judgement)
 
     def _run_answered(self, judgement: Judgement, body: bytes) -> None:
         resume = self._plan.resume
@@ -245,5 +247,5 @@ class Creation:
             self._refuse(judgement)
 
     def _refuse(self, judgement: Judgement) -> None:
-        if judgement.verdict in (Verdict.REFUSED, Verdict.MISSING):
+        if judgement.verdict in REFUSALS or judgement.verdict is Verdict.MISSING:
             self.refused = judgement

@@ -20,7 +20,7 @@ from steplog.file_system import sync
 __all__ = ["KEPT_NAME", "keep_files", "kept_directory"]
 
 KEPT_NAME = "kept-files"
-_UNSAFE = re.compile(r"[^\w.@+=-]+")
+_UNSAFE = r"[^\w.@+=-]+"
 _NAME_MAX = 80
 _PART_BYTES = 1024 * 1024
 
@@ -52,7 +52,7 @@ def keep_files(files: WaitingFiles, directory: Path) -> int:
 def _place(entry: FileEntry) -> str:
     if entry.path:
         return checked_path(entry.path)
-    return f"media/{entry.id}{_UNSAFE.sub('', entry.suffix)[:16]}"
+    return f"media/{entry.id}{re.sub(_UNSAFE, '', entry.suffix)[:16]}"
 
 
 def _move(files: WaitingFiles, entry: FileEntry, path: Path) -> None:
@@ -90,4 +90,4 @@ def _forget(files: WaitingFiles, entries: list[FileEntry], artifacts: list[Artif
 
 
 def _safe(text: str) -> str:
-    return _UNSAFE.sub("_", text).strip("._")[:_NAME_MAX]
+    return re.sub(_UNSAFE, "_", text).strip("._")[:_NAME_MAX]

@@ -41,6 +41,7 @@ class Loop:
         self.wait_s = 0.0
         self.started = False
         self._starting = ReentrantLock()  # a signal handler may start one, too
+        self._threads: dict[int, object] = {}  # 0: the one that lives
         self._poll_s = POLL_MIN_S
 
     def rest(self, seconds: float) -> None:
@@ -66,7 +67,10 @@ class Loop:
             return
 
     def start(self, work: Callable[[], None], name: str, fault: Callable[[str, BaseException], None]) -> None:
-        """Start a thread, once, that does ``work`` again and again. Raises RuntimeError where none can be started."""
+        """Start a thread, once, that does ``work`` again and again. Raises RuntimeError where none can be started.
+
+        Where Ctrl-C interrupts this, it may be called again: of two threads one goes at once.
+        """
         with self._starting:
             if not self.started:
                 self._start(work, name, fault)
@@ -86,7 +90,7 @@ class Loop:
                 fault(name, error)
 
         def live() -> None:
-            while True:
+            while self._threads.setdefault(0, live) is live:
                 try:
                     loop(attempt)
                 except BaseException as error:  # noqa: BLE001 - as above; where it waits, it may be out of memory

@@ -18,8 +18,8 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Callable, Collection
-from typing import NamedTuple
 
+import msgspec
 from msgspec.structs import replace
 
 from steplog.delivery import wire
@@ -38,7 +38,7 @@ __all__ = ["MetricStream"]
 _HEADERS = {"Content-Type": "application/json"}
 
 
-class _Queued(NamedTuple):
+class _Queued(msgspec.Struct, frozen=True):
     position: int
     name: str
     body: bytes

@@ -440,7 +440,7 @@ class Outbox:
         elif self.creation is not None:
             return  # it knows by itself what to make of an answer
         elif verdict is Verdict.MISSING:
-            self.probe.missing(now)
+            self.probe.missing(now, judgement.words)
         elif verdict is Verdict.ACCEPTED:
             self._trouble = None
             if self.probe.question is None:

@@ -101,12 +101,13 @@ class CapabilityProbe:
         self.status = None
         self.question = self.question or Question.RUN
 
-    def missing(self, now: float) -> None:
-        """A route of the run was not found."""
+    def missing(self, now: float, words: str) -> None:
+        """A route of the run was not found; ``words``: of the answer."""
         if self.question is None:
             self.question = Question.RUN
             if self._misses:
                 self._backoff.failed(now)
+                self.trouble = words
             self._misses += 1
 
     def found(self) -> None:

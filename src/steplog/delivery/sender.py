@@ -15,7 +15,9 @@ with a server is logged once, at its second failure in a row.
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from steplog.delivery.backoff import Backoff
 from steplog.delivery.deferred_log import deferred_log
@@ -51,7 +53,7 @@ class ServerState:
         self.keys_tried = 0
 
 
-class InFlight(NamedTuple):
+class InFlight(msgspec.Struct, frozen=True):
     """A request under way; ``sent_at`` is on the monotonic clock, in seconds."""
 
     server: ServerState
@@ -62,7 +64,7 @@ class InFlight(NamedTuple):
     sent_at: float
 
 
-class StoreFirst(NamedTuple):
+class StoreFirst(msgspec.Struct, frozen=True):
     """Store this run's manifest, then ask again."""
 
     outbox: Outbox

@@ -7,8 +7,6 @@ outbox, and a test can replay any order of events.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import msgspec
 
 from steplog.delivery import wire
@@ -151,25 +149,25 @@ class Status(Ticket, frozen=True):
         return max(1, self.generation) < wire.generation_of(body, self.run)
 
 
-class Send(NamedTuple):
+class Send(msgspec.Struct, frozen=True):
     """Exchange this now."""
 
     request: Request
     ticket: Ticket
 
 
-class Store(NamedTuple):
+class Store(msgspec.Struct, frozen=True):
     """Store in the manifest what has become of the run."""
 
 
-class Quarantine(NamedTuple):
+class Quarantine(msgspec.Struct, frozen=True):
     """Keep the one record of a range, with the server's words; until ``Quarantined`` says so it is not sent again."""
 
     record: Range
     words: str
 
 
-class Quarantined(NamedTuple):
+class Quarantined(msgspec.Struct, frozen=True):
     """Whether the record of a range is safe in quarantine."""
 
     record: Range

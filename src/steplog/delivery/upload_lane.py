@@ -14,7 +14,9 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import Protocol
+
+import msgspec
 
 from steplog.delivery.backoff import Backoff
 from steplog.delivery.deferred_log import deferred_log
@@ -59,7 +61,7 @@ class _Server:
         self.refuses_contents = False  # as of the last one
 
 
-class _Sent(NamedTuple):
+class _Sent(msgspec.Struct, frozen=True):
     """A request that is due, or under way; ``sent_at`` is on the monotonic clock, in seconds."""
 
     lease: Lease
@@ -69,7 +71,7 @@ class _Sent(NamedTuple):
     sent_at: float
 
 
-class _Here(NamedTuple):
+class _Here(msgspec.Struct, frozen=True):
     """Work on this machine."""
 
     lease: Lease
@@ -317,7 +319,7 @@ class UploadLane:
             server.backoff.passed()
             server.trouble, server.told, server.refuses_contents = None, False, False
         if judgement.verdict is Verdict.MISSING:
-            outbox.probe.missing(now)
+            outbox.probe.missing(now, judgement.words)
         outbox.release_waiters()
         if not outbox.uploads.left or judgement.verdict is Verdict.MISSING:
             self._runs.wake()  # the status may have waited for that

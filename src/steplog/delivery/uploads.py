@@ -24,7 +24,6 @@ import random
 from collections import deque
 from collections.abc import Callable, Iterable
 from itertools import islice
-from typing import NamedTuple
 
 import msgspec
 
@@ -54,25 +53,25 @@ _FORGOTTEN_MIN = 64  # entries, while there is something else to do
 _WRONG_MAX = 2  # times that the server finds another hash than is found here, until the content waits
 
 
-class Drop(NamedTuple):
+class Drop(msgspec.Struct, frozen=True):
     """The server has this content: remove it here."""
 
     sha256: str
 
 
-class Forget(NamedTuple):
+class Forget(msgspec.Struct, frozen=True):
     """Remove these entries."""
 
     ids: tuple[str, ...]
 
 
-class Rehash(NamedTuple):
+class Rehash(msgspec.Struct, frozen=True):
     """Read a content, and say whether it has the hash that it is called by (``rehashed``)."""
 
     sha256: str
 
 
-class SetAside(NamedTuple):
+class SetAside(msgspec.Struct, frozen=True):
     """A content is damaged, or gone, and its files are lost: set it and its entries aside, and count them."""
 
     sha256: str

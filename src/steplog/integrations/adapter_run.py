@@ -15,6 +15,7 @@ from __future__ import annotations
 import copy
 import logging
 import multiprocessing
+import os
 import threading
 from argparse import Namespace
 from collections.abc import Callable, Mapping
@@ -176,6 +177,14 @@ class AdapterRun:
 
     def __deepcopy__(self, memo: Any) -> AdapterRun:
         return copy.copy(self)
+
+
+def _after_fork_in_child() -> None:
+    global _beginning
+    _beginning = threading.RLock()  # another thread may have held it
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 def has_ended(run: Run) -> bool:

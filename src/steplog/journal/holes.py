@@ -32,8 +32,8 @@ __all__ = ["HoleWatch", "threads_inside"]
 
 _names = "|".join(sorted({code.co_name for code in CLAIMING}))
 _files = "|".join(sorted({re.escape(os.path.basename(code.co_filename)) for code in CLAIMING}))
-_THREAD = re.compile(r"^(?:Current t|T)hread 0x([0-9a-f]+)")
-_INSIDE = re.compile(rf'[/\\]journal[/\\](?:{_files})", line \d+ in (?:{_names})$')
+_THREAD = r"^(?:Current t|T)hread 0x([0-9a-f]+)"  # compiled (and cached by ``re``) when a hole is found
+_INSIDE = rf'[/\\]journal[/\\](?:{_files})", line \d+ in (?:{_names})$'
 _MORE_THREADS = "..."
 _FRAMES_SHOWN = 100
 _SOMEBODY = 0  # no thread's number
@@ -44,13 +44,13 @@ def threads_inside() -> set[int]:
     inside, shown, all_shown = set(), Counter[int](), True
     thread = 0
     for line in _stacks().splitlines():
-        if (found := _THREAD.match(line)) is not None:
+        if (found := re.match(_THREAD, line)) is not None:
             thread = int(found[1], 16)
         elif line == _MORE_THREADS:
             all_shown = False
         elif line:
             shown[thread] += 1
-            if _INSIDE.search(line) or shown[thread] == _FRAMES_SHOWN:
+            if re.search(_INSIDE, line) or shown[thread] == _FRAMES_SHOWN:
                 inside.add(thread)
     for thread, frame in () if all_shown else sys._current_frames().items():
         if thread not in shown and frame.f_code in CLAIMING:

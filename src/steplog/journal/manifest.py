@@ -43,7 +43,7 @@ VERSION = 2
 
 DELIVERED_NAME = "manifest.delivered"  # of a run that is delivered but for what was set aside
 _NAME = "manifest"
-_TAKEOVER = re.compile(r"takeover\.[0-9a-f]{32}")
+_TAKEOVER = r"takeover\.[0-9a-f]{32}"
 _TAKEOVER_BYTES_MAX = 4096
 _BYTES_MAX = 1024 * 1024
 
@@ -160,7 +160,7 @@ def takeovers(directory: Path) -> list[Takeover]:
     """The takeovers in a run's directory, the earliest first; without what cannot be read."""
     found = []
     try:
-        names = sorted(filter(_TAKEOVER.fullmatch, names_in(directory)))
+        names = sorted(filter(re.compile(_TAKEOVER).fullmatch, names_in(directory)))
     except OSError:
         return []
     for name in names:

@@ -26,7 +26,9 @@ import os
 import sys
 import threading
 from types import CodeType, FrameType
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
+
+import msgspec
 
 from steplog.loaded import loaded
 
@@ -39,7 +41,7 @@ _tool_id: int | None = None
 _imported_in = os.getpid()
 
 
-class _Exit(NamedTuple):
+class _Exit(msgspec.Struct, frozen=True):
     """The last SystemExit that may end the program."""
 
     code: Any

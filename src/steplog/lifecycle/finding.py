@@ -29,7 +29,7 @@ from steplog.identity import slug_of
 from steplog.journal import manifest as manifests
 from steplog.journal.manifest import Manifest
 from steplog.lifecycle.process import current
-from steplog.naming import Choice, Named, choose, close_runs, did_you_mean, listed, readings
+from steplog.naming import Choice, Named, choose, close_runs, did_you_mean, is_begun_as, listed, readings
 from steplog.printable import printable
 from steplog.time_limit import within
 
@@ -74,7 +74,7 @@ def find(
     here = [found for found in known if _is_in(found.names, namespace, project) and _is_of(found, text, client)]
     choice = choose(text, here, _names)
     if not choice.runs:  # as the process that made it calls it until a server has it
-        choice = Choice(tuple(found for found in here if found.manifest and found.manifest.local_id == text))
+        choice = Choice(tuple(found for found in here if found.manifest and is_begun_as(text, found.manifest.local_id)))
     looked = None
     if not choice.runs or choice.by_beginning:
         try:
@@ -179,7 +179,7 @@ def _look_on_server(
         there = [found for place in places for found in server.runs(*place)]
         choice = choose(text, [*here, *there], _names)
         if not choice.runs:  # as the process that made it called it before
-            choice = Choice(tuple(found for found in there if found.told and found.told.get("made_by") == text))
+            choice = Choice(tuple(found for found in there if found.told and is_begun_as(text, _made_by(found.told))))
         if choice.runs:
             return _Looked(choice, where, there)
         if elsewhere is not None:
@@ -191,6 +191,10 @@ def _look_on_server(
                 which = shlex.quote(trashed.runs[0].names.name)
                 return _Looked(choice, where, there, f"; it is in the trash there, type: steplog restore {which}")
     return _Looked(choice, where, there)
+
+
+def _made_by(told: dict[str, Any]) -> str:
+    return str(told.get("made_by") or "")
 
 
 def _server_in(text: str) -> str | None:

@@ -22,11 +22,13 @@ from steplog.journal.directories import RunPaths
 from steplog.journal.extents import SegmentExtent
 from steplog.journal.files import Files
 from steplog.journal.journal import Journal
+from steplog.journal.losses import LOSSES_BYTES, LOSSES_NAME, LossLedger
+from steplog.journal.open_journal import begin_ledger
 from steplog.journal.sources import DirectorySource
 from steplog.journal.spool import CursorFile, Spool
 from steplog.private_files import read_private
 
-__all__ = ["OtherDelivery", "cursor_of", "is_living", "journal_of"]
+__all__ = ["OtherDelivery", "counted_journal", "cursor_of", "is_living", "journal_of"]
 
 
 class _Listed(DirectorySource):
@@ -65,6 +67,40 @@ def cursor_of(paths: RunPaths, writer: str) -> Cursor | None:
         return None
     in_memory, on_disk = load(stored), CursorFile(spool, Files()).load()
     return in_memory if on_disk is None or on_disk.delivered < in_memory.delivered else on_disk
+
+
+def counted_journal(paths: RunPaths, writer: str) -> Journal:
+    """A writer's journal as it is now, with what its writer lost, if that is dead."""
+    directory = None if paths.memory is None else paths.memory / writer
+    spool = Spool(paths.spool / writer, writer)
+    stored, losses = bytearray(CURSOR_BYTES), bytearray(LOSSES_BYTES)
+    if directory is not None:
+        with contextlib.suppress(OSError):
+            _fill(stored, read_private(directory / "marks", 0, CURSOR_BYTES))
+            _fill(losses, read_private(directory / LOSSES_NAME, 0, LOSSES_BYTES))
+    ledger = LossLedger(losses)
+    if ledger.is_new:
+        begin_ledger(ledger, spool, stored, in_memory=directory is not None and directory.is_dir())
+    journal = Journal(writer, DirectorySource(directory), stored, lambda: True, spool, ledger)
+    on_disk = spool.load_cursor()
+    if on_disk is not None and on_disk.delivered > journal.cursor.delivered:
+        journal.set_cursor(on_disk)
+    if _is_dead(paths, writer):
+        journal.count_lost()
+    return journal
+
+
+def _fill(memory: bytearray, data: bytes) -> None:
+    memory[:] = data.ljust(len(memory), b"\0")[: len(memory)]
+
+
+def _is_dead(paths: RunPaths, writer: str) -> bool:
+    for directory in paths.directories():
+        if (directory / writer / "alive").exists():
+            with contextlib.suppress(OSError):
+                return FileLock.is_free(directory / writer / "alive")
+            return False
+    return True
 
 
 def is_living(paths: RunPaths, writer: str) -> bool:

@@ -15,7 +15,7 @@ def called(text: str, runs: Iterable[tuple[RunPaths, Manifest | None]]) -> list[
     """Those called ``text``, or the one whose id begins so (``naming``). Raises ValueError for none and for several."""
     chosen = choose_kept(text, runs, lambda run: _names(*run))
     if not chosen:
-        raise ValueError(f"no run on this host is called {text!r}; `steplog ls` shows what there is")
+        raise ValueError(f"no run on this machine is called {text!r}; type: steplog ls --here")
     return [paths for paths, _ in chosen]
 
 

@@ -17,7 +17,9 @@ import sys
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from steplog.delivery.deferred_log import deferred_log
 from steplog.descriptors import OUT_OF_DESCRIPTORS
@@ -40,7 +42,7 @@ _OTHERS = "another process of the run sends it"
 _GONE = "it is not on the server any more; to make it there again, type: steplog sync --recreate"
 
 
-class Left(NamedTuple):
+class Left(msgspec.Struct, frozen=True):
     """What is left of a run that is over: ``unsaved`` records are lost, the others in ``paths``.
 
     ``delivers``: this process was to send them. ``gone``: the id of a run that the server does not have any more.

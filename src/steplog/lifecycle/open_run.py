@@ -166,9 +166,10 @@ class OpenRun:
     def discard(self) -> None:
         """The server refuses to create the run: remove it."""
         self.finish_in_background(None)
-        if self.lease is not None and self.process is not None:
-            self.process.agent.change(self.lease, owner="")
-            self.process.agent.dismiss(self.lease)
+        lease, process = self.lease, self.process
+        if lease is not None and process is not None:
+            process.agent.change(lease, owner="")
+            process.agent.dismiss(lease)
 
     def _made(self, manifest: Manifest) -> None:
         self.manifest = manifest
@@ -182,7 +183,8 @@ class OpenRun:
 
     def use(self, client: Any) -> None:
         """Deliver over ``client`` from now on, if given."""
-        if client is None or self.lease is None or self.process is None:
+        lease, process = self.lease, self.process
+        if client is None or lease is None or process is None:
             return
         from steplog.given_client import as_client
 
@@ -190,7 +192,7 @@ class OpenRun:
         if transport is self.transport:
             return
         self.transport = transport
-        self.process.agent.deliver(self.lease, transport)
+        process.agent.deliver(lease, transport)
 
     def forked(self) -> None:
         """In a forked child: give up what is the parent's."""
@@ -365,10 +367,11 @@ class OpenRun:
                 self._provenance.end()
             self.opened.writer.end(lambda name, value, step: self.opened.writer.count("finished"))
             self.opened.close_ledger()
-            if status is not None and self.lease is None and self.takeover is not None:
+            lease, process = self.lease, self.process
+            if status is not None and lease is None and self.takeover is not None:
                 self.takeover.end(status)
-            elif status is not None and self.lease is not None and self.process is not None and self._owns(self.lease):
-                self.process.agent.decide(self.lease, status)
+            elif status is not None and lease is not None and process is not None and self._owns(lease):
+                process.agent.decide(lease, status)
         self.opened.closed = True
         self._close()
 
@@ -406,11 +409,12 @@ class OpenRun:
 
     def is_status_sent(self) -> bool:
         """Whether no status is left to send."""
-        if self.lease is None and self.takeover is not None:
+        lease = self.lease
+        if lease is None and self.takeover is not None:
             return self.takeover.settled()
-        if self.lease is None or not self.lease.manifest.owner:  # nobody on this host decides it
+        if lease is None or not lease.manifest.owner:  # nobody on this host decides it
             return True
-        return self.lease.outbox.status_sent
+        return lease.outbox.status_sent
 
     def _close(self) -> None:
         _open.pop(id(self), None)

@@ -17,21 +17,16 @@ from steplog.delivery.quarantine import kept_aside
 from steplog.errors import FormatError
 from steplog.file_lock import FileLock
 from steplog.journal import manifest as manifests
-from steplog.journal.cursor import CURSOR_BYTES
 from steplog.journal.directories import RunPaths, new_id
 from steplog.journal.journal import Journal
-from steplog.journal.losses import LOSSES_BYTES, LOSSES_NAME, LossLedger
 from steplog.journal.manifest import Manifest
 from steplog.journal.memory import media_bytes, used_bytes
-from steplog.journal.open_journal import begin_ledger
-from steplog.journal.sources import DirectorySource
-from steplog.journal.spool import Spool
 from steplog.lifecycle.adoption import NotAdopted
-from steplog.lifecycle.journal_view import OtherDelivery
+from steplog.lifecycle.journal_view import OtherDelivery, counted_journal
 from steplog.lifecycle.kept import called
 from steplog.lifecycle.process import Process, current
 from steplog.lifecycle.run_stats import lost_files
-from steplog.private_files import read_private, remove_at_once
+from steplog.private_files import remove_at_once
 from steplog.settings import check_directories
 
 if TYPE_CHECKING:
@@ -42,6 +37,7 @@ __all__ = ["Synced", "WaitingRun", "clean", "journals", "sync"]
 _HELD = "another process delivers it"
 _WAIT_S = 0.25
 _REMOVE_S = 30.0
+_STALLED_EXCHANGES = 10  # as long as that nothing of a run may arrive
 
 
 @dataclass(frozen=True)
@@ -312,18 +308,38 @@ def _deliver(
     first = _synced(process, lease)
     before = max(first.pending, 0 if begin is None else begin.pending)
     files = max(first.files, 0 if begin is None else begin.files)
-    while not process.agent.wait(lease, _WAIT_S, whole=True):
-        so_far = _synced(process, lease, before, files)
+    most_s, why = _STALLED_EXCHANGES * process.settings.exchange_timeout_s, ""
+    left, stalled_at = (-1, -1, -1), 0.0
+    while not (arrived := process.agent.wait(lease, _WAIT_S, whole=True)):
+        so_far, left_before = _synced(process, lease, before, files), left
+        left = so_far.pending, so_far.files, process.agent.progress(lease).file_bytes
+        if left != left_before or follow:
+            stalled_at = time.monotonic() + most_s
         if progress is not None:
             progress(so_far)
-        if lease.outbox.gone or lease.keeps_files() or (so_far.why and not follow):
+        why = _over(process, lease) or ("" if follow else so_far.why)
+        if not why and time.monotonic() >= stalled_at:
+            why = f"nothing of it has arrived for {most_s:g} s"
+        if why or lease.keeps_files():
             break
     synced = _synced(process, lease, before, files)
     if not process.agent.dismiss(lease, _REMOVE_S):
         process.agent.release(lease)
     if lease.kept is not None:
         return replace(synced, files=0, files_delivered=0, why="", files_kept=str(lease.kept.directory))
-    return synced
+    return replace(synced, why="" if arrived else synced.why or why)
+
+
+def _over(process: Process, lease: Lease) -> str:
+    """Why nothing more of a run arrives, however long somebody waits; "": nothing is known of that."""
+    with process.agent.lock:
+        outbox, held = lease.outbox, lease.outbox in process.agent.leases or lease.done()
+        gone, refused, status = outbox.gone, outbox.refused, outbox.status
+    if gone:
+        return "the run is not on the server any more: steplog sync --recreate"
+    if refused is not None:
+        return f"the server refuses the status {status}: {refused.words}"
+    return "" if held else "it was left to another process: steplog sync"
 
 
 def _not_adopted(paths: RunPaths, found: NotAdopted, local: LocalServers) -> Synced:
@@ -336,8 +352,7 @@ def _synced(process: Process, lease: Lease, before: int = 0, files_before: int =
     with process.agent.lock:
         pending, losses = lease.outbox.pending(), lease.outbox.losses()
         records = sum(journal.cursor.records for journal in lease.outbox.journals.values())
-    gone = "the run is not on the server any more: steplog sync --recreate" if lease.outbox.gone else ""
-    why = process.agent.progress(lease).trouble or gone
+    why = process.agent.progress(lease).trouble or _over(process, lease)
     counts = losses.logged(records, pending), losses.dropped, losses.abandoned, losses.lost
     arrived, name = max(0, files_before - files - lost), lease.manifest.name
     delivered = max(0, before - pending)
@@ -399,7 +414,7 @@ def _described(paths: RunPaths, local: LocalServers) -> WaitingRun:
         manifest = _known(paths)  # first: of a run that is removed meanwhile, nothing then seems to wait
     except FormatError as error:
         damaged = str(error)
-    journals = [_journal(paths, writer) for writer in paths.writers()]
+    journals = [counted_journal(paths, writer) for writer in paths.writers()]
     pending, files = sum(_pending(journal) for journal in journals), WaitingFiles(paths)
     waiting = files.left()
     losses, at_risk = LossReport.of(journals), [_at_risk(journal) for journal in journals]
@@ -432,40 +447,6 @@ def _described(paths: RunPaths, local: LocalServers) -> WaitingRun:
     )
 
 
-def _journal(paths: RunPaths, writer: str) -> Journal:
-    """A journal as it is, which is not changed; with what its writer lost, if that is dead."""
-    directory = None if paths.memory is None else paths.memory / writer
-    spool = Spool(paths.spool / writer, writer)
-    stored, losses = bytearray(CURSOR_BYTES), bytearray(LOSSES_BYTES)
-    if directory is not None:
-        with contextlib.suppress(OSError):
-            _fill(stored, read_private(directory / "marks", 0, CURSOR_BYTES))
-            _fill(losses, read_private(directory / LOSSES_NAME, 0, LOSSES_BYTES))
-    ledger = LossLedger(losses)
-    if ledger.is_new:
-        begin_ledger(ledger, spool, stored, in_memory=directory is not None and directory.is_dir())
-    journal = Journal(writer, DirectorySource(directory), stored, lambda: True, spool, ledger)
-    on_disk = spool.load_cursor()
-    if on_disk is not None and on_disk.delivered > journal.cursor.delivered:
-        journal.set_cursor(on_disk)
-    if _is_dead(paths, writer):
-        journal.count_lost()
-    return journal
-
-
-def _fill(memory: bytearray, data: bytes) -> None:
-    memory[:] = data.ljust(len(memory), b"\0")[: len(memory)]
-
-
-def _is_dead(paths: RunPaths, writer: str) -> bool:
-    for directory in paths.directories():
-        if (directory / writer / "alive").exists():
-            with contextlib.suppress(OSError):
-                return FileLock.is_free(directory / writer / "alive")
-            return False
-    return True
-
-
 def _pending(journal: Journal) -> int:
     delivered = journal.cursor.delivered
     return journal.values(delivered, max(delivered, journal.written()))
@@ -473,7 +454,7 @@ def _pending(journal: Journal) -> int:
 
 def _is_delivered(paths: RunPaths) -> bool:
     """Whether nothing is left of what was written, be it values or steplog's own, and no file."""
-    journals = [_journal(paths, writer) for writer in paths.writers()]
+    journals = [counted_journal(paths, writer) for writer in paths.writers()]
     records = any(journal.census(journal.cursor.delivered, journal.written()) for journal in journals)
     return not records and not WaitingFiles(paths).ids()
 

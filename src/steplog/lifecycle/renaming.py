@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import NamedTuple
+
+import msgspec
 
 from steplog.lifecycle.open_run import OpenRun
 
 __all__ = ["JournalEnd", "changing", "end_of", "heard", "rename"]
 
 
-class JournalEnd(NamedTuple):
+class JournalEnd(msgspec.Struct, frozen=True):
     """A writer, and one after its last record."""
 
     writer: bytes

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
-from typing import NamedTuple
+
+import msgspec
 
 from steplog.blobs.waiting_files import WaitingFiles
 from steplog.delivery.lease import Lease
@@ -20,7 +21,7 @@ from steplog.report import Report, Stats
 __all__ = ["FileCounts", "LastStats", "files_of", "lost_files", "of_run", "of_writer", "report", "told"]
 
 
-class FileCounts(NamedTuple):
+class FileCounts(msgspec.Struct, frozen=True):
     """Of a run's files on this host."""
 
     taken: int

@@ -49,7 +49,8 @@ class Steps:
         """The largest step of all names."""
         with self._lock:
             self._look(opened)
-            return max((step for name, step in self._most.items() if not name.startswith(_OTHERS)), default=None)
+            known = self._most.copy().items()  # a signal handler may ask, too, and learn of more
+            return max((step for name, step in known if not name.startswith(_OTHERS)), default=None)
 
     def _look(self, opened: OpenRun) -> None:
         if opened.process is not None and opened.opened.writer.id != self._writer:

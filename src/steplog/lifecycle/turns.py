@@ -22,7 +22,7 @@ class Turns:
     def __init__(self) -> None:
         self._making: dict[int, AbstractContextManager[object]] = {}  # by process
         self._changing: dict[int, AbstractContextManager[object]] = {}
-        self._finishing: dict[int, int] = {}  # 0: the thread that finishes the run
+        self._finishing: dict[int, int] = {}  # by process: the thread that finishes the run
 
     def making(self) -> AbstractContextManager[object]:
         """Held while what there is once is made, which may take long; a signal handler may come back in."""
@@ -37,8 +37,8 @@ class Turns:
 
         A signal handler that interrupts ``finish`` is the same thread, and must not wait.
         """
-        thread = threading.get_ident()
-        while not is_over() and self._finishing.setdefault(0, thread) != thread:
+        pid, thread = os.getpid(), threading.get_ident()
+        while not is_over() and self._finishing.setdefault(pid, thread) != thread:
             if time.monotonic() >= deadline:
                 return False
             time.sleep(FINISHING_INTERVAL_S)
@@ -46,7 +46,7 @@ class Turns:
 
     def end_finish(self) -> None:
         """Let another thread try, if it is not over."""
-        self._finishing.clear()
+        self._finishing.pop(os.getpid(), None)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Turns, ()

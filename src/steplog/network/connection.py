@@ -18,7 +18,9 @@ import socket
 import ssl
 from collections.abc import Iterator
 from http.client import HTTPException, HTTPResponse, IncompleteRead
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from steplog.delivery.exchange import Request
 from steplog.descriptors import Descriptor, lent, reserved
@@ -59,7 +61,7 @@ class TunnelRefusedError(OSError):
     """A proxy's refusal; the argument is its status line."""
 
 
-class Route(NamedTuple):
+class Route(msgspec.Struct, frozen=True):
     """The way to a server. ``trust`` is from ``ca_path``; only ``local`` counts where it is given."""
 
     tls: bool
@@ -70,7 +72,7 @@ class Route(NamedTuple):
     local: LocalServer | None = None
 
 
-class Begun(NamedTuple):
+class Begun(msgspec.Struct, frozen=True):
     """An answer whose body is still to be read, on this connection."""
 
     connection: Connection
@@ -94,7 +96,8 @@ class Connection:
         if route.local is None:
             self._sock, challenge = deadline.connect(first.host, first.port, _OPTIONS, exchange), None
         else:
-            self._sock, challenge = route.local.connect(_OPTIONS, exchange)
+            dialed = route.local.connect(_OPTIONS, exchange)
+            self._sock, challenge = dialed.sock, dialed.challenge
         self._descriptor = self._second = Descriptor(self._sock.fileno())
         self._to_shut_down = self._sock
         try:

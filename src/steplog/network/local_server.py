@@ -17,7 +17,7 @@ import secrets
 import socket
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
@@ -66,7 +66,7 @@ class Challenge:
         return status == 200 and told.instance == self._instance and proved
 
 
-class Dialed(NamedTuple):
+class Dialed(msgspec.Struct, frozen=True):
     """A connected socket, and what to ask on it before the key may be sent."""
 
     sock: socket.socket

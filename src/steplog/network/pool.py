@@ -12,6 +12,8 @@ import re
 from collections import deque
 from urllib.parse import quote, urlsplit
 
+from msgspec.structs import replace
+
 from steplog.address import endpoint, is_loopback
 from steplog.delivery.exchange import Request
 from steplog.descriptors import may_idle
@@ -54,7 +56,7 @@ class Pool:
             body, whole = joined(begun.pieces, exchange.body_bytes_max)
         finally:
             self.end(begun, exchange)
-        return begun.head._replace(body=body, whole=whole)
+        return replace(begun.head, body=body, whole=whole)
 
     def begin(self, request: Request, key: Secret | None, exchange: Exchange) -> Begun:
         """Send the request and read the head of the answer; to be given to ``end``. Raises as ``exchange`` does."""

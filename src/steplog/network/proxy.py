@@ -10,8 +10,9 @@ from __future__ import annotations
 import os
 import socket
 from base64 import b64encode
-from typing import NamedTuple
 from urllib.parse import SplitResult, unquote, urlsplit
+
+import msgspec
 
 from steplog.secret import Secret
 
@@ -22,7 +23,7 @@ class ProxyAddressError(ValueError):
     """The address of the proxy cannot be used."""
 
 
-class Proxy(NamedTuple):
+class Proxy(msgspec.Struct, frozen=True):
     """Where a proxy listens, and its Proxy-Authorization."""
 
     host: str

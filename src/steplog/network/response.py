@@ -9,8 +9,10 @@ import io
 import json
 from collections.abc import Iterable, Iterator
 from http.client import responses
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+
+import msgspec
 
 from steplog.delivery.exchange import Request
 from steplog.loaded import loaded
@@ -25,7 +27,7 @@ DEFAULT_HEADERS = {"User-Agent": "steplog", "Accept": "*/*", "Accept-Encoding": 
 _WORDS_CHARACTERS_MAX = 500
 
 
-class Response(NamedTuple):
+class Response(msgspec.Struct, frozen=True):
     """An answer, its headers by lower-case name; not ``whole``: the rest of the body was not read."""
 
     request: Request

@@ -13,6 +13,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 
+from msgspec.structs import replace
+
 from steplog.delivery.exchange import ANSWER_BYTES_MAX
 from steplog.network.response import Response, joined
 from steplog.secret import Secret
@@ -51,7 +53,7 @@ class Stream(AbstractContextManager["Stream"]):
         """What is left of the body as a whole answer, of at most so many bytes; the stream is closed."""
         with self:
             body, whole = joined(self, answer_bytes_max)
-        return self._head._replace(body=body, whole=whole)
+        return replace(self._head, body=body, whole=whole)
 
     def close(self) -> None:
         """Let the connection go; what is read afterwards, before the end has come, raises ValueError."""

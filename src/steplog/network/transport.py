@@ -22,7 +22,10 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, NamedTuple, NoReturn, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
+
+import msgspec
+from msgspec.structs import replace
 
 from steplog.address import canonical_url, is_loopback
 from steplog.delivery.exchange import Answer, Request
@@ -47,7 +50,7 @@ _UNLIMITED_BYTES = sys.maxsize // 2
 _KEY_CHARACTERS_MIN = 16  # a shorter key may be a word of an answer
 
 
-class _Failure(NamedTuple):
+class _Failure(msgspec.Struct, frozen=True):
     """Why there is no answer."""
 
     reason: str
@@ -245,4 +248,4 @@ def _without(key: Secret | None, response: Response) -> Response:
     if hidden(texts) == texts and hidden(body) == body:
         return response
     headers = {name: hidden(value) for name, value in response.headers.items()}
-    return response._replace(reason=hidden(response.reason), headers=headers, body=hidden(body).encode("latin-1"))
+    return replace(response, reason=hidden(response.reason), headers=headers, body=hidden(body).encode("latin-1"))

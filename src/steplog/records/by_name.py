@@ -12,6 +12,8 @@ from dataclasses import replace
 from itertools import compress
 from operator import itemgetter
 
+import msgspec
+
 from steplog.journal import slot
 from steplog.journal.range import Range
 from steplog.records.points import Points, words_of
@@ -53,7 +55,8 @@ def stored_part(records: Range) -> Range:
     payloads = records.payloads
     if gone and payloads:
         payloads = b"".join([payloads[start:end] for index, start, end in records.payload_spans() if kept[index]])
-    return replace(records, slots=b"".join(compress(_split(records.slots), kept)), payloads=payloads, deflated=None)
+    slots = b"".join(compress(_split(records.slots), kept))
+    return msgspec.structs.replace(records, slots=slots, payloads=payloads, deflated=None)
 
 
 def points_by_name(stored: Range, first_arrival: int, names: Collection[str] | None = None) -> dict[str, Points]:

@@ -156,7 +156,7 @@ class Keyring:
         if self._noted_in != hour:
             self._noted_in, self._noted = hour, set()
         used, self._used = self._used, {}
-        fresh = [key for key in used.values() if key.id not in self._noted and key.last_used != hour]
+        fresh = [key for key in used.copy().values() if key.id not in self._noted and key.last_used != hour]
         self._noted.update(used)
         if fresh:
             self._store.note_use(fresh, hour)

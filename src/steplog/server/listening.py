@@ -29,6 +29,7 @@ from starlette.types import ASGIApp
 
 from steplog import instance
 from steplog.errors import ConfigurationError
+from steplog.server.closing import let_nobody_in
 from steplog.server.draining import Draining
 from steplog.server.places import Places
 from steplog.server.protocol import HEAD_TIMEOUT_S, limited_protocol
@@ -49,6 +50,7 @@ _ACCEPT_RETRY_S = 1.0  # asyncio's
 _KEEP_ALIVE_S = 120
 _SHUTDOWN_TIMEOUT_S = 5
 _LATE_INTERVAL_S = 0.05
+_LAST_S, _LAST_MAX_S = 0.02, 0.25  # in which those who are on their way arrive, and say what they want
 _log = logging.getLogger("steplog.server")
 _SWITCH_INTERVAL_S = 0.0005  # instead of 5 ms: what the event loop waits for a thread that makes a large answer
 
@@ -235,13 +237,26 @@ class _UvicornServer(uvicorn.Server):
         self._on_started()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """As uvicorn's, which waits for connections that are accepted by then and appear only after it has begun."""
+        """As uvicorn's, which waits for connections that are accepted by then and appear only after it has begun.
+
+        What clients have sent by then is taken first.
+        """
         self._store.hurry()
+        await self._take_last()
         late = asyncio.ensure_future(self._close_late(set(self.server_state.connections)))
         try:
             await super().shutdown(sockets)
         finally:
             late.cancel()
+
+    async def _take_last(self) -> None:
+        """Accept those who are connected, and hear what they ask: closing would reset them unread (``closing``)."""
+        for listener in self._listeners:
+            let_nobody_in(listener)
+        end = asyncio.get_running_loop().time() + _LAST_MAX_S
+        await asyncio.sleep(_LAST_S)
+        while asyncio.get_running_loop().time() < end and any(map(_is_new, self.server_state.connections)):
+            await asyncio.sleep(_LAST_S / 4)
 
     async def _close_late(self, told: set[Any]) -> None:
         while True:
@@ -278,6 +293,11 @@ class _UvicornServer(uvicorn.Server):
         if not self._out_of_descriptors:
             self._out_of_descriptors = True
             _log.warning(f"new connections wait: {error.strerror}; this is said once")
+
+
+def _is_new(connection: Any) -> bool:
+    """Whether it has asked nothing yet."""
+    return connection.cycle is None
 
 
 def connections_max() -> int:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -54,15 +51,14 @@ shared_buffers = 16MB
 def cluster() -> Iterator[Cluster]:
     """One of this test alone, which waits for the disk."""
     programs = postgresql.cluster().programs
-    directory = Path(tempfile.mkdtemp(prefix="steplog-pg-"))
-    made = Cluster(programs, directory, SETTINGS)
-    made.start()
-    try:
-        yield made
-    finally:
-        if (made.data / "postmaster.pid").exists():
-            made.stop("immediate")
-        shutil.rmtree(directory)
+    with postgresql.cluster_directory() as directory:
+        made = Cluster(programs, directory, SETTINGS)
+        made.start()
+        try:
+            yield made
+        finally:
+            if (made.data / "postmaster.pid").exists():
+                made.stop("immediate")
 
 
 @pytest.fixture

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -168,23 +165,22 @@ def test_processes_of_two_servers_pack_and_go_on_without_the_one_that_is_killed(
 
 @pytest.mark.slow
 def test_a_packer_waits_while_the_database_is_away_and_goes_on():
-    directory = Path(tempfile.mkdtemp(prefix="steplog-pg-"))
-    cluster = Cluster(postgresql.cluster().programs, directory)
-    cluster.start()
-    try:
-        run = LoggedRun(cluster.url())
-        with closing(Packer(cluster.url(), print, timer=lambda: 0.0)) as packer:
-            for first in range(0, 2 * POINTS_A_NAME, POINTS_A_NAME):
-                run.append(steps(3, first, POINTS_A_NAME))
-                packer.work()
-                assert run.count("log") == 0
-                run.connection.close()
-                cluster.stop("immediate")
-                with pytest.raises(StoreBusyError):
+    with postgresql.cluster_directory() as directory:
+        cluster = Cluster(postgresql.cluster().programs, directory)
+        cluster.start()
+        try:
+            run = LoggedRun(cluster.url())
+            with closing(Packer(cluster.url(), print, timer=lambda: 0.0)) as packer:
+                for first in range(0, 2 * POINTS_A_NAME, POINTS_A_NAME):
+                    run.append(steps(3, first, POINTS_A_NAME))
                     packer.work()
-                cluster.start()
-                run.connection = run.connect()
-        run.connection.close()
-    finally:
-        cluster.stop("immediate")
-        shutil.rmtree(directory)
+                    assert run.count("log") == 0
+                    run.connection.close()
+                    cluster.stop("immediate")
+                    with pytest.raises(StoreBusyError):
+                        packer.work()
+                    cluster.start()
+                    run.connection = run.connect()
+            run.connection.close()
+        finally:
+            cluster.stop("immediate")

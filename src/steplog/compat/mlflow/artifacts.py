@@ -84,15 +84,17 @@ def keep_table(run: TrackedRun, data: Any, name: str) -> None:
     names = list(columns)
     rows = [[_cell(value) for value in row] for row in zip(*columns.values(), strict=True)]
     _keep(run, name, KeptTable(names, rows, "a table of mlflow.log_table()"), "mlflow.log_table()")
-    before, known = run.tables.get(name, ([], []))
-    all_names = list(dict.fromkeys([*before, *names]))
-    whole = [
-        [dict(zip(columns, row, strict=True)).get(each) for each in all_names]
-        for columns, part in ((before, known), (names, [[_plain(cell) for cell in row] for row in rows]))
-        for row in part
-    ]
-    run.tables[name] = all_names, whole
-    files.keep_written(run, name, lambda place: _write(place, json.dumps({"columns": all_names, "data": whole})))
+    added = [[_plain(cell) for cell in row] for row in rows]
+    with run.adding:
+        before, known = run.tables.get(name, ([], []))
+        all_names = list(dict.fromkeys([*before, *names]))
+        whole = [
+            [dict(zip(columns, row, strict=True)).get(each) for each in all_names]
+            for columns, part in ((before, known), (names, added))
+            for row in part
+        ]
+        run.tables[name] = all_names, whole
+        files.keep_written(run, name, lambda place: _write(place, json.dumps({"columns": all_names, "data": whole})))
 
 
 def _cell(value: Any) -> Any:

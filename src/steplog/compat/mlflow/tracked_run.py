@@ -75,6 +75,7 @@ class TrackedRun:
         self._params: dict[str, str] = {}
         self._tags: dict[str, str] = {}
         self._latest: dict[str, Metric] = {}
+        self.adding = ReentrantLock()  # of rows to a table, held until its file has them
         self.tables: dict[str, tuple[list[str], list[list[Any]]]] = {}  # what log_table has logged, by name
         self._steps: dict[str, int] = {}  # the next of each metric that is logged without one
 
@@ -333,7 +334,7 @@ def _after_fork_in_child() -> None:
     global _lock
     _lock = ReentrantLock()
     for each in _runs.values():
-        each._lock = ReentrantLock()
+        each._lock, each.adding = ReentrantLock(), ReentrantLock()
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)

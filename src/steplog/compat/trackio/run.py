@@ -13,7 +13,6 @@ import copy
 import logging
 import os
 import warnings
-import weakref
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from enum import Enum
@@ -28,6 +27,7 @@ from steplog.compat.trackio.media import as_json, needs_copy
 from steplog.compat.unsupported import unsupported
 from steplog.journal.jsonable import DEPTH_MAX, short_repr
 from steplog.journal.slot import STEP_MAX
+from steplog.living import Living
 from steplog.reentrant_lock import ReentrantLock
 
 __all__ = ["AlertLevel", "Run", "RunConfig", "checked_config"]
@@ -118,7 +118,7 @@ class Run:
         self.is_finished = False
         self.config = RunConfig(self._log_config, config)
         self.config.tell()
-        _open_runs.add(self)
+        _runs.add(self)
         from steplog.safeguard import before_end  # late, as all that begins a run
 
         before_end(_conclude)
@@ -238,7 +238,6 @@ class Run:
         if not self.is_finished:
             self.config.tell()
             self.is_finished = True
-            _open_runs.discard(self)
             unsupported.tell(self._run)
             if os.getpid() == self._made_in:  # what a forked child has logged, the parent delivers
                 self._run.finish()
@@ -255,16 +254,17 @@ class Run:
 
 def _conclude() -> None:
     """What changed inside the configs, before the program ends."""
-    for run in list(_open_runs):
-        run.config.tell()
+    for run in _runs:  # others may begin meanwhile
+        if not run.is_finished:
+            run.config.tell()
 
 
 def _after_fork_in_child() -> None:
-    for run in _open_runs:
+    for run in _runs:
         run._lock = run.config.lock = ReentrantLock()  # another thread may have held it
 
 
-_open_runs: weakref.WeakSet[Run] = weakref.WeakSet()
+_runs: Living[Run] = Living()
 os.register_at_fork(after_in_child=_after_fork_in_child)
 
 

@@ -154,13 +154,20 @@ class Config:
     def _store(self, values: dict[str, Any]) -> None:
         self._log(values)
         self._items.update({key: _as_read(value) for key, value in values.items()})
-        self._logged.update({key: copy.deepcopy(self._items[key]) for key in values})
+        self._logged.update({key: _copied(self._items[key]) for key in values})
 
     def __deepcopy__(self, memo: Any) -> Config:
         return self
 
     def __reduce__(self) -> Any:
         return Config, (dict, dict(self._items))
+
+
+def _copied(value: Any) -> Any:
+    """A copy of plain values, which another thread may be changing in place."""
+    if value.__class__ is dict:
+        return {key: _copied(item) for key, item in value.copy().items()}
+    return [_copied(item) for item in value] if value.__class__ is list else value
 
 
 def _merged(before: Any, value: Any) -> Any:
