@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any, cast
 
-import jsonschema_rs
 import pytest
 import requests
 from starlette.endpoints import HTTPEndpoint
@@ -14,7 +13,7 @@ from starlette.routing import Route
 
 from server.batches import range_of
 from server.contents import MemoryContents
-from server.description import Description, Operation
+from server.description import Description, Operation, jsonschema_rs
 from server.file_server import FileServer, new_id, sha256_of
 from server.process import BATCH_HEADERS, KEY, ServerProcess
 from steplog import instance
