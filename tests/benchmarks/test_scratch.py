@@ -23,6 +23,12 @@ from benchmarks import scratch
 print(scratch.make("test", pathlib.Path(sys.argv[1])), flush=True)
 """
 FORKS = "\nimport os\nif os.fork(): os.kill(os.getpid(), 9)\n"
+QUITS = """
+import signal, sys
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)  # which a shell has what it starts in the background ignore
+print(flush=True)
+sys.stdin.read()
+"""
 WAITS = "\nsys.stdin.read()\n"
 
 
@@ -79,7 +85,11 @@ def test_what_is_removed_keeps_no_descriptor(tmp_path):
 def test_a_postgresql_that_is_left_is_stopped_and_no_process_that_has_got_its_id(tmp_path, inside):
     data = tmp_path / "steplog-pg-abcd.held" / "pg" / "data"
     data.mkdir(parents=True)
-    with subprocess.Popen(["sleep", "60"], cwd=data if inside else tmp_path) as server:  # PostgreSQL works there
+    place = data if inside else tmp_path  # PostgreSQL works there
+    command = [sys.executable, "-c", QUITS]
+    with subprocess.Popen(command, cwd=place, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
+        assert server.stdout is not None
+        server.stdout.readline()
         (data / "postmaster.pid").write_text(f"{server.pid}\n{data}\n")
         assert scratch.sweep([tmp_path], young_s=0.0) == [tmp_path / "steplog-pg-abcd.held"]
         if inside:

@@ -9,12 +9,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from steplog.compat.unsupported import unsupported
 from steplog.media_value import LOGGED_BYTES_MAX, Content, MediaValue, TooLargeToLogError
@@ -65,7 +66,7 @@ class KeptMedia(MediaValue):
     def with_fields(self, fields: Mapping[str, Any]) -> KeptMedia:
         """The same with more fields of its record, which may hold other values; those that are None are left out."""
         more = {name: value for name, value in fields.items() if value is not None}
-        return KeptMedia(dataclasses.replace(self._content, fields={**self._content.fields, **more}))
+        return KeptMedia(replace(self._content, fields={**self._content.fields, **more}))
 
 
 def frozen(value: MediaValue) -> KeptMedia:
@@ -78,11 +79,11 @@ def frozen(value: MediaValue) -> KeptMedia:
         content = value.content(_ENCODED_BYTES_MAX)
         if not content.encoding:
             raise
-        found = KeptMedia(dataclasses.replace(content, parts=[encoded(content)], encoding={}))
+        found = KeptMedia(replace(content, parts=[encoded(content)], encoding={}))
         found.content()
         return found
     parts = [part if isinstance(part, bytes) else bytes(part) for part in content.parts]
-    return KeptMedia(dataclasses.replace(content, parts=parts))
+    return KeptMedia(replace(content, parts=parts))
 
 
 def encoded(content: Content) -> bytes:
