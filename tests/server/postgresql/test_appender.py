@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from concurrent.futures import Future
 from contextlib import closing
-from dataclasses import replace
 from typing import Any
 
 import psycopg
 import pytest
-from msgspec.structs import replace as with_fields
+from msgspec.structs import replace
 
 from polling import wait_until
 from server.batches import range_of
@@ -65,7 +64,7 @@ def test_a_batch_that_fails_fails_alone(opened):
     store = opened()
     run, other = new_run(store), new_run(store)
     whole = batch()
-    bad = with_fields(whole, source=replace(whole.source, first=2**63, end=2**63 + 1))  # which no column holds
+    bad = replace(whole, source=replace(whole.source, first=2**63, end=2**63 + 1))  # which no column holds
     answers: list[Future[BatchResult]] = []
     for number in range(10):
         answers.append(store.add_batch(other, batch(number)))

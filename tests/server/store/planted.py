@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -44,7 +43,9 @@ class MarksForgotten(SqliteStore):
 
     def add_batch(self, run: RunRow, batch: Any, *args: Any) -> Future[Any]:
         if batch.source.first == 0 and batch.records:
-            batch = msgspec.structs.replace(batch, source=dataclasses.replace(batch.source, writer=os.urandom(8).hex()))
+            batch = msgspec.structs.replace(
+                batch, source=msgspec.structs.replace(batch.source, writer=os.urandom(8).hex())
+            )
         return super().add_batch(run, batch, *args)
 
 
