@@ -31,9 +31,8 @@ def let_nobody_in(listener: socket.socket) -> None:
 
     A client that is ignored tries again by itself a second later, and is refused then, if the listener is closed.
     """
-    if sys.platform != "linux" or listener.family == socket.AF_UNIX:
-        return
-    program = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *each) for each in _DROP_SYN))
-    where = struct.pack("@HP", len(_DROP_SYN), ctypes.addressof(program))
-    with suppress(OSError):  # a sandbox that has no filters: a request of this instant may be lost, as without this
-        listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, where)
+    if sys.platform == "linux" and listener.family != socket.AF_UNIX:
+        program = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *each) for each in _DROP_SYN))
+        where = struct.pack("@HP", len(_DROP_SYN), ctypes.addressof(program))
+        with suppress(OSError):  # a sandbox that has no filters: a request of this instant may be lost, as without this
+            listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, where)
