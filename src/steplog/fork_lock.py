@@ -16,15 +16,16 @@ __all__ = ["ForkLock", "importing"]
 
 
 class ForkLock:
-    """Re-entrant, to be taken by ``with``. A fork waits for ``wait_s`` at most; the child has a new one then."""
+    """Re-entrant, to be taken by ``with``. A fork waits for ``wait_s`` at most; the child has a new one then.
+
+    It stays for as long as the process: nothing takes the hooks of a fork back.
+    """
 
     def __init__(self, wait_s: float) -> None:
         self._lock = ReentrantLock()
         self._wait_s = wait_s
         self._forking = threading.local()  # ``held``: the lock, where this thread took it to fork
-        os.register_at_fork(
-            before=self._before, after_in_parent=self._after, after_in_child=self._after_in_child
-        )  # for good
+        os.register_at_fork(before=self._before, after_in_parent=self._after, after_in_child=self._after_in_child)
 
     def __enter__(self) -> None:
         self._lock.__enter__()
