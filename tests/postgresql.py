@@ -142,6 +142,19 @@ def cluster_directory() -> Iterator[Path]:
         scratch.remove(above)
 
 
+@contextmanager
+def own_cluster(settings: str) -> Iterator[Cluster]:
+    """One of a single test, which may stop it; ``settings`` are lines of its configuration."""
+    with cluster_directory() as directory:
+        made = Cluster(cluster().programs, directory, settings)
+        made.start()
+        try:
+            yield made
+        finally:
+            if (made.data / "postmaster.pid").exists():
+                made.stop("immediate")
+
+
 @functools.cache
 def cluster() -> Cluster:
     """The cluster of this test run; skips where there is no PostgreSQL."""

@@ -27,15 +27,8 @@ AWAY = "the database cannot be used now"
 @pytest.fixture
 def cluster() -> Iterator[Cluster]:
     """One that a test may stop."""
-    programs = postgresql.cluster().programs
-    with postgresql.cluster_directory() as directory:
-        made = Cluster(programs, directory, SETTINGS)
-        made.start()
-        try:
-            yield made
-        finally:
-            if (made.data / "postmaster.pid").exists():
-                made.stop("immediate")
+    with postgresql.own_cluster(SETTINGS) as made:
+        yield made
 
 
 def ready(server: ServerProcess) -> int:

@@ -50,15 +50,8 @@ shared_buffers = 16MB
 @pytest.fixture
 def cluster() -> Iterator[Cluster]:
     """One of this test alone, which waits for the disk."""
-    programs = postgresql.cluster().programs
-    with postgresql.cluster_directory() as directory:
-        made = Cluster(programs, directory, SETTINGS)
-        made.start()
-        try:
-            yield made
-        finally:
-            if (made.data / "postmaster.pid").exists():
-                made.stop("immediate")
+    with postgresql.own_cluster(SETTINGS) as made:
+        yield made
 
 
 @pytest.fixture
