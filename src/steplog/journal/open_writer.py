@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import mmap
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from time import monotonic, time_ns
 from typing import Any
@@ -83,7 +83,7 @@ class OpenWriter:
         """The run's agent is dead, and this process is to be it: know what that one did. Raises OSError."""
         self.follow()
         if self._relay is None:  # else this process has written its spool itself
-            self.open_journal.spooling.spool.look_again()
+            self.open_journal.spooling.spool.look_again(nullcontext())
 
     def deliver_here(self) -> None:
         """This process has become the run's agent."""

@@ -159,10 +159,11 @@ class Spool:
         for name in () if new else sorted(self._names(SPOOL_SUFFIX)):
             self._scan(directory / name)
 
-    def look_again(self) -> None:
+    def look_again(self, lock: AbstractContextManager[object]) -> None:
         """Another process has written this until now: know what it wrote. Raises OSError, having changed nothing."""
         found = Spool(self.directory, self._writer, self._files)
-        self.files, self._entries = found.files, found._entries
+        with lock:
+            self.files, self._entries = found.files, found._entries
 
     def extents(self) -> Sequence[FrameExtent]:
         """The durable frames, in order."""

@@ -63,10 +63,9 @@ class FollowedSpool(Spool):
 
     def adopt(self, lock: AbstractContextManager[object]) -> bool:
         """Take over what a dead worker left. Raises OSError, having changed nothing."""
-        found = Spool(self.directory, self._writer, self._files)
-        self.losses = self.load_losses()
-        with lock:
-            self.files, self._entries = found.files, found._entries
+        losses = self.load_losses()
+        self.look_again(lock)
+        self.losses = losses
         return True
 
     def poll(self) -> bool:
